@@ -1,0 +1,61 @@
+"""The one name for content: sha256 and size, as the Remote Execution API and OCI both use it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from lamina.core.errors import IntegrityError, UserError
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_TEXT = re.compile(r"([0-9a-f]{64})/([0-9]{1,19})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """Names a blob; `str()` gives `<hash>/<size>`, which `parse` reads back."""
+
+    hash: str  # 64 lower-case hexadecimal digits
+    size: int  # bytes
+
+    def __str__(self) -> str:
+        return f"{self.hash}/{self.size}"
+
+    @property
+    def oci(self) -> str:
+        """The form that OCI descriptors use: `sha256:<hash>`."""
+        return f"sha256:{self.hash}"
+
+    @property
+    def short(self) -> str:
+        """The first 12 digits, for people and file names."""
+        return self.hash[:12]
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """The digest of the given bytes."""
+        return cls(hashlib.sha256(data).hexdigest(), len(data))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `<hash>/<size>`; raises UserError on anything else."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise UserError(f"not a digest: `{text}`", hint="a digest is `<64 hex digits>/<size>`")
+        return cls(match[1], int(match[2]))
+
+    @classmethod
+    def from_oci(cls, text: str, size: int) -> Self:
+        """Read an OCI descriptor's `sha256:<hash>` and size; raises IntegrityError if malformed.
+
+        Nothing from a network becomes a path before it has passed here.
+        """
+        algorithm, _, value = text.partition(":")
+        if algorithm != "sha256" or not _HASH.fullmatch(value) or size < 0:
+            raise IntegrityError(f"not a sha256 digest: `{text}` of size {size}")
+        return cls(value, size)
+
+
+EMPTY = Digest.of(b"")

@@ -1,0 +1,56 @@
+"""A package: an ordered list of layers and how to run what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lamina.core.digest import Digest
+
+LAYER_XAR = "application/vnd.lamina.layer.v1.xar"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One immutable image, made from one target's own files."""
+
+    label: str  # of the target whose files it holds, e.g. `//train:model`
+    tree: Digest  # root of the Merkle tree of those files
+    blob: Digest  # the image itself (XAR header + squashfs)
+    media_type: str = LAYER_XAR
+    files: int = 0  # regular files and symlinks in it
+    content_size: int = 0  # bytes of those files, uncompressed
+
+    @property
+    def title(self) -> str:
+        """File name for people: `<target name>-<tree prefix>.xar`."""
+        name = self.label.rpartition(":")[2].replace("/", "_")
+        return f"{name}-{self.tree.short}.xar"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What is run: layers bottom first, and the run configuration.
+
+    The package root is a union of the layers, mounted at `/packages/<title>`.
+    """
+
+    name: str  # `train/model/gpt`: build package and target name, the name in a reference
+    version: str  # commit, dirty mark or content digest; legal as OCI tag and file name
+    label: str  # the target that was packaged
+    layers: tuple[Layer, ...]  # bottom first: what is depended on lies lower
+    entry_point: tuple[str, ...] = ()  # argv; the first is relative to the package root
+    environment: tuple[tuple[str, str], ...] = ()  # sorted
+    interpreter: str = ""  # e.g. `python3.11`; empty for native programs
+    base: str = ""  # reference of the base image; empty: the host's root file system
+    commit: str = ""  # full commit id; empty without version control
+    dirty: bool = False  # inputs differ from the commit
+
+    @property
+    def title(self) -> str:
+        """`A-<version>`: the stem of package files and the folder under `/packages`."""
+        return f"{self.name.rpartition('/')[2]}-{self.version}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all layers."""
+        return sum(layer.blob.size for layer in self.layers)

@@ -1,0 +1,101 @@
+"""The one door through which programs start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lamina.core.errors import HostError
+
+# The Debian package that brings each tool lamina may start.
+DEBIAN_PACKAGE = {
+    "ar": "binutils",
+    "bwrap": "bubblewrap",
+    "fuse-overlayfs": "fuse-overlayfs",
+    "fusermount3": "fuse3",
+    "g++": "g++",
+    "gcc": "gcc",
+    "git": "git",
+    "hg": "mercurial",
+    "ld": "binutils",
+    "mkfs.erofs": "erofs-utils",
+    "mksquashfs": "squashfs-tools",
+    "python3": "python3",
+    "squashfuse": "squashfuse",
+    "squashfuse_ll": "squashfuse",
+    "unsquashfs": "squashfs-tools",
+}
+
+
+def find(tool: str) -> Path | None:
+    """Where a tool lies on PATH (or in the system's sbin folders), or None."""
+    path = os.environ.get("PATH", os.defpath)
+    found = shutil.which(tool, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    return Path(found) if found else None
+
+
+def require(tool: str) -> Path:
+    """Where a tool lies; raises HostError naming the Debian package that brings it."""
+    found = find(tool)
+    if found is None:
+        package = DEBIAN_PACKAGE.get(tool, tool)
+        raise HostError(
+            f"the tool `{tool}` is not on this machine",
+            hint=f"on Debian or Ubuntu: `apt-get install {package}`",
+        )
+    return found
+
+
+def run(
+    tool: str | Path,
+    *args: str | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,  # noqa: A002 - the standard library's own name
+    ok: Sequence[int] = (0,),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end with its output captured.
+
+    A bare name is looked up with `require`. Raises HostError, with the program's own last
+    words, when it ends with a code that is not in `ok`.
+    """
+    program = tool if isinstance(tool, Path) else require(tool)
+    done = subprocess.run(
+        [os.fspath(program), *map(os.fspath, args)],
+        cwd=cwd,
+        env=env,
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode not in ok:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise HostError(f"`{program.name}` failed with exit code {done.returncode}: {words}")
+    return done
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own and return at once; the caller waits for it.
+
+    A session of its own keeps the terminal's Ctrl-C from it: lamina ends its children itself.
+    """
+    return subprocess.Popen(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
