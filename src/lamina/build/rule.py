@@ -1,0 +1,74 @@
+"""What a rule is, and which rules there are: the built-in ones and those of plugins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+
+from lamina.build.attributes import Attribute
+from lamina.core.errors import UserError
+
+_GROUP = "lamina.rules"
+_BUILT_IN = (
+    "lamina.build.rules.python",
+    "lamina.build.rules.cxx",
+    "lamina.build.rules.generic",
+)
+_NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A kind of target: its name in BUILD files, its attributes, and who analyses it."""
+
+    name: str  # `python_library`
+    attributes: Mapping[str, Attribute]  # its own; the loader adds attributes.COMMON
+    implementation: Callable[..., object]  # called by analysis with a context
+    aliases: Mapping[str, str] = field(default=_NO_ALIASES)  # {"hdrs": "exported_headers"}
+    names: tuple[str, ...] = ()  # other names of the rule: ("py_library",)
+    doc: str = ""
+
+
+@cache
+def registry() -> Mapping[str, Rule]:
+    """Every rule under each of its names.
+
+    The built-in modules come first, so a source tree works without being installed; then the
+    modules that installed distributions name in the entry point group `lamina.rules`.
+    """
+    modules = dict.fromkeys((*_BUILT_IN, *_plugins()))
+    return index(rule for module in modules for rule in _rules_of(module))
+
+
+def index(rules: Iterable[Rule]) -> Mapping[str, Rule]:
+    """The rules by name and by other name; raises UserError where two claim one name."""
+    found: dict[str, Rule] = {}
+    for rule in rules:
+        for name in (rule.name, *rule.names):
+            if name in found:
+                raise UserError(
+                    f"two rules are called `{name}`: `{found[name].name}` and `{rule.name}`",
+                    hint=f"uninstall one of the plugins in the entry point group `{_GROUP}`",
+                )
+            found[name] = rule
+    return MappingProxyType(found)
+
+
+def _plugins() -> list[str]:
+    from importlib.metadata import entry_points  # 10 ms: only who loads BUILD files pays
+
+    return sorted(point.value for point in entry_points(group=_GROUP))
+
+
+def _rules_of(module: str) -> tuple[Rule, ...]:
+    try:
+        rules: tuple[Rule, ...] = importlib.import_module(module).RULES
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"the rules in the Python module `{module}` cannot be loaded: {error}",
+            hint=f"a module in the entry point group `{_GROUP}` has `RULES: tuple[Rule, ...]`",
+        ) from error
+    return rules
