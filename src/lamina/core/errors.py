@@ -37,7 +37,7 @@ class HostError(LaminaError):
 
 
 class ServiceError(LaminaError):
-    """A registry, build farm or scheduler failed; `retryable` tells whether trying again may help."""
+    """A registry, build farm or scheduler failed; `retryable`: trying again may help."""
 
     exit_code = 2
 

@@ -64,7 +64,7 @@ def run(
     """
     program = tool if isinstance(tool, Path) else require(tool)
     done = subprocess.run(
-        [os.fspath(program), *map(os.fspath, args)],
+        [os.fspath(program), *(os.fspath(arg) for arg in args)],
         cwd=cwd,
         env=env,
         input=input,

@@ -1,0 +1,69 @@
+"""Files by digest: what actions read and write, and what layers hold.
+
+A tree is written down flat, as a mapping from path to node; `lamina.store.trees` turns it into the
+Merkle tree of Remote Execution API `Directory` messages whose root digest names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A regular file: its bytes and whether it is executable; owner and times are not kept."""
+
+    digest: Digest
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    """A symbolic link, kept as such."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory that holds nothing; any other is implied by the paths in it."""
+
+
+Node = File | Symlink | Folder
+Tree = Mapping[str, Node]  # `/`-separated relative path -> node
+
+
+def check_path(path: str) -> str:
+    """Return a relative path that stays in its folder; raises IntegrityError for any other."""
+    parts = path.split("/")
+    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise IntegrityError(f"not a path inside a tree: `{path}`")
+    return path
+
+
+def content_size(tree: Tree) -> int:
+    """Bytes of all regular files in a tree."""
+    return sum(node.digest.size for node in tree.values() if isinstance(node, File))
+
+
+def below(folder: str, tree: Tree) -> dict[str, Node]:
+    """The same tree under a folder; the folder `.` or `` changes nothing."""
+    if folder in ("", "."):
+        return dict(tree)
+    return {f"{folder}/{path}": node for path, node in tree.items()}
+
+
+def conflicts(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs (file, path below it): places where one path wants a file and another a folder."""
+    known = set(paths)
+    return [
+        (str(parent), path)
+        for path in sorted(known)
+        for parent in PurePosixPath(path).parents
+        if str(parent) in known
+    ]

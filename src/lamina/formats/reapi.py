@@ -1,0 +1,154 @@
+"""Values of the core as messages of the Remote Execution API v2, and back.
+
+Specification: github.com/bazelbuild/remote-apis, build/bazel/remote/execution/v2. Messages are
+written canonically (fields by number, nodes sorted by name), so that one value has one digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from lamina.core import action as core
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.core.tree import File, Folder, Node, Symlink, check_path
+from lamina.formats import reapi_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+Child = File | Symlink | Digest  # a digest is that of another Directory
+
+
+def encode_directory(children: Mapping[str, Child]) -> bytes:
+    """One level of a tree as a canonical `Directory` message."""
+    message = pb.Directory()
+    for name in sorted(children, key=str.encode):
+        node = children[name]
+        if isinstance(node, File):
+            message.files.append(
+                pb.FileNode(name=name, digest=_digest(node.digest), is_executable=node.executable)
+            )
+        elif isinstance(node, Symlink):
+            message.symlinks.append(pb.SymlinkNode(name=name, target=node.target))
+        else:
+            message.directories.append(pb.DirectoryNode(name=name, digest=_digest(node)))
+    return _bytes(message)
+
+
+def decode_directory(data: bytes) -> dict[str, Child]:
+    """Read a `Directory`; raises IntegrityError for names that are no names or come twice."""
+    message = _parse(pb.Directory, data)
+    children: dict[str, Child] = {}
+    for file in message.files:
+        _put(children, file.name, File(_value(file.digest), file.is_executable))
+    for link in message.symlinks:
+        _put(children, link.name, Symlink(link.target))
+    for folder in message.directories:
+        _put(children, folder.name, _value(folder.digest))
+    return children
+
+
+def encode_action(
+    action: core.Action, input_root: Digest, environment: Iterable[tuple[str, str]]
+) -> tuple[bytes, bytes]:
+    """The `Command` and the `Action` message; the digest of the latter is the action's digest."""
+    paths = sorted(f"{core.OUTPUT_FOLDER}/{path}" for path in action.outputs)
+    variables = dict(environment) | dict(action.environment)
+    command = _bytes(
+        pb.Command(
+            arguments=action.arguments,
+            environment_variables=[
+                pb.Command.EnvironmentVariable(name=name, value=variables[name])
+                for name in sorted(variables)
+            ],
+            output_paths=paths,
+        )
+    )
+    message = pb.Action(
+        command_digest=_digest(Digest.of(command)),
+        input_root_digest=_digest(input_root),
+        salt=action.toolchain.encode(),
+    )
+    return command, _bytes(message)
+
+
+def encode_result(result: core.ActionResult) -> bytes:
+    """An `ActionResult` whose output folders are written flat, file by file.
+
+    Only a folder without contents becomes an `OutputDirectory`, with the digest of an empty `Tree`.
+    """
+    message = pb.ActionResult(
+        exit_code=result.exit_code, stdout_raw=result.stdout, stderr_raw=result.stderr
+    )
+    for path, node in sorted(result.outputs):
+        full = f"{core.OUTPUT_FOLDER}/{path}"
+        if isinstance(node, File):
+            message.output_files.append(
+                pb.OutputFile(path=full, digest=_digest(node.digest), is_executable=node.executable)
+            )
+        elif isinstance(node, Symlink):
+            message.output_symlinks.append(pb.OutputSymlink(path=full, target=node.target))
+        else:
+            message.output_directories.append(
+                pb.OutputDirectory(path=full, tree_digest=_digest(EMPTY_TREE))
+            )
+    return _bytes(message)
+
+
+def decode_result(data: bytes) -> core.ActionResult:
+    """Read an `ActionResult`; raises IntegrityError for outputs that lie outside of `out`."""
+    message = _parse(pb.ActionResult, data)
+    outputs: dict[str, Node] = {}
+    for file in message.output_files:
+        outputs[_output(file.path)] = File(_value(file.digest), file.is_executable)
+    for link in message.output_symlinks:
+        outputs[_output(link.path)] = Symlink(link.target)
+    for folder in message.output_directories:
+        if _value(folder.tree_digest) != EMPTY_TREE:
+            raise IntegrityError(f"output folder `{folder.path}` is not written flat")
+        outputs[_output(folder.path)] = Folder()
+    return core.ActionResult(
+        tuple(sorted(outputs.items(), key=lambda item: item[0])),
+        message.exit_code,
+        message.stdout_raw,
+        message.stderr_raw,
+    )
+
+
+def _output(path: str) -> str:
+    folder, _, rest = path.partition("/")
+    if folder != core.OUTPUT_FOLDER:
+        raise IntegrityError(f"output `{path}` lies outside of `{core.OUTPUT_FOLDER}`")
+    return check_path(rest)
+
+
+def _put(children: dict[str, Child], name: str, node: Child) -> None:
+    if "/" in check_path(name) or name in children:
+        raise IntegrityError(f"bad or repeated name `{name}` in a directory")
+    children[name] = node
+
+
+def _digest(digest: Digest) -> pb.Digest:
+    return pb.Digest(hash=digest.hash, size_bytes=digest.size)
+
+
+def _value(message: pb.Digest) -> Digest:
+    return Digest.from_oci(f"sha256:{message.hash}", message.size_bytes)
+
+
+def _bytes(message: Message) -> bytes:
+    return message.SerializeToString(deterministic=True)
+
+
+def _parse(kind: type[M], data: bytes) -> M:
+    message = kind()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise IntegrityError(f"not a {message.DESCRIPTOR.name} message") from error
+    return message
+
+
+EMPTY_TREE = Digest.of(_bytes(pb.Tree(root=pb.Directory())))

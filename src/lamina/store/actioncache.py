@@ -1,0 +1,37 @@
+"""The action cache of a machine: the digest of an action -> what it left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lamina.core.action import ActionResult
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.formats import reapi
+from lamina.linux import filesystem
+from lamina.store.local import LocalStore
+
+
+class ActionCache:
+    """Results of actions that succeeded, kept beside the blobs they name."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    def get(self, action: Digest) -> ActionResult | None:
+        """The result, if it is known and every blob it names is still in the store."""
+        try:
+            result = reapi.decode_result(self._path(action).read_bytes())
+        except FileNotFoundError:
+            return None
+        except IntegrityError:
+            # A damaged entry costs one execution; the next `put` replaces it.
+            return None
+        return None if self._store.missing(result.blobs()) else result
+
+    def put(self, action: Digest, result: ActionResult) -> None:
+        """Keep a result; all blobs it names must be in the store already."""
+        filesystem.write_atomic(self._path(action), reapi.encode_result(result))
+
+    def _path(self, action: Digest) -> Path:
+        return self._store.folder / "actions" / action.hash[:2] / action.hash[2:]

@@ -1,0 +1,225 @@
+"""The content-addressed store of a machine: blobs, action results and package names in a folder.
+
+Layout (see docs/formats.md):
+
+    VERSION                     `1`
+    lock                        held shared by every user, exclusive by who empties the store
+    blobs/<2 hex>/<62 hex>      a blob, mode 0444
+    executables/<2 hex>/<62 hex>  the same bytes as a blob, mode 0555, made when first asked for
+    actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
+    packages/<name>/<version>   the digest of a package manifest
+    workspaces/<16 hex>/        what is known of one workspace's files between two runs
+    tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
+    tmp.lock                    held while a scratch folder is made or removed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.core.errors import HostError, UserError
+from lamina.linux import filesystem
+from lamina.store.blobs import BlobMissing, verified
+
+FORMAT = "1"
+_CHUNK = 1 << 20
+
+
+def default_folder() -> Path:
+    """Where the store lies: `$LAMINA_STORE`, else `lamina` in the user's cache folder."""
+    if given := os.environ.get("LAMINA_STORE"):
+        return Path(given).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache).absolute() / "lamina"
+
+
+class LocalStore:
+    """A store in a folder; many processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store, making it where there is none.
+
+        Raises HostError where it cannot be made, UserError for a store of another format.
+        """
+        self.folder = folder
+        self._executables: set[Digest] = set()
+        self._making_scratch = threading.Lock()
+        self._scratch: Path | None = None
+        self._scratch_lock: int | None = None
+        version = folder / "VERSION"
+        try:
+            found = version.read_text().strip()
+        except FileNotFoundError:
+            found = self._create(version)
+        if found != FORMAT:
+            raise UserError(
+                f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
+                hint="set LAMINA_STORE to another folder",
+            )
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def _create(self, version: Path) -> str:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            filesystem.write_atomic(version, f"{FORMAT}\n".encode())
+        except OSError as error:
+            raise HostError(
+                f"cannot make a store in `{self.folder}`: {error.strerror}",
+                hint="set LAMINA_STORE to a folder you may write",
+            ) from error
+        return FORMAT
+
+    def close(self) -> None:
+        """Remove the scratch folder and give up the locks; the end of the store's use."""
+        if self._scratch is not None:
+            filesystem.remove_tree(self._scratch)
+        if self._scratch_lock is not None:
+            os.close(self._scratch_lock)
+        os.close(self._lock)
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        return {digest for digest in digests if not self.has(digest)}
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here, by name and size."""
+        try:
+            return self._blob(digest).stat().st_size == digest.size
+        except FileNotFoundError:
+            return False
+
+    def read(self, digest: Digest) -> bytes:
+        try:
+            return verified(digest, self._blob(digest).read_bytes())
+        except FileNotFoundError:
+            raise BlobMissing(digest) from None
+
+    def write(self, data: bytes) -> Digest:
+        digest = Digest.of(data)
+        if not self.has(digest):
+            with self._temporary() as temporary, temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fdatasync(file.fileno())
+                self._adopt(temporary, digest)
+        return digest
+
+    def path(self, digest: Digest, *, executable: bool = False) -> Path:
+        """A file with the blob's bytes, for reading only; raises BlobMissing."""
+        if executable:
+            return self._executable(digest)
+        path = self._blob(digest)
+        if not path.exists():
+            raise BlobMissing(digest)
+        return path
+
+    def add(self, source: Path) -> Digest:
+        """Copy a file into the store: what is hashed is what is kept, whoever writes meanwhile."""
+        with self._temporary() as temporary:
+            digest = _copy_hashing(source, temporary)
+            self._adopt(temporary, digest)
+        return digest
+
+    def take(self, source: Path) -> Digest:
+        """Move a file that nobody else holds open into the store (same file system)."""
+        with source.open("rb") as file:
+            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+            if not self.has(digest):
+                os.fdatasync(file.fileno())
+        self._adopt(source, digest)
+        return digest
+
+    def _adopt(self, temporary: Path, digest: Digest) -> None:
+        if self.has(digest):
+            return
+        temporary.chmod(0o444)
+        target = self._blob(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
+        # two writers of one blob write the same bytes.
+        temporary.replace(target)
+
+    def _blob(self, digest: Digest) -> Path:
+        return self.folder / "blobs" / digest.hash[:2] / digest.hash[2:]
+
+    def _executable(self, digest: Digest) -> Path:
+        path = self.folder / "executables" / digest.hash[:2] / digest.hash[2:]
+        if digest not in self._executables:
+            if not path.exists():
+                self._make_executable(digest, path)
+            self._executables.add(digest)
+        return path
+
+    def _make_executable(self, digest: Digest, path: Path) -> None:
+        source = self.path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._temporary() as temporary:
+            temporary.unlink()
+            filesystem.clone_or_copy(source, temporary, 0o555)
+            temporary.replace(path)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A fresh name in the scratch folder, removed at the end unless it was renamed away."""
+        with filesystem.temporary_beside(self.scratch / "blob") as temporary:
+            yield temporary
+
+    @property
+    def scratch(self) -> Path:
+        """A folder on the store's file system for this process alone, removed by `close`.
+
+        The process holds a lock on it. What a killed process left is removed when the next one
+        makes its own.
+        """
+        with self._making_scratch:
+            if self._scratch is None:
+                self._scratch = self._make_scratch(self.folder / "tmp")
+        return self._scratch
+
+    def _make_scratch(self, parent: Path) -> Path:
+        parent.mkdir(exist_ok=True)
+        # Held while a folder is made and locked, so that nobody sweeps it in between.
+        with filesystem.locked(self.folder / "tmp.lock"):
+            _sweep(parent)
+            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+            self._scratch_lock = _lock_folder(folder)
+        return folder
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Lock a folder and return the descriptor that holds the lock, or None if another has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if filesystem.try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the scratch folders of dead processes: those that nobody holds a lock on."""
+    for folder in list(parent.iterdir()):
+        descriptor = _lock_folder(folder)
+        if descriptor is not None:
+            filesystem.remove_tree(folder)
+            os.close(descriptor)
+
+
+def _copy_hashing(source: Path, target: Path) -> Digest:
+    hasher = hashlib.sha256()
+    size = 0
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(_CHUNK):
+            hasher.update(chunk)
+            writer.write(chunk)
+            size += len(chunk)
+        writer.flush()
+        os.fdatasync(writer.fileno())
+    return Digest(hasher.hexdigest(), size)
