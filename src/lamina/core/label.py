@@ -9,6 +9,12 @@ from typing import Self
 from lamina.core.errors import UserError
 
 _CELL = re.compile(r"[A-Za-z0-9_.+~-]*")
+_BAD_SEGMENTS = {
+    "": "there is an empty segment between two slashes or at the end",
+    ".": "labels do not contain `.`: write the path from the root, `//a/b:c`",
+    "..": "labels do not contain `..`: write the path from the root, `//a/b:c`",
+    "...": "`...` is for patterns on the command line, a label names one target",
+}
 _EVERY = ("", "all", "*")  # what may follow the colon in place of a name: all targets
 
 
@@ -155,11 +161,9 @@ def _fault_of_name(name: str) -> str:
 def _fault_of_segments(text: str) -> str:
     """What is wrong with a path inside a label, or ""."""
     for segment in text.split("/"):
-        if segment == "":
-            return "there is an empty segment between two slashes or at the end"
-        if segment in (".", ".."):
-            return f"labels do not contain `{segment}`: write the path from the root, `//a/b:c`"
-        if segment == "...":
-            return "`...` is for patterns on the command line, a label names one target"
-    bad = next((c for c in text if c in ":\\" or not c.isprintable()), None)
-    return "" if bad is None else f"the character {bad!r} is not allowed in a label"
+        if segment in _BAD_SEGMENTS:
+            return _BAD_SEGMENTS[segment]
+    if text.isprintable() and ":" not in text and "\\" not in text:
+        return ""
+    bad = next(c for c in text if c in ":\\" or not c.isprintable())
+    return f"the character {bad!r} is not allowed in a label"

@@ -1,0 +1,113 @@
+"""Folder listings, each read once; who looks at a folder is on record, so stat() can tell later
+whether anything that loading saw has changed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+BUILD_NAMES = ("BUILD", "BUILD.bazel", "BUCK")  # the first that exists is the BUILD file
+NEVER_ENTERED = frozenset({".git", ".hg", "lamina-out"})
+WORKSPACE_FILE = "lamina.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The names in a folder; a folder that does not exist lists nothing."""
+
+    files: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()  # those of the folders that are symbolic links
+
+    @property
+    def build_file(self) -> str:
+        """The name of the BUILD file here, or ""."""
+        return next((name for name in BUILD_NAMES if name in self.files), "")
+
+
+class Disk:
+    """Listings of the folders of a workspace, named by their path relative to the root."""
+
+    def __init__(self, root: Path, ignore: tuple[str, ...] = ()) -> None:
+        self._root = str(root)
+        self._ignore = frozenset(ignore)
+        self._listings: dict[str, Listing] = {}
+
+    def folder(self, path: str) -> Listing:
+        """What lies in a folder of the workspace, as it was at the first look."""
+        listing = self._listings.get(path)
+        if listing is None:
+            listing = self._listings[path] = _list(f"{self._root}/{path}" if path else self._root)
+        return listing
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """Every folder looked at, also those that do not exist."""
+        return frozenset(self._listings)
+
+    def ignores(self, path: str, name: str) -> bool:
+        """Whether a folder is never entered: version control, outputs, and the ignored ones."""
+        return name in NEVER_ENTERED or path in self._ignore
+
+
+class View:
+    """A disk as one build package sees it: keeps which folders it looked at."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.directories: set[str] = set()
+
+    def folder(self, path: str) -> Listing:
+        """As `Disk.folder`, on record."""
+        self.directories.add(path)
+        return self._disk.folder(path)
+
+    def has_file(self, path: str) -> bool:
+        """Whether a regular file (or a link to one) has this path."""
+        folder, _, name = path.rpartition("/")
+        return name in self.folder(folder).files
+
+    def has_folder(self, path: str) -> bool:
+        """Whether a folder (or a link to one) has this path."""
+        folder, _, name = path.rpartition("/")
+        return not path or name in self.folder(folder).folders
+
+    def build_file(self, package: str) -> str:
+        """Path of the BUILD file of a build package, or "" where there is none."""
+        name = self.folder(package).build_file
+        return join(package, name) if name else ""
+
+    def is_separate(self, path: str) -> bool:
+        """Whether a folder below a build package is not part of it."""
+        listing = self.folder(path)
+        name = path.rpartition("/")[2]
+        return bool(
+            listing.build_file or WORKSPACE_FILE in listing.files or self._disk.ignores(path, name)
+        )
+
+    def is_hidden(self, path: str) -> bool:
+        """Whether the search for build packages passes a folder by."""
+        name = path.rpartition("/")[2]
+        return name.startswith(".") or name == "__pycache__" or self._disk.ignores(path, name)
+
+
+def join(folder: str, name: str) -> str:
+    """A path below a folder, either of which may be the root, ""."""
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _list(path: str) -> Listing:
+    files, folders, links = [], [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.name)
+                    if entry.is_symlink():
+                        links.append(entry.name)
+                elif entry.is_file():
+                    files.append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return Listing()
+    return Listing(frozenset(files), frozenset(folders), frozenset(links))

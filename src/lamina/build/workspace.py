@@ -1,0 +1,180 @@
+"""The workspace: its root, marked by `lamina.toml`, and what that file sets."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamina.build.disk import WORKSPACE_FILE
+from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
+from lamina.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A root folder and its settings; an empty tool means the one that is found on the machine."""
+
+    root: Path  # absolute, links resolved
+    name: str
+    ignore: tuple[str, ...] = ()  # folders that hold no build packages, relative to the root
+    python_interpreter: str = ""
+    cxx_compiler: str = ""
+    c_compiler: str = ""
+    archiver: str = ""
+    compiler_flags: tuple[str, ...] = ()
+    linker_flags: tuple[str, ...] = ()
+
+    def package_of(self, folder: Path) -> str:
+        """The path of a folder relative to the root: what relative patterns start from."""
+        try:
+            relative = folder.resolve().relative_to(self.root)
+        except ValueError:
+            raise UserError(f"`{folder}` is not inside the workspace `{self.root}`") from None
+        return "" if relative == Path() else relative.as_posix()
+
+
+# section -> key -> field of Workspace
+_KEYS: Mapping[str, Mapping[str, str]] = {
+    "workspace": {"name": "name", "ignore": "ignore"},
+    "python": {"interpreter": "python_interpreter"},
+    "cxx": {
+        "compiler": "cxx_compiler",
+        "c_compiler": "c_compiler",
+        "archiver": "archiver",
+        "compiler_flags": "compiler_flags",
+        "linker_flags": "linker_flags",
+    },
+}
+_LISTS = frozenset({"ignore", "compiler_flags", "linker_flags"})
+_TEMPLATE = """\
+# The root of a lamina workspace: labels such as `//folder:target` start here.
+[workspace]
+name = "{name}"
+# ignore = ["third_party/x"]
+
+# [python]
+# interpreter = "python3"
+
+# [cxx]
+# compiler = "c++"
+# compiler_flags = ["-O2"]
+"""
+
+
+def find(start: Path) -> Workspace:
+    """The workspace that a folder lies in; raises UserError outside of any."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / WORKSPACE_FILE).is_file():
+            return read(folder)
+    raise UserError(
+        f"`{start}` is in no workspace: no `{WORKSPACE_FILE}` here or above",
+        hint="`lamina init` makes a folder the root of a workspace",
+    )
+
+
+def init(folder: Path) -> Path:
+    """Make a folder the root of a workspace, and return the file that marks it."""
+    path = folder / WORKSPACE_FILE
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", folder.resolve().name) or "workspace"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_TEMPLATE.format(name=name))
+    except FileExistsError:
+        raise UserError(f"`{path}` exists already", hint="edit it, or remove it first") from None
+    return path
+
+
+def read(root: Path) -> Workspace:
+    """The workspace of a root folder; raises a FaultReport with everything wrong in its file."""
+    root = root.resolve()
+    try:
+        text = (root / WORKSPACE_FILE).read_text(encoding="utf-8")
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FaultReport([_syntax_fault(str(error))]) from error
+    except UnicodeDecodeError as error:
+        raise FaultReport([Fault(Place(WORKSPACE_FILE), "not UTF-8 text")]) from error
+    faults = _faults(settings, text)
+    if faults:
+        raise FaultReport(faults)
+    return _workspace(root, settings)
+
+
+def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspace:
+    fields = {
+        _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
+        for section, table in settings.items()
+        for key, value in table.items()
+    }
+    fields["ignore"] = tuple(path.strip("/") for path in fields.get("ignore", ()))
+    return Workspace(**{"root": root, "name": root.name, **fields})
+
+
+def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
+    faults = []
+    for section, table in settings.items():
+        known = _KEYS.get(section)
+        if known is None or not isinstance(table, dict):
+            hint = did_you_mean(section, _KEYS, _list_of(_KEYS), "[{}]")
+            message = f"unknown section or key `{section}`"
+            faults.append(Fault(_place_of(text, "", section), message, hint))
+            continue
+        faults.extend(_faults_of_section(section, table, known, text))
+    return faults
+
+
+def _faults_of_section(
+    section: str, table: Mapping[str, object], known: Mapping[str, str], text: str
+) -> list[Fault]:
+    faults = []
+    for key, value in table.items():
+        place = _place_of(text, section, key)
+        if key not in known:
+            hint = did_you_mean(key, known, _list_of(known))
+            faults.append(Fault(place, f"unknown key `{key}` in `[{section}]`", hint))
+        elif not _fits(key, value):
+            wanted = "a list of strings" if key in _LISTS else "a string"
+            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {wanted}"))
+    return faults
+
+
+def _fits(key: str, value: object) -> bool:
+    if key in _LISTS:
+        return isinstance(value, list) and all(isinstance(element, str) for element in value)
+    return isinstance(value, str)
+
+
+def _list_of(known: Mapping[str, object]) -> str:
+    return "known: " + ", ".join(f"`{key}`" for key in known)
+
+
+def _syntax_fault(text: str) -> Fault:
+    """tomllib says the place at the end of its message: `… (at line 2, column 8)`."""
+    match = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", text)
+    message = text[: match.start()] if match else text
+    line, column = (int(match[1] or 0), int(match[2] or 0)) if match else (0, 0)
+    return Fault(Place(WORKSPACE_FILE, line, column), f"syntax error: {_lower(message)}")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _place_of(text: str, section: str, key: str) -> Place:
+    """The line that sets a key; tomllib keeps no places, and files are small."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)
+        if header:
+            current = header[1]
+        word = re.match(r"\s*[\"']?([^\s\"'=.]+)[\"']?\s*[=.]", line)
+        if (header and not section and current.split(".")[0] == key) or (
+            word and not header and current == section and word[1] == key
+        ):
+            return Place(WORKSPACE_FILE, number, len(line) - len(line.lstrip()) + 1)
+    return Place(WORKSPACE_FILE)
