@@ -1,0 +1,240 @@
+"""From targets to actions: each rule's implementation is called once, dependencies first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lamina.build.disk import join
+from lamina.build.providers import Analysed, CxxInfo
+from lamina.build.target import Target
+from lamina.build.toolchains import Toolchains
+from lamina.core.action import Action, Artifact, Source
+from lamina.core.errors import LaminaError, UserError
+from lamina.core.label import Label
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file that an attribute names."""
+
+    path: str  # within the build package of the target that names it, where it lies in or was put
+    full: str  # the same from the workspace root
+    artifact: Artifact
+    label: Label  # as it was named
+
+
+class Context:
+    """What a rule's implementation is given: one target, what its dependencies handed out."""
+
+    def __init__(
+        self, target: Target, analysed: Mapping[Label, Analysed], toolchains: Toolchains
+    ) -> None:
+        self.target = target
+        self.label = target.label
+        self.toolchains = toolchains
+        self._analysed = analysed
+
+    @property
+    def program_name(self) -> str:
+        """What the target's launcher is called: the last part of its name."""
+        return self.label.name.rpartition("/")[2]
+
+    def text(self, name: str) -> str:
+        """A string attribute."""
+        return self._get(name, str)
+
+    def flag(self, name: str) -> bool:
+        """A boolean attribute."""
+        return self._get(name, bool)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """An attribute that is a list of strings."""
+        return self._get(name, tuple)
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """An attribute that is a dict of strings, in declared order."""
+        return self._get(name, tuple)
+
+    def given(self, name: str) -> bool:
+        """Whether the BUILD file set the attribute."""
+        return name in self.target.given
+
+    def label_of(self, name: str) -> Label | None:
+        """An attribute that is one label."""
+        value = self.target.attributes[name]
+        assert value is None or isinstance(value, Label)
+        return value
+
+    def deps(self, *names: str) -> list[Analysed]:
+        """What the targets in these label lists handed out, in declared order, each once."""
+        labels = dict.fromkeys(label for name in names for label in self._get(name, tuple))
+        return [self._analysed[label] for label in labels]
+
+    def dep(self, label: Label) -> Analysed | None:
+        """What a target this one mentions handed out; None for a file."""
+        return self._analysed.get(label)
+
+    def sources(self, *names: str) -> list[SourceFile]:
+        """The files of these attributes, in declared order; a target stands for its outputs."""
+        found: list[SourceFile] = []
+        for name in names:
+            for path, label in self._get(name, tuple):
+                found.extend(self._files(path, label))
+        return found
+
+    def source(self, name: str) -> SourceFile | None:
+        """The one file of a SOURCE attribute, or None where it was not given."""
+        label = self.label_of(name)
+        if label is None:
+            return None
+        files = self._files(label.name, label)
+        if len(files) != 1:
+            raise UserError(f"`{label}` in `{name}` of `{self.label}` is not one file")
+        return files[0]
+
+    def labels(self, name: str) -> tuple[Label, ...]:
+        """The labels of a SOURCES attribute, each once."""
+        return tuple(dict.fromkeys(label for _, label in self._get(name, tuple)))
+
+    def runtime_closure(self, root: Analysed) -> list[Analysed]:
+        """All whose own files a target needs when it runs, what is depended on first."""
+        return [self._analysed[label] for label in runtime_order(root.label, self._analysed)]
+
+    def in_package(self, path: str) -> str:
+        """A path in this target's build package, from the workspace root."""
+        return join(self.label.package, path)
+
+    def action(
+        self,
+        mnemonic: str,
+        arguments: Iterable[str],
+        inputs: Mapping[str, Artifact],
+        outputs: Iterable[str],
+        *,
+        toolchain: str = "",
+        subject: str = "",
+        mounts: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Action:
+        """An action of this target."""
+        return Action(
+            mnemonic,
+            str(self.label),
+            tuple(arguments),
+            tuple(sorted(inputs.items())),
+            tuple(outputs),
+            tuple(sorted((environment or {}).items())),
+            toolchain,
+            subject,
+            tuple(dict.fromkeys(mounts)),
+        )
+
+    def _files(self, path: str, label: Label) -> list[SourceFile]:
+        target = self._analysed.get(label)
+        if target is None:
+            source = Source(join(label.package, label.name))
+            return [self._file(path, label, source.path, source)]
+        if len(target.files) == 1 and path != label.name:
+            return [self._file(path, label, self.in_package(path), target.files[0][1])]
+        return [
+            self._file(_relative(full, label.package), label, full, artifact)
+            for full, artifact in target.files
+        ]
+
+    def _file(self, path: str, label: Label, full: str, artifact: Artifact) -> SourceFile:
+        if path != label.name:
+            full = self.in_package(path) if label.package == self.label.package else full
+        return SourceFile(path, full, artifact, label)
+
+    def _get(self, name: str, kind: type[T]) -> T:
+        value = self.target.attributes[name]
+        assert isinstance(value, kind), (self.label, name, value)
+        return value
+
+
+def _relative(full: str, package: str) -> str:
+    return full.removeprefix(f"{package}/") if package else full
+
+
+def analyse(
+    targets: Mapping[Label, Target],
+    generated: Mapping[Label, Label],
+    toolchains: Toolchains,
+) -> dict[Label, Analysed]:
+    """Analyse a closed set of targets without cycles, dependencies first.
+
+    `generated` maps labels of outputs to the targets that make them. Several faults are reported
+    together.
+    """
+    analysed: dict[Label, Analysed] = {}
+    faults: list[LaminaError] = []
+    for label in _order(targets, generated):
+        target = targets[label]
+        try:
+            result = target.rule.implementation(Context(target, analysed, toolchains))
+        except UserError as error:
+            faults.append(error)
+            result = Analysed(label)
+        assert isinstance(result, Analysed)
+        analysed[label] = result
+        _add_outputs(result, analysed)
+    if faults:
+        hints = [fault.hint for fault in faults if fault.hint]
+        message = "\n".join(fault.message for fault in faults)
+        raise UserError(message, hint=hints[0] if len(faults) == 1 and hints else None)
+    return analysed
+
+
+def _add_outputs(target: Analysed, analysed: dict[Label, Analysed]) -> None:
+    """Let each single output be named by its own label, as `:gen.h` of genrule `:gen`."""
+    package = target.label.package
+    for full, artifact in target.files:
+        label = Label(target.label.cell, package, _relative(full, package))
+        if not isinstance(artifact, Source):
+            analysed.setdefault(label, Analysed(label, files=((full, artifact),)))
+
+
+def _order(targets: Mapping[Label, Target], generated: Mapping[Label, Label]) -> list[Label]:
+    """The labels, each after those it mentions."""
+    order: dict[Label, None] = {}
+    seen: set[Label] = set()
+    for start in targets:
+        stack = [(start, False)]
+        while stack:
+            label, done = stack.pop()
+            if done:
+                order[label] = None
+            elif label not in seen:
+                seen.add(label)
+                stack.append((label, True))
+                mentioned = [generated.get(dep, dep) for dep in targets[label].dependencies()]
+                stack.extend((dep, False) for dep in reversed(mentioned) if dep in targets)
+    return list(order)
+
+
+def runtime_order(root: Label, analysed: Mapping[Label, Analysed]) -> list[Label]:
+    """The targets whose own files `root` needs, each once, dependencies before dependents.
+
+    Siblings keep the order of the BUILD file, so one graph always gives one stack.
+    """
+    order: dict[Label, None] = {}
+    seen: set[Label] = set()
+    stack = [(root, False)]
+    while stack:
+        label, done = stack.pop()
+        if done:
+            order[label] = None
+        elif label not in seen:
+            seen.add(label)
+            stack.append((label, True))
+            stack.extend((dep, False) for dep in reversed(analysed[label].runtime))
+    return list(order)
+
+
+def cxx_deps(deps: Iterable[Analysed]) -> tuple[CxxInfo, ...]:
+    """The C++ libraries among some dependencies."""
+    return tuple(dep.cxx for dep in deps if dep.cxx is not None)

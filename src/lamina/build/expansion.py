@@ -1,0 +1,89 @@
+"""What a genrule's command may refer to: `$(location x)`, `$@`, `$(SRCS)` and their like.
+
+Both dialects are understood. With Bazel's `outs`, `$$` is the shell's `$` and an unknown `$(name)`
+is an error; with Buck's `out`, only the known macros are replaced and the shell gets the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lamina.core.errors import UserError
+
+_MACRO = re.compile(
+    r"\$\$|\$\((?P<words>[^()]*)\)|\$(?P<sign>[@<])|\$\{?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}?"
+)
+_LOCATIONS = {
+    "location", "locations", "execpath", "execpaths", "rootpath", "rootpaths", "exe",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the macros of one command stand for."""
+
+    sources: tuple[str, ...]
+    outputs: tuple[str, ...]  # from the action's folder: `out/x.h`
+    locations: Callable[[str], tuple[str, ...]]  # text of a label -> paths; raises UserError
+    output_folder: str = "out"
+
+    def variables(self) -> Mapping[str, str]:
+        """The macros that take no argument, by name."""
+        folder = self.output_folder
+        return {
+            "SRCS": " ".join(self.sources),
+            "OUTS": " ".join(self.outputs),
+            "@D": self.outputs[0].rpartition("/")[0] if len(self.outputs) == 1 else folder,
+            "RULEDIR": folder,
+            "GENDIR": "out",
+            "BINDIR": "out",
+        }
+
+
+def expand(command: str, scope: Scope, *, strict: bool) -> str:
+    """Replace the macros of a command; raises UserError for what is unknown or ambiguous."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$" if strict else "$$"
+        if match["sign"]:
+            return _only(match[0], scope.outputs if match["sign"] == "@" else scope.sources)
+        if match["name"]:
+            return match[0]
+        return _call(match, scope, strict=strict)
+
+    return _MACRO.sub(replace, command)
+
+
+def _call(match: re.Match[str], scope: Scope, *, strict: bool) -> str:
+    name, _, argument = match["words"].strip().partition(" ")
+    if name in _LOCATIONS and argument.strip():
+        return _locate(name, argument.strip(), scope)
+    variables = scope.variables()
+    if match["words"] in variables:
+        return variables[match["words"]]
+    if match["words"] in ("@", "<"):
+        return _only(f"$({match['words']})", scope.outputs if name == "@" else scope.sources)
+    if strict:
+        raise UserError(
+            f"unknown variable `{match[0]}` in `cmd`", hint="write `$$` for a `$` of the shell"
+        )
+    return match[0]
+
+
+def _locate(name: str, label: str, scope: Scope) -> str:
+    paths = scope.locations(label)
+    if name.endswith("s") or len(paths) == 1:
+        return " ".join(paths)
+    raise UserError(
+        f"`$({name} {label})` stands for {len(paths)} files", hint=f"use `$({name}s {label})`"
+    )
+
+
+def _only(macro: str, paths: tuple[str, ...]) -> str:
+    if len(paths) != 1:
+        what = "output" if "@" in macro else "source"
+        raise UserError(f"`{macro}` in `cmd` needs exactly one {what}, there are {len(paths)}")
+    return paths[0]

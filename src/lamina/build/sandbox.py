@@ -1,0 +1,180 @@
+"""Runs an action where it sees its declared inputs and the system's tools, and nothing else.
+
+The inputs are hard links to blobs of the store, shown read-only at `/work`; only `/work/out` and a
+private `/tmp` can be written; there is no network. bubblewrap makes the namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.core.action import OUTPUT_FOLDER, ActionResult
+from lamina.core.errors import HostError
+from lamina.core.tree import File, Folder, Node, Symlink, Tree
+from lamina.linux import filesystem, process
+from lamina.store.local import LocalStore
+
+WORK = "/work"
+
+# The same on every machine, at every time: it is part of an action's digest.
+ENVIRONMENT: Mapping[str, str] = {
+    "HOME": "/tmp",
+    "LC_ALL": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "SOURCE_DATE_EPOCH": "315532800",  # 1980-01-01, the first day that a zip file can tell
+    "TMPDIR": "/tmp",
+    "TZ": "UTC",
+}
+
+_SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A command ready to run: every input is a node whose blob is in the store."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    inputs: Tree
+    outputs: tuple[str, ...]
+    mounts: tuple[str, ...] = ()
+
+
+class Cancelled(Exception):
+    """The action was ended because the whole build is being ended."""
+
+
+class Sandbox:
+    """Runs actions one by one in each of several threads; `cancel` ends them all."""
+
+    def __init__(self, store: LocalStore) -> None:
+        """Raises HostError where bubblewrap is missing."""
+        self._store = store
+        self._bwrap = str(process.require("bwrap"))
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._system = _system_mounts()
+
+    def cancel(self) -> None:
+        """End every running action at once, and let none start."""
+        with self._lock:
+            self._cancelled = True
+            for child in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+
+    def run(self, run: Run, name: str) -> ActionResult:
+        """Run a command and move what it made into the store; `name` is free for this run alone.
+
+        A failing command gives a result with its exit code; outputs that were not made are simply
+        not in the result. Raises HostError where the sandbox itself does not work.
+        """
+        folder = self._store.scratch / name
+        try:
+            self._stage(run.inputs, folder)
+            code, stdout, stderr = self._execute(run, folder)
+            outputs = self._collect(folder / OUTPUT_FOLDER) if code == 0 else {}
+        finally:
+            filesystem.remove_tree(folder)
+        return ActionResult(tuple(sorted(outputs.items())), code, stdout, stderr)
+
+    def _stage(self, inputs: Tree, folder: Path) -> None:
+        work, out = folder / "work", folder / OUTPUT_FOLDER
+        (work / OUTPUT_FOLDER).mkdir(parents=True)
+        out.mkdir()
+        made = {work}
+        for path, node in inputs.items():
+            target = work / path
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
+            if isinstance(node, File):
+                source = self._store.path(node.digest, executable=node.executable)
+                filesystem.link_or_copy(source, target, 0o555 if node.executable else 0o444)
+            elif isinstance(node, Symlink):
+                target.symlink_to(node.target)
+            else:
+                target.mkdir(exist_ok=True)
+
+    def _execute(self, run: Run, folder: Path) -> tuple[int, bytes, bytes]:
+        stdout, stderr = folder / "stdout", folder / "stderr"
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            with self._lock:
+                if self._cancelled:
+                    raise Cancelled
+                child = process.spawn(
+                    self._command(run, folder), env={}, stdout=out.fileno(), stderr=err.fileno()
+                )
+                self._running.add(child)
+            code = child.wait()
+            with self._lock:
+                self._running.discard(child)
+                if self._cancelled:
+                    raise Cancelled
+        words = stderr.read_bytes()
+        if code != 0 and words.startswith(b"bwrap: "):
+            raise HostError(
+                f"the sandbox does not work here: {words.decode(errors='replace').strip()}",
+                hint="actions need user namespaces; `lamina doctor` tells what is missing",
+            )
+        return code, stdout.read_bytes(), words
+
+    def _command(self, run: Run, folder: Path) -> list[str]:
+        environment = {**ENVIRONMENT, **run.environment}
+        variables = [word for key in environment for word in ("--setenv", key, environment[key])]
+        mounts = [word for mount in run.mounts for word in ("--ro-bind", mount, mount)]
+        return [
+            self._bwrap, "--unshare-all", "--die-with-parent", "--clearenv",
+            "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "localhost",
+            *self._system, *mounts,
+            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+            "--ro-bind", str(folder / "work"), WORK,
+            "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
+            "--chdir", WORK, *variables, "--", *run.arguments,
+        ]  # fmt: skip
+
+    def _collect(self, out: Path) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for parent, folders, files in os.walk(out):
+            links = [name for name in folders if (Path(parent) / name).is_symlink()]
+            if not folders and not files and Path(parent) != out:
+                found[Path(parent).relative_to(out).as_posix()] = Folder()
+            for name in (*files, *links):
+                path = Path(parent) / name
+                found[path.relative_to(out).as_posix()] = self._node(path)
+        return found
+
+    def _node(self, path: Path) -> Node:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return Symlink(str(path.readlink()))
+        if not stat.S_ISREG(status.st_mode):
+            raise HostError(f"an action made `{path.name}`, which is neither file, link nor folder")
+        executable = bool(status.st_mode & 0o100)
+        path.chmod(0o600)
+        return File(self._store.take(path), executable)
+
+
+def _system_mounts() -> Sequence[str]:
+    """What every action sees of the machine: its programs and libraries, read-only."""
+    words = ["--ro-bind", "/usr", "/usr"]
+    for folder in map(Path, _SYSTEM_FOLDERS):
+        if folder.is_symlink():
+            words += ["--symlink", str(folder.readlink()), str(folder)]
+        elif folder.is_dir():
+            words += ["--ro-bind", str(folder), str(folder)]
+    for file in _SYSTEM_FILES:
+        words += ["--ro-bind-try", file, file]
+    return words

@@ -1,0 +1,123 @@
+"""Source files by digest, each read once and then known by its identity on disk.
+
+The digest of a file is kept with what stat() says of it, so an unchanged file is never read again.
+A file is copied into the store while it is hashed: what an action sees is what its digest says,
+whoever edits the workspace meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.core.errors import UserError
+from lamina.core.tree import File, Folder, Node
+from lamina.linux import filesystem
+from lamina.store.local import LocalStore
+
+Identity = tuple[int, ...]  # size, mtime, inode, ctime (ns), mode
+
+# A file written twice within one tick of the kernel's clock may keep its time stamp, so one that
+# changed less than this before it was read is read again the next time.
+_SETTLED = 50_000_000  # nanoseconds
+
+
+def identity(found: os.stat_result) -> Identity:
+    """What must be unchanged for a file to be taken as unchanged."""
+    return (found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns, found.st_mode)
+
+
+def settled(known: Identity, when: int) -> bool:
+    """Whether a file with this identity had not been touched shortly before `when` (ns)."""
+    return max(known[1], known[3]) < when - _SETTLED
+
+
+class Sources:
+    """The files of a workspace as nodes of trees; safe to use from several threads."""
+
+    def __init__(self, root: Path, store: LocalStore, cache: Path) -> None:
+        """`cache` is the file that keeps the digests between two runs."""
+        self._root = root
+        self._store = store
+        self._cache = cache
+        self._known: dict[str, tuple[Identity, str]] = _load(cache)
+        self._nodes: dict[str, dict[str, Node]] = {}
+        self._lock = threading.Lock()
+        self._changed = False
+
+    @property
+    def read(self) -> dict[str, Digest]:
+        """Every file that was asked for, with its digest."""
+        return {
+            path: node.digest
+            for tree in self._nodes.values()
+            for path, node in tree.items()
+            if isinstance(node, File)
+        }
+
+    def tree(self, path: str) -> dict[str, Node]:
+        """The file at a path, or all below a folder, by path from the root."""
+        with self._lock:
+            found = self._nodes.get(path)
+        if found is None:
+            found = self._walk(path) if (self._root / path).is_dir() else {path: self._file(path)}
+            with self._lock:
+                self._nodes[path] = found
+        return found
+
+    def save(self) -> None:
+        """Keep the digests for the next run."""
+        if self._changed:
+            data = {path: [*known, digest] for path, (known, digest) in self._known.items()}
+            filesystem.write_atomic(self._cache, json.dumps(data, separators=(",", ":")).encode())
+
+    def _walk(self, folder: str) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for parent, folders, files in os.walk(self._root / folder):
+            folders.sort()
+            relative = Path(parent).relative_to(self._root).as_posix()
+            found.update((f"{relative}/{name}", self._file(f"{relative}/{name}")) for name in files)
+            if not folders and not files:
+                found[relative] = Folder()
+        return found
+
+    def _file(self, path: str) -> File:
+        full = self._root / path
+        start = time.time_ns()
+        try:
+            status = full.stat()
+            known = identity(status)
+            digest = self._digest(path, full, known, start)
+        except OSError as error:
+            raise UserError(f"cannot read `{path}`: {error.strerror}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"`{path}` is neither a file nor a folder")
+        return File(digest, bool(status.st_mode & 0o100))
+
+    def _digest(self, path: str, full: Path, known: Identity, start: int) -> Digest:
+        remembered = self._known.get(path)
+        if remembered is not None and remembered[0] == known:
+            digest = Digest.parse(remembered[1])
+            if self._store.has(digest):
+                return digest
+        digest = self._store.add(full)
+        with self._lock:
+            self._changed = True
+            if settled(known, start) and identity(full.stat()) == known:
+                self._known[path] = (known, str(digest))
+            else:
+                self._known.pop(path, None)
+        return digest
+
+
+def _load(cache: Path) -> dict[str, tuple[Identity, str]]:
+    try:
+        data = json.loads(cache.read_bytes())
+        return {path: (tuple(words[:-1]), words[-1]) for path, words in data.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return {}

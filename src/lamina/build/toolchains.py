@@ -1,0 +1,125 @@
+"""Compilers and interpreters: where they lie, and what makes one the same as another.
+
+A toolchain's identity is what it says of its version, not its path: two machines with the same
+compiler give an action the same digest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lamina.build.workspace import Workspace
+from lamina.core.errors import HostError
+from lamina.linux import process
+from lamina.linux.versions import ToolVersions
+
+_SYSTEM = ("/usr/bin", "/bin")  # what an action's PATH holds
+_ASK_PYTHON = """
+import json, sys, sysconfig
+print(json.dumps([sys.version, sys.implementation.cache_tag, "%d.%d" % sys.version_info[:2],
+                  sysconfig.get_path("include"), sysconfig.get_config_var("SOABI"),
+                  sys.base_prefix]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """A Python interpreter, for the build and for the programs that are built."""
+
+    command: str  # as an action calls it
+    path: str  # absolute
+    version: str  # `3.11`
+    tag: str  # `cpython-311`, in the names of compiled files
+    include: str  # folder of Python.h
+    identity: str
+    mounts: tuple[str, ...]  # folders of the machine that it needs, beyond /usr
+
+
+@dataclass(frozen=True, slots=True)
+class Cxx:
+    """A C and C++ compiler with its linker."""
+
+    c: str
+    cxx: str
+    compiler_flags: tuple[str, ...]
+    linker_flags: tuple[str, ...]
+    identity: str
+    mounts: tuple[str, ...]
+
+
+class Toolchains:
+    """The toolchains of a workspace, each looked for when a rule first asks."""
+
+    def __init__(self, workspace: Workspace, versions: ToolVersions) -> None:
+        self._workspace = workspace
+        self._versions = versions
+        self.files: set[str] = set()  # the programs that were asked, for the record of a build
+
+    @cached_property
+    def python(self) -> Python:
+        """The interpreter: `[python] interpreter` in `lamina.toml`, else the system's python3."""
+        path = self._find(self._workspace.python.interpreter or _system_python())
+        answer = self._versions.ask(path, "-I", "-S", "-c", _ASK_PYTHON)
+        full, tag, version, include, soabi, prefix = json.loads(answer)
+        return Python(
+            command=_command(path),
+            path=str(path),
+            version=version,
+            tag=tag,
+            include=include,
+            identity=f"python {full} {soabi}",
+            mounts=_mounts(prefix),
+        )
+
+    @property
+    def python_headers(self) -> str:
+        """The folder of Python.h; raises HostError where the interpreter came without."""
+        python = self.python
+        if not (Path(python.include) / "Python.h").exists():
+            raise HostError(
+                f"`Python.h` of {python.path} is not on this machine",
+                hint="on Debian or Ubuntu: `apt-get install python3-dev`",
+            )
+        return python.include
+
+    @cached_property
+    def cxx(self) -> Cxx:
+        """The compilers: `[cxx]` in `lamina.toml`, else the system's gcc and g++."""
+        settings = self._workspace.cxx
+        c = self._find(settings.c_compiler)
+        cxx = self._find(settings.compiler)
+        linker = self._find("ld")
+        words = [self._versions.first_line(tool, "--version") for tool in (c, cxx, linker)]
+        return Cxx(
+            c=_command(c),
+            cxx=_command(cxx),
+            compiler_flags=settings.compiler_flags,
+            linker_flags=settings.linker_flags,
+            identity="; ".join((*words, self._versions.first_line(cxx, "-dumpmachine"))),
+            mounts=(*_mounts(str(c.parent.parent)), *_mounts(str(cxx.parent.parent))),
+        )
+
+    def _find(self, tool: str) -> Path:
+        path = process.require(tool)
+        self.files.add(str(path.resolve()))
+        return path
+
+
+def _system_python() -> str:
+    """The distribution's interpreter where there is one: it is on the nodes too, a shim is not."""
+    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
+
+
+def _command(path: Path) -> str:
+    """The bare name of a tool that an action's PATH finds, else its path."""
+    return path.name if str(path.parent) in _SYSTEM else str(path)
+
+
+def _mounts(prefix: str) -> tuple[str, ...]:
+    """The folder itself, unless the sandbox shows it anyway."""
+    top = Path(prefix).resolve()
+    shown = str(top) in ("/", "/usr") or top.is_relative_to("/usr")
+    return () if shown else (str(top),)

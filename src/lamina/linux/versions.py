@@ -1,0 +1,47 @@
+"""What version a tool says it is, asked once per file on disk.
+
+The answer is part of every action's digest, so it must not depend on where the tool lies; asking
+costs a process, so answers are kept in a file, by the identity of the tool's own file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lamina.linux import filesystem, process
+
+
+class ToolVersions:
+    """Answers of tools about themselves, kept in a JSON file between two runs."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._known: dict[str, str] | None = None
+
+    def ask(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:
+        """What `tool args…` prints on stdout, without the white space around it."""
+        key = _key(tool, args)
+        known = self._load()
+        if key not in known:
+            known[key] = process.run(tool, *args, ok=ok).stdout.decode(errors="replace").strip()
+            filesystem.write_atomic(self._cache, json.dumps(known, indent=0).encode())
+        return known[key]
+
+    def first_line(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:
+        """The first line of what the tool prints: the version, by custom."""
+        return self.ask(tool, *args, ok=ok).partition("\n")[0].strip()
+
+    def _load(self) -> dict[str, str]:
+        if self._known is None:
+            try:
+                self._known = dict(json.loads(self._cache.read_bytes()))
+            except (FileNotFoundError, ValueError):
+                self._known = {}
+        return self._known
+
+
+def _key(tool: Path, args: tuple[str, ...]) -> str:
+    found = tool.resolve()
+    stat = found.stat()
+    return " ".join((f"{found}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}", *args))
