@@ -219,7 +219,7 @@ class Engine:
         lines = [f"{action.owner}: {action} failed with exit code {result.exit_code}"]
         missing = undeclared.find(words, self._root, package, tree)
         lines += [
-            f"it reads `{path}`, which is not an input of `{action.owner}`" for path in missing
+            f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing
         ]
         if self._show_commands:
             lines.append(f"command: {shlex.join(action.arguments)}")

@@ -18,23 +18,8 @@ from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Folder, Node
 from lamina.linux import filesystem
+from lamina.linux.filesystem import Identity, identity, settled
 from lamina.store.local import LocalStore
-
-Identity = tuple[int, ...]  # size, mtime, inode, ctime (ns), mode
-
-# A file written twice within one tick of the kernel's clock may keep its time stamp, so one that
-# changed less than this before it was read is read again the next time.
-_SETTLED = 50_000_000  # nanoseconds
-
-
-def identity(found: os.stat_result) -> Identity:
-    """What must be unchanged for a file to be taken as unchanged."""
-    return (found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns, found.st_mode)
-
-
-def settled(known: Identity, when: int) -> bool:
-    """Whether a file with this identity had not been touched shortly before `when` (ns)."""
-    return max(known[1], known[3]) < when - _SETTLED
 
 
 class Sources:

@@ -16,6 +16,7 @@ from lamina.core.errors import HostError
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
 
+_FLAGS = ("-O2",)  # where `lamina.toml` says nothing
 _SYSTEM = ("/usr/bin", "/bin")  # what an action's PATH holds
 _ASK_PYTHON = """
 import json, sys, sysconfig
@@ -61,7 +62,7 @@ class Toolchains:
     @cached_property
     def python(self) -> Python:
         """The interpreter: `[python] interpreter` in `lamina.toml`, else the system's python3."""
-        path = self._find(self._workspace.python.interpreter or _system_python())
+        path = self._find(self._workspace.python_interpreter or _system_python())
         answer = self._versions.ask(path, "-I", "-S", "-c", _ASK_PYTHON)
         full, tag, version, include, soabi, prefix = json.loads(answer)
         return Python(
@@ -88,16 +89,16 @@ class Toolchains:
     @cached_property
     def cxx(self) -> Cxx:
         """The compilers: `[cxx]` in `lamina.toml`, else the system's gcc and g++."""
-        settings = self._workspace.cxx
-        c = self._find(settings.c_compiler)
-        cxx = self._find(settings.compiler)
+        workspace = self._workspace
+        c = self._find(workspace.c_compiler or "gcc")
+        cxx = self._find(workspace.cxx_compiler or "g++")
         linker = self._find("ld")
         words = [self._versions.first_line(tool, "--version") for tool in (c, cxx, linker)]
         return Cxx(
             c=_command(c),
             cxx=_command(cxx),
-            compiler_flags=settings.compiler_flags,
-            linker_flags=settings.linker_flags,
+            compiler_flags=workspace.compiler_flags or _FLAGS,
+            linker_flags=workspace.linker_flags,
             identity="; ".join((*words, self._versions.first_line(cxx, "-dumpmachine"))),
             mounts=(*_mounts(str(c.parent.parent)), *_mounts(str(cxx.parent.parent))),
         )

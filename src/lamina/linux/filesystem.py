@@ -5,12 +5,33 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 _FICLONE = 0x40049409  # linux/fs.h: share the extents of another file
+
+
+Identity = tuple[int, ...]  # size, mtime (ns), inode, ctime (ns), mode
+
+# A file written twice within one tick of the kernel's clock may keep its time stamp, so one that
+# changed less than this before it was read is read again the next time.
+_SETTLED = 50_000_000  # nanoseconds
+
+
+def identity(status: os.stat_result) -> Identity:
+    """What must be unchanged for a file to be taken as unchanged without reading it."""
+    return (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ino,
+        status.st_ctime_ns,
+        status.st_mode,
+    )
+
+
+def settled(known: Identity, when: int) -> bool:
+    """Whether a file with this identity had not been touched shortly before `when` (ns)."""
+    return max(known[1], known[3]) < when - _SETTLED
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
@@ -33,6 +54,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = 
 @contextlib.contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """A fresh name in the folder of `path`, removed at the end unless it was renamed away."""
+    import tempfile  # 5 ms, which who only reads need not pay
+
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     os.close(descriptor)
@@ -58,7 +81,9 @@ def clone_or_copy(source: Path, target: Path, mode: int) -> None:
         try:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
         except OSError:
-            shutil.copyfileobj(reader, writer, 1 << 20)
+            while chunk := reader.read(1 << 20):
+                writer.write(chunk)
+            writer.flush()
         os.fchmod(writer.fileno(), mode)
 
 
@@ -93,6 +118,8 @@ def try_lock(descriptor: int) -> bool:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
+    import shutil
+
     if not folder.is_dir():
         return
     for parent, _, _ in os.walk(folder):

@@ -19,7 +19,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -185,6 +184,8 @@ class LocalStore:
         return self._scratch
 
     def _make_scratch(self, parent: Path) -> Path:
+        import tempfile
+
         parent.mkdir(exist_ok=True)
         # Held while a folder is made and locked, so that nobody sweeps it in between.
         with filesystem.locked(self.folder / "tmp.lock"):

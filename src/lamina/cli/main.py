@@ -1,0 +1,147 @@
+"""The command `lamina`: finds the command's module, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from lamina.cli import output
+from lamina.core.errors import Interrupted, LaminaError, UserError
+
+# Summaries stand here so that `lamina --help` loads no command.
+COMMANDS = {
+    "build": "build targets",
+    "run": "build a target, mount its layers and run it",
+    "package": "build a target, make its layers and list them",
+    "exec": "run a package of the store, without a workspace",
+    "mount": "mount a target or package to look around in it",
+    "umount": "end what `lamina mount` began",
+    "targets": "list targets",
+    "clean": "remove outputs and what is remembered of this workspace",
+    "doctor": "tell what this machine has and can do",
+    "init": "make this folder the root of a workspace",
+    "completion": "print the completion script of a shell",
+}
+_OWN_FAILURE = 125  # of `run` and `exec`, whose other exit codes are the program's own
+_BUG = 70
+_USAGE = 3
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints look like all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, hint=f"`{self.prog} --help` shows what it takes")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if not word.startswith("-")), "")
+    as_json = "--json" in words
+    _catch_signals()
+    try:
+        return _run(words, command)
+    except Interrupted as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # Who read our output has gone; there is nobody to tell. Python would try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except LaminaError as error:
+        output.error(error, as_json=as_json)
+        return _OWN_FAILURE if command in ("run", "exec") else error.exit_code
+    except Exception:
+        return _bug(command)
+
+
+def _run(words: list[str], command: str) -> int:
+    parser = _parser(command if "_ARGCOMPLETE" not in os.environ else None)
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    words, program = _split(words)
+    args = parser.parse_args(words)
+    if not args.command:
+        parser.print_help()
+        return _USAGE
+    args.program_arguments = program
+    module = _module(args.command)
+    code: int = module.run(args)
+    sys.stdout.flush()
+    return code
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """The command's own words, and those for the program after `--`."""
+    if "--" not in words:
+        return words, None
+    index = words.index("--")
+    if words[:1] not in (["run"], ["exec"]):
+        return words, None
+    return words[:index], words[index + 1 :]
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser, with the arguments of one command alone, or of all where it is None."""
+    parser = _Parser(
+        prog="lamina",
+        description="From a monorepo to jobs on a cluster: one layer per build rule, no Docker.",
+        epilog="`lamina COMMAND --help` tells more of a command.",
+    )
+    parser.add_argument("--version", action="version", version=_Version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+        if command in (None, name):
+            _module(name).add_to(sub)
+    return parser
+
+
+class _Version(str):
+    """The version, looked up only when it is printed: importlib.metadata takes 15 ms."""
+
+    __slots__ = ()
+
+    def __mod__(self, _values: object) -> str:
+        from importlib.metadata import version
+
+        return f"lamina {version('lamina')}"
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"lamina.cli.commands.{name}")
+
+
+def _catch_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What is ignored (nohup, a shell's background job) stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Unwind to `main`; further signals wait until the children are ended and all is undone."""
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+def _bug(command: str) -> int:
+    import traceback
+
+    output.note(traceback.format_exc().rstrip())
+    output.note("error: this is a fault of lamina itself")
+    output.note("hint: please report it with the lines above and the output of `lamina doctor`")
+    return _OWN_FAILURE if command in ("run", "exec") else _BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The version of a package: the commit it was made from, marked where its inputs differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from lamina.core.errors import HostError
+from lamina.linux import process
+
+_COMMIT = 12  # hexadecimal digits of the commit in a version
+_CONTENT = 8  # hexadecimal digits of the content in a dirty mark
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version; `str()` is legal as an OCI tag and as a file name."""
+
+    commit: str = ""  # full id; empty without version control
+    content: str = ""  # 64 hexadecimal digits, of what is in the package
+    dirty: bool = False  # an input differs from the commit, or is not in it
+
+    def __str__(self) -> str:
+        if not self.commit:
+            return self.content[:_COMMIT]
+        mark = f"-dirty.{self.content[:_CONTENT]}" if self.dirty else ""
+        return self.commit[:_COMMIT] + mark
+
+
+def content_of(parts: Collection[str]) -> str:
+    """The digest of a package's content, from what names its parts."""
+    return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def find(root: Path, inputs: Collection[str], content: str) -> Version:
+    """The version of what is made from these files of a workspace.
+
+    A workspace under neither git nor Mercurial, or without a commit, has a content version.
+    """
+    for folder in (root, *root.parents):
+        if (folder / ".git").exists():
+            return _ask(_git, folder, root, inputs, content)
+        if (folder / ".hg").exists():
+            return _ask(_mercurial, folder, root, inputs, content)
+    return Version(content=content)
+
+
+def watched(root: Path) -> list[Path]:
+    """The files of version control that change with the commit, whether they exist or not."""
+    for folder in (root, *root.parents):
+        if (folder / ".git").exists():
+            return _git_files(folder / ".git")
+        if (folder / ".hg").exists():
+            return [folder / ".hg/dirstate"]
+    return []
+
+
+def _ask(
+    changes: Callable[[Path], tuple[str, Callable[[str], bool]] | None],
+    repository: Path,
+    root: Path,
+    inputs: Collection[str],
+    content: str,
+) -> Version:
+    found = changes(repository)
+    if found is None:
+        return Version(content=content)
+    commit, differs = found
+    prefix = root.relative_to(repository).as_posix()
+    paths = (path if prefix == "." else f"{prefix}/{path}" for path in inputs)
+    return Version(commit, content, any(map(differs, paths)))
+
+
+def _git(repository: Path) -> tuple[str, Callable[[str], bool]] | None:
+    """The commit, and whether a path differs from it."""
+    head = _output(repository, "git", "rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))
+    if not head:
+        return None
+    tracked = set(_output(repository, "git", "ls-files", "-z").split("\0"))
+    words = _output(repository, "git", "status", "--porcelain", "-z", "-uno", "--no-renames")
+    changed = {entry[3:] for entry in words.split("\0") if entry}
+    return head.strip(), lambda path: path in changed or path not in tracked
+
+
+def _mercurial(repository: Path) -> tuple[str, Callable[[str], bool]] | None:
+    commit = _output(repository, "hg", "log", "-r", ".", "-T", "{node}")
+    if not commit or set(commit) == {"0"}:
+        return None
+    words = _output(repository, "hg", "status", "-mardu", "-n", "-0")
+    changed = set(words.split("\0"))
+    tracked = set(_output(repository, "hg", "files", "-0", "-r", ".", ok=(0, 1)).split("\0"))
+    return commit, lambda path: path in changed or path not in tracked
+
+
+def _output(repository: Path, tool: str, *args: str, ok: tuple[int, ...] = (0,)) -> str:
+    environment = {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "HGPLAIN": "1",
+        "HOME": str(Path.home()),
+        "LC_ALL": "C.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    }
+    try:
+        done = process.run(tool, *args, cwd=repository, env=environment, ok=ok)
+    except HostError as error:
+        if "dubious ownership" in error.message:
+            raise HostError(
+                f"git does not trust `{repository}`, which belongs to another user",
+                hint=f"`git config --global --add safe.directory {repository}`",
+            ) from error
+        raise
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def _git_files(dot_git: Path) -> list[Path]:
+    """HEAD, the branch that it names, and the file that branches are packed into."""
+    folder = dot_git
+    if dot_git.is_file():  # a linked work tree or a submodule
+        folder = (dot_git.parent / _text(dot_git).removeprefix("gitdir:").strip()).resolve()
+    common = folder / (_text(folder / "commondir").strip() or ".")
+    head = _text(folder / "HEAD").strip()
+    branch = [common / head.removeprefix("ref:").strip()] if head.startswith("ref:") else []
+    return [folder / "HEAD", *branch, common / "packed-refs"]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,74 @@
+"""Packages in the local store: their manifests by digest, and names for those digests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError, UserError
+from lamina.core.manifest import Package
+from lamina.formats import oci
+from lamina.linux import filesystem
+from lamina.store.local import LocalStore
+
+_NAME = re.compile(r"[\w.@%=+-]+(?:/[\w.@%=+-]+)*")
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+LATEST = ".latest"  # no legal version, so it can stand beside them
+
+
+def put(package: Package, store: LocalStore) -> Digest:
+    """Keep a package's manifest and config, name it, and return the manifest's digest.
+
+    All layers must be in the store already: a named package is a whole one.
+    """
+    store.write(oci.encode_config(package))
+    digest = store.write(oci.encode_manifest(package))
+    for version in (package.version, LATEST):
+        filesystem.write_atomic(_path(store, package.name, version), f"{digest}\n".encode())
+    return digest
+
+
+def read(digest: Digest, store: LocalStore) -> Package:
+    """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
+    manifest = store.read(digest)
+    return oci.decode(manifest, store.read(oci.config_of(manifest)))
+
+
+def resolve(reference: str, store: LocalStore) -> Digest:
+    """The manifest that a reference names: `name:version`, `name`, `name@sha256:…`, `sha256:…`.
+
+    A name alone stands for the version that was packaged last. Raises UserError.
+    """
+    name, _, hexadecimal = reference.rpartition("sha256:")
+    if hexadecimal and (not name or name.endswith("@")):
+        return _by_digest(hexadecimal, reference, store)
+    name, _, version = reference.partition(":")
+    if not _NAME.fullmatch(name) or ".." in name.split("/"):
+        raise _unknown(reference, store)
+    if version and not _VERSION.fullmatch(version):
+        raise _unknown(reference, store)
+    try:
+        return Digest.parse(_path(store, name, version or LATEST).read_text().strip())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise _unknown(reference, store) from None
+
+
+def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
+    try:
+        digest = Digest.from_oci(f"sha256:{hexadecimal}", 0)
+        return Digest(digest.hash, store.path(digest).stat().st_size)
+    except IntegrityError:
+        raise _unknown(reference, store) from None
+
+
+def _unknown(reference: str, store: LocalStore) -> UserError:
+    return UserError(
+        f"there is no package `{reference}` in the store `{store.folder}`",
+        hint="`lamina package TARGET` makes one; a reference is `name`, `name:version` "
+        "or `name@sha256:<digest>`",
+    )
+
+
+def _path(store: LocalStore, name: str, version: str) -> Path:
+    return store.folder / "packages" / name / version
