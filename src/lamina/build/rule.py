@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 from lamina.build.attributes import Attribute
@@ -17,7 +19,6 @@ _BUILT_IN = (
     "lamina.build.rules.cxx",
     "lamina.build.rules.generic",
 )
-_NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Rule:
     name: str  # `python_library`
     attributes: Mapping[str, Attribute]  # its own; the loader adds attributes.COMMON
     implementation: Callable[..., object]  # called by analysis with a context
-    aliases: Mapping[str, str] = field(default=_NO_ALIASES)  # {"hdrs": "exported_headers"}
+    aliases: Mapping[str, str] = field(default_factory=dict)  # {"hdrs": "exported_headers"}
     names: tuple[str, ...] = ()  # other names of the rule: ("py_library",)
     doc: str = ""
 
@@ -58,9 +59,21 @@ def index(rules: Iterable[Rule]) -> Mapping[str, Rule]:
 
 
 def _plugins() -> list[str]:
-    from importlib.metadata import entry_points  # 10 ms: only who loads BUILD files pays
+    """The modules in the group, read from `*.dist-info`: importlib.metadata takes 20 ms longer."""
+    texts = [path.read_text(encoding="utf-8") for path in _entry_point_files()]
+    lines = [line for text in texts for line in _group(text)]
+    return sorted(line.partition("=")[2].strip() for line in lines)
 
-    return sorted(point.value for point in entry_points(group=_GROUP))
+
+def _entry_point_files() -> list[Path]:
+    folders = [Path(folder or ".") for folder in dict.fromkeys(sys.path)]
+    return [path for folder in folders for path in folder.glob("*.dist-info/entry_points.txt")]
+
+
+def _group(text: str) -> list[str]:
+    """The `name = module` lines of the section of our group."""
+    section = text.partition(f"[{_GROUP}]")[2].partition("\n[")[0]
+    return [line for line in section.splitlines() if "=" in line]
 
 
 def _rules_of(module: str) -> tuple[Rule, ...]:

@@ -106,13 +106,14 @@ def read(root: Path) -> Workspace:
 
 
 def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspace:
-    fields = {
+    fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
         for key, value in table.items()
     }
     fields["ignore"] = tuple(path.strip("/") for path in fields.get("ignore", ()))
-    return Workspace(**{"root": root, "name": root.name, **fields})
+    fields.setdefault("name", root.name)
+    return Workspace(root=root, **fields)
 
 
 def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:

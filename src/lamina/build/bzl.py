@@ -1,0 +1,213 @@
+"""Evaluates BUILD and .bzl files, follows their loads, and puts what went wrong into faults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import starlark
+
+from lamina.build import starlark_errors
+from lamina.build.disk import Disk, join
+from lamina.build.evaluation import CallFault, Evaluation
+from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
+from lamina.build.locations import SourceMap
+from lamina.build.rule import Rule
+from lamina.build.starlark_globals import Interpreter
+from lamina.core.errors import UserError
+from lamina.core.label import Label
+
+BUILT_IN_CELLS = frozenset({"rules_cc", "rules_python"})
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A .bzl file that has been evaluated."""
+
+    path: str  # "" for the built-in repositories
+    symbols: starlark.FrozenModule
+    inputs: frozenset[str] = frozenset()  # the file and all that it loads
+
+
+@dataclass(slots=True)
+class _Importer:
+    """What the loads of one file gave, in order."""
+
+    package: str
+    loaded: list[Module] = field(default_factory=list)
+
+
+class Evaluator:
+    """Evaluates the files of a workspace; each .bzl file once."""
+
+    def __init__(self, root: Path, disk: Disk, rules: Mapping[str, Rule]) -> None:
+        self._root = root
+        self._disk = disk
+        self._interpreter = Interpreter(rules)
+        self._modules: dict[str, Module] = {}
+        self._loading: list[str] = []
+
+    @property
+    def prints(self) -> list[str]:
+        """What `print` was given, in order."""
+        return self._interpreter.prints
+
+    def build(self, path: str, evaluation: Evaluation) -> list[Module]:
+        """Evaluate a BUILD file and return what it loads; raises FaultReport."""
+        text = self.text(path)
+        importer = _Importer(path.rpartition("/")[0])
+        self._interpreter.current = evaluation
+        try:
+            self._interpreter.evaluate_build(path, text, self._file_loader(importer))
+        except starlark.StarlarkError as error:
+            raise self._report(error, path, text, bzl=False) from error
+        finally:
+            self._interpreter.current = None
+        return importer.loaded
+
+    def trace(self, path: str, evaluation: Evaluation) -> starlark_errors.Trace | None:
+        """Evaluate a BUILD file until the evaluation's trap is met, and tell where that is."""
+        importer = _Importer(path.rpartition("/")[0])
+        self._interpreter.current = evaluation
+        try:
+            self._interpreter.evaluate_build(path, self.text(path), self._file_loader(importer))
+        except starlark.StarlarkError as error:
+            return starlark_errors.read(str(error))
+        finally:
+            self._interpreter.current = None
+        return None
+
+    def text(self, path: str) -> str:
+        """The text of a file of the workspace; raises FaultReport when it cannot be read."""
+        try:
+            return (self._root / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FaultReport([Fault(Place(path), "not UTF-8 text")]) from error
+        except OSError as error:
+            raise FaultReport([Fault(Place(path), f"cannot read it: {error.strerror}")]) from error
+
+    def _file_loader(self, importer: _Importer) -> starlark.FileLoader:
+        def load(name: str) -> starlark.FrozenModule:
+            evaluation = self._interpreter.current
+            self._interpreter.current = None
+            try:
+                module = self._module(name, importer.package)
+            except Exception as error:
+                self._interpreter.raised = error
+                raise
+            finally:
+                self._interpreter.current = evaluation
+            importer.loaded.append(module)
+            return module.symbols
+
+        return starlark.FileLoader(load)
+
+    def _module(self, name: str, package: str) -> Module:
+        """The module that a load names; raises CallFault or FaultReport."""
+        label = _load_label(name, package)
+        if label.cell in BUILT_IN_CELLS:
+            return Module("", self._interpreter.built_in)
+        if label.cell:
+            known = " and ".join(f"`@{cell}`" for cell in sorted(BUILT_IN_CELLS))
+            hint = (
+                f"{known} are built in; files of this workspace are loaded by `//folder:file.bzl`"
+            )
+            raise CallFault(f"no repository `@{label.cell}` to load `{name}` from", hint, name)
+        path = label.path
+        if path not in self._modules:
+            self._modules[path] = self._evaluate(path, name)
+        return self._modules[path]
+
+    def _evaluate(self, path: str, name: str) -> Module:
+        folder, _, file = path.rpartition("/")
+        present = self._disk.folder(folder).files
+        if file not in present:
+            others = [join(folder, other) for other in present if other.endswith(".bzl")]
+            raise CallFault(f"no file `{path}` to load", did_you_mean(path, others), name)
+        if path in self._loading:
+            cycle = [*self._loading[self._loading.index(path) :], path]
+            raise CallFault(f"load cycle: `{' -> '.join(cycle)}`", "", name)
+        text, importer = self.text(path), _Importer(folder)
+        self._loading.append(path)
+        try:
+            symbols = self._interpreter.evaluate_bzl(path, text, self._file_loader(importer))
+        except starlark.StarlarkError as error:
+            raise self._report(error, path, text, bzl=True) from error
+        finally:
+            self._loading.pop()
+        return Module(path, symbols, frozenset({path}).union(*(m.inputs for m in importer.loaded)))
+
+    def _report(self, error: starlark.StarlarkError, path: str, text: str, bzl: bool) -> Exception:
+        """What to raise in place of a StarlarkError."""
+        raised, self._interpreter.raised = self._interpreter.raised, None
+        trace = starlark_errors.read(str(error))
+        if isinstance(raised, CallFault):
+            return FaultReport([self._call_fault(raised, trace)])
+        if raised is not None:
+            return (
+                raised  # a report on a loaded file; or our own bug, which must not look like theirs
+            )
+        if re.match(r"Variable `.*` not found", trace.message):
+            unknown = self._unknown_names(SourceMap(path, text), bzl)
+            if unknown:
+                return FaultReport(unknown)
+        symbol = re.match(r"Module has no symbol `([^`]*)`", trace.message)
+        if symbol:
+            return FaultReport([self._unknown_symbol(trace.place, symbol[1], path, text)])
+        return FaultReport([_with_column(starlark_errors.fault(trace, path, text), path, text)])
+
+    def _call_fault(self, raised: CallFault, trace: starlark_errors.Trace) -> Fault:
+        place = trace.place
+        source = SourceMap(place.path, self.text(place.path))
+        call = source.call_at(place)
+        if call is not None and raised.element is not None:
+            place = source.string(call, raised.element) or place
+        return Fault(place, raised.message, raised.hint or trace.caller)
+
+    def _unknown_names(self, source: SourceMap, bzl: bool) -> list[Fault]:
+        called = {id(call.func) for call in source.calls()}
+        faults = []
+        for node in source.unbound():
+            if self._interpreter.knows(node.id, bzl):
+                continue
+            what = "rule or function" if id(node) in called else "variable"
+            hint = did_you_mean(node.id, self._interpreter.names(bzl) | source.symbols())
+            if bzl and node.id in self._interpreter.rules:
+                hint = f"in a .bzl file write `native.{node.id}`"
+            faults.append(Fault(source.place(node), f"no {what} `{node.id}`", hint))
+        return faults
+
+    def _unknown_symbol(self, place: Place, symbol: str, path: str, text: str) -> Fault:
+        """The fault of a load that asks a file for a symbol which it has not."""
+        source = SourceMap(path, text)
+        call = next((c for c in source.calls() if source.string(c, symbol)), None)
+        names = source.strings(call.args[0]) if call and call.args else []
+        file = str(names[0].value) if names else ""
+        label = _load_label(file, path.rpartition("/")[0])
+        known = (
+            set(self._interpreter.rules)
+            if label.cell
+            else SourceMap(label.path, self.text(label.path)).symbols()
+        )
+        return Fault(place, f"`{file}` has no symbol `{symbol}`", did_you_mean(symbol, known))
+
+
+def _with_column(fault: Fault, path: str, text: str) -> Fault:
+    """A fault whose place came from a call stack, which has lines alone."""
+    if fault.place.path != path or fault.place.column:
+        return fault
+    source = SourceMap(path, text)
+    call = source.call_at(fault.place)
+    return Fault(source.place(call), fault.message, fault.hint) if call else fault
+
+
+def _load_label(name: str, package: str) -> Label:
+    try:
+        label = Label.parse(name, package)
+    except UserError as error:
+        raise CallFault(error.message, error.hint or "", name) from error
+    if not label.cell and not name.startswith(("//", ":", "@")):
+        raise CallFault(f"not a file to load: `{name}`", f"did you mean `:{name}`?", name)
+    return label

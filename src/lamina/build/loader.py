@@ -1,0 +1,227 @@
+"""Loads build packages on demand: BUILD files become targets, once each.
+
+Everything that loading read is on record, as files and as folders listed, so that a later run can
+tell from stat() alone whether it would read the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from lamina.build import resolve
+from lamina.build.disk import Disk, View
+from lamina.build.evaluation import Evaluation, Pending
+from lamina.build.faults import Fault, FaultReport, Place
+from lamina.build.glob import Glob
+from lamina.build.locations import SourceMap
+from lamina.build.rule import Rule, registry
+from lamina.build.target import Target
+from lamina.build.workspace import Workspace
+from lamina.core.errors import UserError
+from lamina.core.label import Label, Pattern
+
+if TYPE_CHECKING:
+    from ast import Call
+
+    from lamina.build.bzl import Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPackage:
+    """A folder with a BUILD file, after loading; all paths are relative to the root."""
+
+    name: str
+    build_file: str
+    targets: Mapping[str, Target]  # in the order of the file
+    generated: Mapping[str, Target]  # output file -> the target that makes it
+    exports: Mapping[str, tuple[str, ...]]  # source file -> its visibility
+    loads: tuple[str, ...]  # the .bzl files it loads, and those that they load, sorted
+    globs: tuple[Glob, ...]
+    inputs: frozenset[str]  # files read
+    directories: frozenset[str]  # folders listed, also ones that do not exist
+    ordinals: Mapping[str, int]  # target -> number of its rule call, to find its place
+
+
+class Loader:
+    """The build packages of a workspace, each loaded when first asked for."""
+
+    def __init__(self, workspace: Workspace, rules: Mapping[str, Rule] | None = None) -> None:
+        self.workspace = workspace
+        self._rules = rules
+        self._disk = Disk(workspace.root, workspace.ignore)
+        self.view = View(self._disk)
+        self._evaluator: Evaluator | None = None
+        self._packages: dict[str, BuildPackage] = {}
+        self._failed: dict[str, FaultReport] = {}
+
+    def package(self, name: str) -> BuildPackage:
+        """A build package; raises a FaultReport with all that is wrong in its BUILD file."""
+        if name in self._failed:
+            raise self._failed[name]
+        if name not in self._packages:
+            try:
+                self._packages[name] = self._load(name)
+            except FaultReport as report:
+                self._failed[name] = report
+                raise
+        return self._packages[name]
+
+    def target(self, label: Label) -> Target:
+        """A target by its label; raises a FaultReport when there is none."""
+        target = self.package(label.package).targets.get(label.name) if not label.cell else None
+        if target is None:
+            raise FaultReport([resolve.missing(self, label)])
+        return target
+
+    def generated(self, label: Label) -> Target | None:
+        """The target that makes the file of this label, if one does."""
+        if label.cell or not self.view.build_file(label.package):
+            return None
+        return self.package(label.package).generated.get(label.name)
+
+    def resolve(self, patterns: Iterable[Pattern], manual: bool = False) -> tuple[Label, ...]:
+        """The labels that patterns choose, in their order, those of one pattern sorted.
+
+        Targets tagged `manual` are only chosen by name, unless `manual` is set.
+        """
+        return resolve.labels(self, patterns, manual)
+
+    def closure(self, labels: Iterable[Label]) -> Mapping[Label, Target]:
+        """The targets and all that they depend on, dependencies before dependents.
+
+        Raises one FaultReport with every missing target or file, cycle and visibility fault.
+        """
+        return resolve.closure(self, labels)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Every file read so far: BUILD and .bzl files."""
+        return frozenset().union(*(package.inputs for package in self._packages.values()))
+
+    @property
+    def directories(self) -> frozenset[str]:
+        """Every folder listed so far, for build packages, globs and source files."""
+        return self._disk.listed
+
+    @property
+    def prints(self) -> tuple[str, ...]:
+        """What `print` was given in BUILD and .bzl files."""
+        return tuple(self._evaluator.prints) if self._evaluator else ()
+
+    def place(self, target: Target, mention: Label | None = None) -> Place:
+        """Where a target is declared, or where in its call it mentions a label."""
+        package = self.package(target.label.package)
+        ordinal = package.ordinals[target.label.name]
+        source = self._source(package.build_file)
+        place, call = self._call(package.name, source, ordinal, target.label.name)
+        if call is None or mention is None:
+            return place
+        written = _written(target, mention)
+        return source.within(call, written, lambda text: _names(text, package.name, mention))
+
+    def place_of_visibility(self, target: Target) -> Place:
+        """Where a target says who may use it, or where it is declared."""
+        package = self.package(target.label.package)
+        source = self._source(package.build_file)
+        ordinal = package.ordinals[target.label.name]
+        place, call = self._call(package.name, source, ordinal, target.label.name)
+        return place if call is None else source.within(call, ("visibility",))
+
+    def _load(self, name: str) -> BuildPackage:
+        view = View(self._disk)
+        path = view.build_file(name)
+        if not path:
+            raise FaultReport([resolve.missing_package(self, name)])
+        evaluation = Evaluation(name, view)
+        try:
+            modules = self._evaluate().build(path, evaluation)
+        except FaultReport as report:
+            raise FaultReport([*report.faults, *self._faults(path, evaluation)]) from report
+        faults = self._faults(path, evaluation)
+        if faults:
+            raise FaultReport(faults)
+        loads = frozenset[str]().union(*(module.inputs for module in modules))
+        return BuildPackage(
+            name=name,
+            build_file=path,
+            targets=MappingProxyType(evaluation.targets),
+            generated=MappingProxyType(evaluation.generated),
+            exports=MappingProxyType(evaluation.exports),
+            loads=tuple(sorted(loads)),
+            globs=tuple(evaluation.globs),
+            inputs=loads | {path},
+            directories=frozenset(view.directories),
+            ordinals=MappingProxyType(evaluation.ordinals),
+        )
+
+    def _evaluate(self) -> Evaluator:
+        if self._evaluator is None:
+            from lamina.build.bzl import Evaluator  # starlark is met only by who loads a file
+
+            rules = registry() if self._rules is None else self._rules
+            self._evaluator = Evaluator(self.workspace.root, self._disk, rules)
+        return self._evaluator
+
+    def _source(self, path: str) -> SourceMap:
+        return SourceMap(path, self._evaluate().text(path))
+
+    def _faults(self, path: str, evaluation: Evaluation) -> list[Fault]:
+        """The complaints of an evaluation, with their places."""
+        if not evaluation.pending:
+            return []
+        source = self._source(path)
+        return [self._fault(source, evaluation, pending) for pending in evaluation.pending]
+
+    def _fault(self, source: SourceMap, evaluation: Evaluation, pending: Pending) -> Fault:
+        package, complaint = evaluation.scope.package, pending.complaint
+        place, call = self._call(package, source, pending.ordinal, pending.name)
+        if call is not None and complaint.attribute:
+            element = complaint.element
+            is_it = None if element is None else lambda text: text == element
+            place = source.within(call, (complaint.attribute,), is_it)
+        message = complaint.message
+        if pending.also is not None:
+            message += f" `{self._call(package, source, pending.also, '')[0]}`"
+        return Fault(place, message, complaint.hint)
+
+    def _call(
+        self, package: str, source: SourceMap, ordinal: int, name: str
+    ) -> tuple[Place, Call | None]:
+        """The call in a BUILD file that made a target: itself, or the macro's that did.
+
+        A name that is written once tells it; else the file is evaluated again up to the call.
+        """
+        named = source.calls_named(name) if name else []
+        if len(named) == 1:
+            return source.place(named[0]), named[0]
+        trapped = Evaluation(package, View(self._disk), trap=ordinal)
+        trace = self._evaluate().trace(source.path, trapped)
+        if trace is None:
+            return Place(source.path), None
+        place = trace.line_in(source.path)
+        call = source.call_at(place)
+        return (source.place(call), call) if call else (place, None)
+
+
+def _written(target: Target, mention: Label) -> set[str]:
+    """The attributes that may hold a mention, under all their names."""
+    holding = {name for name, value in target.attributes.items() if _holds(value, mention)}
+    aliases = {alias for alias, name in target.rule.aliases.items() if name in holding}
+    return holding | aliases
+
+
+def _holds(value: object, mention: Label) -> bool:
+    if isinstance(value, tuple):
+        return any(_holds(element, mention) for element in value)
+    return value == mention
+
+
+def _names(text: str, package: str, label: Label) -> bool:
+    """Whether a string of a BUILD file is this label."""
+    try:
+        return Label.parse(text, package) == label
+    except UserError:
+        return False
