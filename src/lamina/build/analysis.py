@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from lamina.build.disk import join
+from lamina.build.faults import Fault, FaultReport, Place
 from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
 from lamina.core.action import Action, Artifact, Source
-from lamina.core.errors import LaminaError, UserError
+from lamina.core.errors import UserError
 from lamina.core.label import Label
 
 T = TypeVar("T")
+Locate = Callable[[Target, Label | None], Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class SourceFile:
     full: str  # the same from the workspace root
     artifact: Artifact
     label: Label  # as it was named
+
+
+class RuleFault(UserError):
+    """A target that its rule cannot make sense of; `mention` is the label at fault, if one is."""
+
+    def __init__(self, message: str, *, hint: str | None = None, mention: Label | None = None):
+        super().__init__(message, hint=hint)
+        self.mention = mention
 
 
 class Context:
@@ -93,7 +103,7 @@ class Context:
             return None
         files = self._files(label.name, label)
         if len(files) != 1:
-            raise UserError(f"`{label}` in `{name}` of `{self.label}` is not one file")
+            raise RuleFault(f"`{label}` in `{name}` is not one file", mention=label)
         return files[0]
 
     def labels(self, name: str) -> tuple[Label, ...]:
@@ -164,28 +174,28 @@ def analyse(
     targets: Mapping[Label, Target],
     generated: Mapping[Label, Label],
     toolchains: Toolchains,
+    locate: Locate,
 ) -> dict[Label, Analysed]:
     """Analyse a closed set of targets without cycles, dependencies first.
 
-    `generated` maps labels of outputs to the targets that make them. Several faults are reported
-    together.
+    `generated` maps labels of outputs to the targets that make them; `locate` tells where a target
+    is declared, or mentions a label. Raises one FaultReport for all faults.
     """
     analysed: dict[Label, Analysed] = {}
-    faults: list[LaminaError] = []
+    faults: list[Fault] = []
     for label in _order(targets, generated):
         target = targets[label]
         try:
             result = target.rule.implementation(Context(target, analysed, toolchains))
         except UserError as error:
-            faults.append(error)
+            place = locate(target, getattr(error, "mention", None))
+            faults.append(Fault(place, f"`{label}`: {error.message}", error.hint or ""))
             result = Analysed(label)
         assert isinstance(result, Analysed)
         analysed[label] = result
         _add_outputs(result, analysed)
     if faults:
-        hints = [fault.hint for fault in faults if fault.hint]
-        message = "\n".join(fault.message for fault in faults)
-        raise UserError(message, hint=hints[0] if len(faults) == 1 and hints else None)
+        raise FaultReport(faults)
     return analysed
 
 

@@ -17,7 +17,7 @@ from lamina.core.action import Action, ActionResult, Artifact, Literal, Source, 
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, LaminaError
 from lamina.core.label import Label
-from lamina.core.tree import File, Node, Tree, below, conflicts
+from lamina.core.tree import File, Node, Tree, conflicts, place
 from lamina.formats import reapi
 from lamina.store import trees
 from lamina.store.actioncache import ActionCache
@@ -182,7 +182,7 @@ class Engine:
     ) -> dict[str, Node]:
         tree: dict[str, Node] = {}
         for path, item in inputs:
-            tree.update(_place(path, self._local(item)))
+            tree.update(place(path, self._local(item)))
         for file, inner in conflicts(tree):
             raise ActionError(f"{action.owner}: `{file}` is both a file and a folder of `{inner}`")
         return tree
@@ -218,22 +218,13 @@ class Engine:
         package = Label.parse(action.owner, "").package
         lines = [f"{action.owner}: {action} failed with exit code {result.exit_code}"]
         missing = undeclared.find(words, self._root, package, tree)
-        lines += [
-            f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing
-        ]
+        lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
         if self._show_commands:
             lines.append(f"command: {shlex.join(action.arguments)}")
         hint = "`--verbose` shows the whole command"
         if missing:
             hint = f"declare `{missing[0]}` in `{action.owner}`, or depend on a target that has it"
         return ActionError("\n".join((*lines, words)).rstrip(), hint=hint)
-
-
-def _place(path: str, tree: Tree) -> dict[str, Node]:
-    """A tree put at a path: a single file takes the path itself."""
-    if "" in tree:
-        return {path: tree[""]}
-    return below(path, tree)
 
 
 def _declared(action: Action, result: ActionResult) -> dict[str, Node]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from lamina.core.action import Artifact
 from lamina.core.label import Label
 
-_NONE: Mapping[str, Artifact] = MappingProxyType({})
 LIBRARIES = "lib"  # where shared libraries lie in a package root
 
 
@@ -58,7 +56,7 @@ class Analysed:
 
     label: Label
     files: tuple[tuple[str, Artifact], ...] = ()  # its outputs, by path from the workspace root
-    own: Mapping[str, Artifact] = field(default=_NONE)  # own files, by path in the package root
+    own: Mapping[str, Artifact] = field(default_factory=dict)  # own files, by path in the package root
     runtime: tuple[Label, ...] = ()  # whose files it needs at run time, in declared order
     imports: tuple[str, ...] = ()  # further Python import roots, by path in the package root
     cxx: CxxInfo | None = None

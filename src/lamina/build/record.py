@@ -29,13 +29,14 @@ def capture(
     `begun` is when the command began to read (ns): what changed since then makes the record one
     that does not match, rather than one that hides the change.
     """
+    known = sorted({*files, *_own_code()})
     return {
-        "files": {path: _file_state(root / path, begun) for path in sorted(set(files))},
+        "files": {path: _file_state(root / path, begun) for path in known},
         "folders": {path: _folder_state(root / path) for path in sorted(set(folders))},
     }
 
 
-def matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
+def _matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
     """Whether every file and folder is as it was."""
     prefix = f"{root}/"
     return all(
@@ -44,19 +45,25 @@ def matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
     ) and all(_same_folder(prefix + path, known) for path, known in state["folders"].items())
 
 
-def save(folder: Path, key: str, document: Mapping[str, object]) -> None:
-    """Keep a record under a key."""
-    data = json.dumps({"key": key, **document}, separators=(",", ":"))
+def save(folder: Path, key: str, state: object, result: Mapping[str, object]) -> None:
+    """Keep what a command led to, and the state of all that it read, under a key."""
+    data = json.dumps({"key": key, "state": state, "result": result}, separators=(",", ":"))
     filesystem.write_atomic(_path(folder, key), data.encode())
 
 
-def load(folder: Path, key: str) -> dict[str, object] | None:
-    """The record kept under a key, or None where there is none that can be read."""
+def load(folder: Path, key: str, root: Path) -> Mapping[str, object] | None:
+    """What the command led to, or None if it is not known or anything it read has changed."""
     try:
         document = json.loads(_path(folder, key).read_bytes())
-    except (FileNotFoundError, ValueError):
+        fresh = document["key"] == key and _matches(document["state"], root)
+        return dict(document["result"]) if fresh else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return document if isinstance(document, dict) and document.get("key") == key else None
+
+
+def _own_code() -> list[str]:
+    """lamina's own files: another lamina may do otherwise."""
+    return [str(path) for path in Path(__file__).parents[1].rglob("*.py")]
 
 
 def _path(folder: Path, key: str) -> Path:

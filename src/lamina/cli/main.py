@@ -1,4 +1,4 @@
-"""The command `lamina`: finds the command's module, and turns errors into messages and exit codes."""
+"""The command `lamina`: finds the command's module; errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lamina.cli import output
 from lamina.core.errors import Interrupted, LaminaError, UserError
@@ -96,7 +96,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         description="From a monorepo to jobs on a cluster: one layer per build rule, no Docker.",
         epilog="`lamina COMMAND --help` tells more of a command.",
     )
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print it and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
@@ -105,15 +105,17 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-class _Version(str):
-    """The version, looked up only when it is printed: importlib.metadata takes 15 ms."""
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is to be printed: importlib.metadata takes 15 ms."""
 
-    __slots__ = ()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
 
-    def __mod__(self, _values: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        return f"lamina {version('lamina')}"
+        output.data(f"lamina {version('lamina')}")
+        parser.exit()
 
 
 def _module(name: str) -> ModuleType:

@@ -58,6 +58,11 @@ def below(folder: str, tree: Tree) -> dict[str, Node]:
     return {f"{folder}/{path}": node for path, node in tree.items()}
 
 
+def place(path: str, tree: Tree) -> dict[str, Node]:
+    """A tree put at a path; a single file, whose own path is ``, takes the path itself."""
+    return {path: tree[""]} if "" in tree else below(path, tree)
+
+
 def conflicts(paths: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs (file, path below it): places where one path wants a file and another a folder."""
     known = set(paths)

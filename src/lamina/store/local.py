@@ -30,6 +30,7 @@ from lamina.store.blobs import BlobMissing, verified
 
 FORMAT = "1"
 _CHUNK = 1 << 20
+_CONTENTS = ("blobs", "executables", "actions", "packages", "workspaces")
 
 
 def default_folder() -> Path:
@@ -84,6 +85,18 @@ class LocalStore:
         if self._scratch_lock is not None:
             os.close(self._scratch_lock)
         os.close(self._lock)
+
+    def empty(self) -> None:
+        """Remove all that is kept; raises UserError while another process uses the store."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
+            ) from None
+        for name in _CONTENTS:
+            filesystem.remove_tree(self.folder / name)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         return {digest for digest in digests if not self.has(digest)}

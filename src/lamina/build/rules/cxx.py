@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from lamina.build.analysis import Context, SourceFile, cxx_deps
+from lamina.build.analysis import Context, RuleFault, SourceFile, cxx_deps
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
 from lamina.build.launchers import native_launcher
 from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, Runnable, closure
 from lamina.build.rule import Rule
 from lamina.core.action import Artifact, Literal
-from lamina.core.errors import UserError
 
 _C = {".c"}
 _ASSEMBLER = {".s", ".S"}
@@ -84,9 +83,10 @@ def _objects(
         elif suffix in _C | _CXX | _ASSEMBLER:
             compiled.append(source)
         else:
-            raise UserError(
-                f"`{source.label}` in `srcs` of `{ctx.label}` is not C, C++ or assembler",
+            raise RuleFault(
+                f"`{source.path}` in `srcs` is not C, C++ or assembler",
                 hint="known endings: " + " ".join(sorted(_C | _CXX | _ASSEMBLER | _HEADERS)),
+                mention=source.label,
             )
     return {f"obj/{source.full}.o": _compile(ctx, source, headers, flags) for source in compiled}
 
@@ -189,7 +189,7 @@ def extension(ctx: Context) -> Analysed:
     headers = ("-isystem", ctx.toolchains.python_headers)
     objects = _objects(ctx, closure(infos), headers)
     if not objects:
-        raise UserError(f"`{ctx.label}` has no `srcs` to make an extension module of")
+        raise RuleFault("no C or C++ file in `srcs` to make an extension module of")
     folder = (
         ctx.text("base_module").replace(".", "/") if ctx.given("base_module") else ctx.label.package
     )
@@ -210,7 +210,7 @@ def binary(ctx: Context) -> Analysed:
     infos = cxx_deps(deps)
     objects = _objects(ctx, closure(infos))
     if not objects:
-        raise UserError(f"`{ctx.label}` has no `srcs` to make a program of")
+        raise RuleFault("no C or C++ file in `srcs` to make a program of")
     name = ctx.program_name
     program = f"{_PROGRAMS}/{name}"
     file = _link(ctx, objects, program, infos, (), f"$ORIGIN/../{LIBRARIES}")

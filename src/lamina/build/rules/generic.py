@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from lamina.build.analysis import Context
+from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
 from lamina.build.expansion import Scope, expand
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 from lamina.core.action import OUTPUT_FOLDER, Artifact
-from lamina.core.errors import UserError
 from lamina.core.label import Label
 
 _TOOLS = "tools"  # where, in a genrule's folder, the package roots of its tools lie
@@ -68,14 +67,14 @@ def _script(ctx: Context, command: str) -> str:
 def _command(ctx: Context) -> str:
     command = ctx.text("cmd_bash") or ctx.text("cmd")
     if not command:
-        raise UserError(f"`{ctx.label}` has no `cmd`")
+        raise RuleFault("it has no `cmd`")
     return command
 
 
 def _outputs(ctx: Context) -> tuple[str, ...]:
     outputs = (*ctx.texts("outs"), *((ctx.text("out"),) if ctx.text("out") else ()))
     if not outputs:
-        raise UserError(f"`{ctx.label}` has no `outs`", hint='list what it makes: `outs = ["x.h"]`')
+        raise RuleFault("it has no `outs`", hint='list what it makes: `outs = ["x.h"]`')
     return outputs
 
 
@@ -116,8 +115,8 @@ def _locations(
     if label.package == ctx.label.package and label.name in outputs:
         return (f"{OUTPUT_FOLDER}/{ctx.in_package(label.name)}",)
     if label not in places:
-        raise UserError(
-            f"`$(location {text})` in `cmd` of `{ctx.label}` names no input of it",
+        raise RuleFault(
+            f"`$(location {text})` in `cmd` names none of its inputs",
             hint=f"add `{text}` to its `srcs` or `tools`",
         )
     return places[label]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from lamina.build.analysis import Context, SourceFile
+from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
 from lamina.build.launchers import BOOTSTRAPS, python_bootstrap, python_launcher
 from lamina.build.providers import Analysed, Runnable
 from lamina.build.rule import Rule
 from lamina.core.action import Artifact, Literal
-from lamina.core.errors import UserError
 
 # Reads `source output` pairs. Unchecked-hash files are taken as they are: neither the time stamp
 # of the source, which is fixed in a layer, nor its content is looked at when a program starts.
@@ -74,9 +73,10 @@ def _own(ctx: Context, sources: list[SourceFile]) -> dict[str, Artifact]:
     modules: dict[str, Artifact] = {}
     for source in sources:
         if PurePosixPath(source.full).suffix not in (".py", ".pyi"):
-            raise UserError(
-                f"`{source.label}` in `srcs` of `{ctx.label}` is not a Python file",
+            raise RuleFault(
+                f"`{source.path}` in `srcs` is not a Python file",
                 hint="put files that are no modules into `resources`",
+                mention=source.label,
             )
         modules[_place(ctx, source)] = source.artifact
     code = {path: file for path, file in modules.items() if path.endswith(".py")}
@@ -165,8 +165,8 @@ def _main(ctx: Context, sources: list[SourceFile]) -> tuple[str, str]:
         named = [source for source in sources if source.path == f"{ctx.label.name}.py"]
         file = next(iter(named or sources), None)
         if file is None or (len(sources) > 1 and not named):
-            raise UserError(
-                f"`{ctx.label}` does not say what to run",
+            raise RuleFault(
+                "it does not say what to run",
                 hint='give it `main = "file.py"` or `main_module = "package.module"`',
             )
     if file.path not in {source.path for source in sources}:

@@ -1,0 +1,124 @@
+"""`lamina build`: make the outputs of targets and put them into `lamina-out/`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lamina.build import record
+from lamina.cli import arguments, output
+from lamina.cli.session import Session
+
+if TYPE_CHECKING:
+    from lamina.build.providers import Analysed
+    from lamina.core.action import Artifact
+    from lamina.core.label import Label
+    from lamina.core.tree import Node
+
+_SHOWN = 20  # so many outputs are listed; of more, only the number is told
+
+Outputs = dict[str, list[str]]  # label -> paths of its outputs, from the root
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    arguments.add_patterns(parser)
+    arguments.add_build(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, and list the outputs."""
+    begun = time.perf_counter()
+    with Session(arguments.options(args)) as session:
+        key = session.key("build", *args.patterns)
+        known = record.load(session.state, key, session.root)
+        outputs: Outputs = known["outputs"] if known else {}  # type: ignore[assignment]
+        ran = 0
+        if known is None:
+            outputs = _build(session, args.patterns)
+            ran = len(session.engine.executed)
+            files, folders = session.inputs()
+            files |= {path for paths in outputs.values() for path in paths}
+            state = record.capture(session.root, files, folders, session.begun)
+            record.save(session.state, key, state, {"outputs": outputs})
+        session.settle()
+    _report(outputs, ran, time.perf_counter() - begun, as_json=args.json)
+    return 0
+
+
+def _build(session: Session, patterns: list[str]) -> Outputs:
+    from lamina.build.analysis import runtime_order
+    from lamina.cli import publish
+
+    labels = session.labels(patterns)
+    analysed = session.analyse(labels)
+    programs = {
+        label: [analysed[part] for part in runtime_order(label, analysed)]
+        for label in labels
+        if analysed[label].runnable
+    }
+    wanted: list[Artifact] = [file for label in labels for _, file in analysed[label].files]
+    wanted += [file for parts in programs.values() for part in parts for file in part.own.values()]
+    wanted += [file for label in labels for file in analysed[label].own.values()]
+    built = session.engine.build(wanted)
+    outputs: Outputs = {}
+    for label in labels:
+        if label in programs:
+            outputs[str(label)] = [_publish_program(session, label, programs[label], built)]
+            continue
+        made = {path: file for path, file in analysed[label].files if _is_made(file)}
+        tree = _tree(made, built)
+        publish.publish(session, tree)
+        outputs[str(label)] = [f"{publish.FOLDER}/{path}" for path in sorted(tree)]
+    return outputs
+
+
+def _publish_program(
+    session: Session,
+    label: Label,
+    parts: list[Analysed],
+    built: Mapping[Artifact, dict[str, Node]],
+) -> str:
+    """Put a program's whole package root into `lamina-out/<path>/<name>.root`, ready to start."""
+    from lamina.cli import publish
+
+    tree: dict[str, Node] = {}
+    for part in parts:
+        tree |= _tree(part.own, built)
+    folder = f"{label.package}/{label.name}.root".lstrip("/")
+    publish.replace_folder(session, folder, tree)
+    runnable = parts[-1].runnable
+    assert runnable is not None
+    return f"{publish.FOLDER}/{folder}/{runnable.entry_point}"
+
+
+def _tree(
+    files: Mapping[str, Artifact], built: Mapping[Artifact, dict[str, Node]]
+) -> dict[str, Node]:
+    from lamina.core.tree import place
+
+    tree: dict[str, Node] = {}
+    for path, artifact in files.items():
+        tree |= place(path, built[artifact])
+    return tree
+
+
+def _is_made(artifact: Artifact) -> bool:
+    from lamina.core.action import Output
+
+    return isinstance(artifact, Output)
+
+
+def _report(outputs: Outputs, ran: int, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        output.document({"outputs": outputs, "actions_run": ran})
+        return
+    lines = [f"{label}  {path}" for label, paths in outputs.items() for path in paths]
+    if len(lines) <= _SHOWN:
+        for line in lines:
+            output.data(line)
+    targets = output.plural(len(outputs), "target")
+    output.note(f"{targets} built; {output.plural(ran, 'action')} run in {seconds:.2f} s")

@@ -1,0 +1,21 @@
+"""`lamina init`: make the current folder the root of a workspace."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lamina.cli import output
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write `lamina.toml`; refuses to overwrite one."""
+    from lamina.build import workspace
+
+    output.note(f"wrote `{workspace.init(args.folder)}`")
+    return 0

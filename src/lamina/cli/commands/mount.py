@@ -1,0 +1,66 @@
+"""`lamina mount`: mount a target or a package for a person to look around in."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.cli import arguments, output, pipeline
+
+if TYPE_CHECKING:
+    from lamina.core.manifest import Package
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "what", metavar="TARGET|PACKAGE", nargs="?",
+        help="a label such as `//folder:name`, or a package of the store; "
+        "without it, what is mounted is listed",
+    )  # fmt: skip
+    parser.add_argument("at", metavar="FOLDER", nargs="?", type=Path, help="an empty folder")
+    arguments.add_build(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Mount, and print where."""
+    from lamina.node import visible
+
+    if args.what is None:
+        return _list(as_json=args.json)
+    found, images = _find(args)
+    where = visible.mount(found, images, args.at)
+    if args.json:
+        output.document({"mountpoint": str(where), "package": found.name})
+    else:
+        output.data(str(where))
+    return 0
+
+
+def _find(args: argparse.Namespace) -> tuple[Package, list[Path]]:
+    """A label is built; any other word is a reference to what the store has."""
+    from lamina.cli.session import Session
+    from lamina.store import local, packages
+
+    if "//" in args.what or args.what.startswith(":"):
+        with Session(arguments.options(args)) as session:
+            made = pipeline.package(session, args.what)
+            output.note(made.summary())
+            return made.package, pipeline.image_paths(made.package, session.store)
+    store = local.LocalStore(local.default_folder())
+    found = packages.read(packages.resolve(args.what, store), store)
+    return found, pipeline.image_paths(found, store)
+
+
+def _list(*, as_json: bool) -> int:
+    from lamina.node import visible
+
+    mounts = [str(mount) for mount in visible.mounted()]
+    if as_json:
+        output.document({"mounts": mounts})
+        return 0
+    for mount in mounts:
+        output.data(mount)
+    return 0

@@ -1,0 +1,41 @@
+"""`lamina run`: build a target, make its layers, mount them and start the program in this process."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from lamina.cli import arguments, output, pipeline
+from lamina.cli.session import Session
+from lamina.core.errors import UserError
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    arguments.add_target(parser)
+    arguments.add_build(parser)
+    arguments.add_driver(parser)
+    parser.epilog = "What stands after `--` is handed to the program."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become the program: its exit code, signals and streams are its own."""
+    begun = time.perf_counter()
+    with Session(arguments.options(args)) as session:
+        made = pipeline.package(session, args.target)
+        if not made.package.entry_point:
+            raise UserError(
+                f"`{made.package.label}` is not a program",
+                hint="a `python_binary` or a `cxx_binary` can be run",
+            )
+        images = pipeline.image_paths(made.package, session.store)
+    from lamina.node import launch
+
+    def ready() -> None:
+        if not args.quiet:
+            seconds = time.perf_counter() - begun
+            output.note(f"{made.summary()}; ready in {seconds:.2f} s")
+
+    launch.launch(
+        made.package, images, args.program_arguments or (), driver=args.driver, ready=ready
+    )

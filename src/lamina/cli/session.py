@@ -1,0 +1,192 @@
+"""One command's way through the stages: a workspace, a store, and what they lead to.
+
+Nothing is loaded before it is needed: a command on an unchanged tree is answered from a record.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.core.errors import UserError
+from lamina.linux import filesystem
+from lamina.store import local
+
+if TYPE_CHECKING:
+    from lamina.build.engine import Engine
+    from lamina.build.loader import Loader
+    from lamina.build.providers import Analysed
+    from lamina.build.sources import Sources
+    from lamina.build.target import Target
+    from lamina.build.toolchains import Toolchains
+    from lamina.build.workspace import Workspace
+    from lamina.cli.output import Progress
+    from lamina.core.label import Label
+    from lamina.linux.versions import ToolVersions
+
+MARKER = "lamina.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build, as the command line says."""
+
+    jobs: int
+    keep_going: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+
+class Session:
+    """The workspace of the current folder and the store; a context that closes both."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises UserError outside of a workspace."""
+        self.options = options
+        self.begun = time.time_ns()
+        self.root = find_root(Path.cwd())
+        self.store = local.LocalStore(local.default_folder())
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.settle()
+        if "sources" in self.__dict__:
+            self.sources.save()
+        self.store.close()
+
+    @property
+    def state(self) -> Path:
+        """The folder of the store that keeps what is known of this workspace."""
+        return self.store.folder / "workspaces" / sha256(str(self.root).encode()).hexdigest()[:16]
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The workspace with its settings; reads `lamina.toml`."""
+        from lamina.build import workspace
+
+        return workspace.read(self.root)
+
+    @cached_property
+    def loader(self) -> Loader:
+        """What evaluates BUILD files."""
+        from lamina.build.loader import Loader
+
+        return Loader(self.workspace)
+
+    @cached_property
+    def versions(self) -> ToolVersions:
+        """What the tools of this machine say they are."""
+        from lamina.linux.versions import ToolVersions
+
+        return ToolVersions(self.store.folder / "tools.json")
+
+    @cached_property
+    def toolchains(self) -> Toolchains:
+        """The compilers and interpreters."""
+        from lamina.build.toolchains import Toolchains
+
+        return Toolchains(self.workspace, self.versions)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The files of the workspace by digest."""
+        from lamina.build.sources import Sources
+
+        return Sources(self.root, self.store, self.state / "sources.json")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What carries out actions."""
+        from lamina.build.engine import Engine
+        from lamina.cli import output
+
+        self._progress = output.progress(quiet=self.options.quiet)
+        return Engine(
+            self.root,
+            self.store,
+            self.sources,
+            self._progress,
+            jobs=self.options.jobs,
+            keep_going=self.options.keep_going,
+            show_commands=self.options.verbose,
+        )
+
+    def settle(self) -> None:
+        """Wipe the progress, so that lines may be printed."""
+        if self._progress is not None:
+            self._progress.close()
+
+    @property
+    def here(self) -> str:
+        """The build package that relative labels start from: that of the current folder."""
+        relative = Path.cwd().resolve().relative_to(self.root).as_posix()
+        return "" if relative == "." else relative
+
+    def labels(self, patterns: Sequence[str]) -> tuple[Label, ...]:
+        """The targets that some patterns choose."""
+        from lamina.core.label import Pattern
+
+        return self.loader.resolve([Pattern.parse(text, self.here) for text in patterns])
+
+    def label(self, text: str) -> Label:
+        """The one target that a word names; raises UserError where it is a pattern of many."""
+        from lamina.core.label import Pattern
+
+        label = Pattern.parse(text, self.here).label
+        if label is None:
+            raise UserError(f"`{text}` names many targets, one is wanted")
+        self.loader.target(label)
+        return label
+
+    def analyse(self, labels: Iterable[Label]) -> dict[Label, Analysed]:
+        """Load and analyse some targets and all they depend on."""
+        from lamina.build.analysis import analyse
+
+        targets: Mapping[Label, Target] = self.loader.closure(labels)
+        return analyse(targets, self._makers(targets), self.toolchains, self.loader.place)
+
+    def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
+        """Which target makes a file that another one names."""
+        found: dict[Label, Label] = {}
+        for target in targets.values():
+            for label in target.dependencies():
+                if label not in targets and (maker := self.loader.generated(label)) is not None:
+                    found[label] = maker.label
+        return found
+
+    def inputs(self) -> tuple[set[str], set[str]]:
+        """Every file and folder that loading and building have looked at so far."""
+        files = {MARKER, *self.loader.inputs, *self.sources.read, *self.toolchains.files}
+        return files, set(self.loader.directories)
+
+    def key(self, *words: str) -> str:
+        """Names the record of a command: all that it depends on and that is no file."""
+        return "\n".join((*words, self.here, os.environ.get("PATH", "")))
+
+
+def find_root(start: Path) -> Path:
+    """The root of the workspace that a folder lies in; raises UserError outside of any."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / MARKER).exists():
+            return folder
+    from lamina.build import workspace  # its search gives the message
+
+    return workspace.find(start).root
+
+
+def write_file(source: Path, target: Path, *, executable: bool) -> None:
+    """Copy a blob to where a person may change it, whole or not at all."""
+    with filesystem.temporary_beside(target) as temporary:
+        temporary.unlink()
+        filesystem.clone_or_copy(source, temporary, 0o755 if executable else 0o644)
+        temporary.replace(target)
