@@ -1,0 +1,174 @@
+"""What this machine has of the tools and kernel features lamina uses: probed, never guessed.
+
+Each kernel probe does the real thing in a child of its own and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.core.errors import LaminaError
+from lamina.linux import drivers, fuse, loop, namespaces, process, syscalls
+
+TOOL = "tool"
+KERNEL = "kernel"
+
+_TOOLS = {
+    "bwrap": "sandbox of actions",
+    "gcc": "C and C++ rules",
+    "g++": "C and C++ rules",
+    "ar": "C and C++ rules",
+    "ld": "C and C++ rules",
+    "python3": "Python rules",
+    "mksquashfs": "making layers",
+    "unsquashfs": "looking into layers",
+    "squashfuse_ll": "mounting without root, XAR files",
+    "fusermount3": "`lamina mount` without root, XAR files",
+    "fuse-overlayfs": "`lamina mount` without root",
+    "git": "versions from git",
+    "hg": "versions from Mercurial",
+}
+_NO_MODULE = "the kernel has neither it nor a module for it; another kernel is needed"
+_BLOCK = 1 << 20  # bytes: large enough for any loop device
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A tool or kernel feature, whether it is there, and what to do if it is not."""
+
+    name: str
+    kind: str  # `tool` or `kernel`
+    found: bool
+    detail: str  # where it lies, or how the probe ended
+    hint: str  # empty when found
+    needed_for: str
+
+
+def probe() -> list[Feature]:
+    """Everything lamina may use, tools first, in a fixed order."""
+    return [*map(_tool, _TOOLS), _kernel_release(), *_kernel()]
+
+
+def mount_driver() -> drivers.Choice:
+    """Which mount driver is used here unless another is asked for, and why."""
+    return drivers.choose()
+
+
+def _tool(name: str) -> Feature:
+    path = process.find(name)
+    package = process.DEBIAN_PACKAGE.get(name, name)
+    hint = "" if path else f"on Debian or Ubuntu: `apt-get install {package}`"
+    return Feature(name, TOOL, path is not None, str(path or "not on PATH"), hint, _TOOLS[name])
+
+
+def _kernel_release() -> Feature:
+    release = platform.release()
+    new = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
+    found = new >= (5, 12)
+    hint = "" if found else "lamina mounts through calls of Linux 5.12 and newer"
+    return Feature("Linux", KERNEL, found, release, hint, "mounting")
+
+
+def _kernel() -> list[Feature]:
+    rootless = "mounting without root"
+    return [
+        _attempt("squashfs", _has("squashfs"), _NO_MODULE, "driver `kernel`"),
+        _attempt("overlayfs", _has("overlay"), _NO_MODULE, "stacking layers"),
+        _attempt("loop devices", _loop, "run as root; `modprobe loop`", "driver `kernel`"),
+        _attempt("mount namespace", _mounts, "run as root", "driver `kernel`"),
+        _attempt("user namespace", _user, namespaces.USER_HINT, rootless),
+        _attempt("overlayfs in a user namespace", _user_overlay, _OVERLAY_HINT, rootless),
+        _attempt("FUSE", _fuse, "`modprobe fuse` and `chmod 666 /dev/fuse` as root", rootless),
+    ]
+
+
+_OVERLAY_HINT = "needs Linux 5.11 and a user namespace; fuse-overlayfs stands in for it"
+
+
+def _attempt(name: str, attempt: Callable[[], None], hint: str, needed_for: str) -> Feature:
+    complaint = _in_child(attempt)
+    found = not complaint
+    return Feature(name, KERNEL, found, complaint or "works", "" if found else hint, needed_for)
+
+
+def _in_child(attempt: Callable[[], None]) -> str:
+    """Run a probe in a forked child; what it complained of, or nothing.
+
+    Namespaces and mounts made there end with the child.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.write(writer, _complaint(attempt).encode()[:4096])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        complaint = file.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    return complaint or ("" if status == 0 else "the probe crashed")
+
+
+def _complaint(attempt: Callable[[], None]) -> str:
+    try:
+        attempt()
+    except LaminaError as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    except Exception as error:  # the child must not run on into its parent's code
+        return repr(error)
+    return ""
+
+
+def _has(kind: str) -> Callable[[], None]:
+    def attempt() -> None:
+        if not drivers.has_file_system(kind):
+            raise OSError(0, "the kernel does not know it")
+
+    return attempt
+
+
+def _loop() -> None:
+    with tempfile.TemporaryFile() as image:
+        image.truncate(_BLOCK)
+        with loop.attached(image.fileno(), 0, "lamina-probe"):
+            pass
+
+
+def _mounts() -> None:
+    namespaces.own_mounts()
+
+
+def _user() -> None:
+    namespaces.own_user()
+    namespaces.own_mounts()
+    os.close(namespaces.detached("tmpfs", {}, 0))
+
+
+def _user_overlay() -> None:
+    namespaces.own_user()
+    namespaces.own_mounts()
+    root = namespaces.detached("tmpfs", {}, 0)
+    syscalls.move_mount(root, "/")
+    with namespaces.elsewhere(root):
+        for name in ("lower", "upper", "at"):
+            Path(name).mkdir()
+        syscalls.mount("overlay", "at", "overlay", syscalls.MS_RDONLY, _OVERLAY_OPTIONS)
+
+
+_OVERLAY_OPTIONS = "lowerdir=lower:upper,userxattr"
+
+
+def _fuse() -> None:
+    """A mount without a server: the kernel makes it, and it dies with its descriptor."""
+    if os.geteuid():
+        namespaces.own_user()
+    namespaces.own_mounts()
+    for descriptor in fuse.connect("lamina", 0):
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""FUSE connections: a mount whose contents come from a process that reads /dev/fuse.
+
+https://docs.kernel.org/filesystems/fuse/fuse.html; fusermount3's way of handing over the
+descriptor is the one that libfuse itself uses (mount.c).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from lamina.core.errors import HostError
+from lamina.linux import namespaces, process
+
+_DEVICE_HINT = "as root: `modprobe fuse` and `chmod 666 /dev/fuse`"
+
+
+def connect(source: str, attributes: int) -> tuple[int, int]:
+    """A detached FUSE mount, and the /dev/fuse that its server reads.
+
+    The caller may mount: it is root, or has a user and a mount namespace of its own. Until the
+    server answers, every access waits; when the last copy of the device closes, it fails.
+    """
+    try:
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(f"can not open /dev/fuse: {error.strerror}", hint=_DEVICE_HINT) from error
+    options = {
+        "source": source,
+        "fd": str(device),
+        "rootmode": "40000",
+        "user_id": str(os.geteuid()),
+        "group_id": str(os.getegid()),
+        "default_permissions": "",
+        "allow_other": "",
+    }
+    try:
+        return namespaces.detached("fuse", options, attributes), device
+    except OSError:
+        os.close(device)
+        raise
+
+
+def mount(where: Path, source: str, subtype: str) -> int:
+    """Mount by fusermount3 in the caller's own namespace; the /dev/fuse that its server reads."""
+    # An option list is split at commas, and the table of mounts at blanks.
+    name = "".join("_" if letter in ", \\\n\t" else letter for letter in source)
+    options = f"ro,nosuid,nodev,default_permissions,fsname={name},subtype={subtype}"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        helper = process.spawn(
+            [str(process.require("fusermount3")), "-o", options, "--", str(where)],
+            env={**os.environ, "_FUSE_COMMFD": str(theirs.fileno())},
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        words = helper.communicate()[1].decode(errors="replace").strip()
+    if helper.returncode or not descriptors:
+        raise HostError(f"can not mount FUSE at `{where}`: {words}", hint=_DEVICE_HINT)
+    return descriptors[0]
+
+
+def unmount(where: Path) -> None:
+    """Take down a mount of fusermount3; HostError with its words if it is busy."""
+    process.run("fusermount3", "-u", "--", where)

@@ -1,0 +1,177 @@
+"""Namespaces of the calling process, and the root that a package's program sees."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lamina.core.errors import HostError
+from lamina.linux import syscalls
+
+_LOCKED = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+USER_HINT = (
+    "allow them: `sysctl kernel.unprivileged_userns_clone=1` (Debian), "
+    "`sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), "
+    "`sysctl user.max_user_namespaces=15000`; or run as root"
+)
+
+
+def own_mounts() -> None:
+    """Give this process a mount namespace of its own; no mount travels in or out of it."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    except PermissionError as error:
+        raise HostError("may not make a mount namespace", hint=USER_HINT) from error
+
+
+def own_user() -> None:
+    """Give this process a user namespace in which it stays who it is.
+
+    It gains capabilities over mounts it makes there; an exec as an ordinary user drops them.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    except OSError as error:
+        raise _no_user_namespace(error) from error
+
+
+def _no_user_namespace(error: OSError) -> HostError:
+    if error.errno == errno.EINVAL:
+        return HostError(
+            "a process with several threads can not enter a user namespace",
+            hint="this is lamina's own fault: end all threads before a package is started",
+        )
+    return HostError(
+        f"this machine does not let an ordinary user make a user namespace: {error.strerror}",
+        hint=USER_HINT,
+    )
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def detached(kind: str, options: Mapping[str, str], attributes: int) -> int:
+    """A detached mount of a new file system; an empty option value sets a flag."""
+    context = syscalls.fsopen(kind)
+    try:
+        for key, value in options.items():
+            if value:
+                syscalls.fsconfig_string(context, key, value)
+            else:
+                syscalls.fsconfig_flag(context, key)
+        syscalls.fsconfig_create(context)
+        return syscalls.fsmount(context, attributes)
+    finally:
+        os.close(context)
+
+
+def enter_root(mounts: Mapping[str, int]) -> None:
+    """Exchange the root of this process for a read-only one.
+
+    It shows every entry of the present root, and the detached `mounts` by their names below
+    `/packages`. The process must have a mount namespace of its own; its working folder stays.
+    A top-level entry that it may not copy is left out.
+    """
+    folder = _working_folder()
+    packages = {**_trees("/packages"), **mounts}
+    root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, root)
+        entries = _trees("/", skip="packages")
+        syscalls.move_mount(root, "/")
+        _fill(root, entries)
+        os.mkdir("packages", 0o755, dir_fd=root)
+        shelf = os.open("packages", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        stack.callback(os.close, shelf)
+        _fill(shelf, packages)
+        _pivot(root)
+    _return_to(folder)
+
+
+def _trees(folder: str, skip: str = "") -> dict[str, int | str]:
+    """Copies of a folder's entries: a detached mount, or the target of a symlink."""
+    trees: dict[str, int | str] = {}
+    for entry in _entries(folder):
+        if entry.name == skip:
+            continue
+        if entry.is_symlink():
+            trees[entry.name] = str(Path(entry.path).readlink())
+        else:
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                trees[entry.name] = syscalls.open_tree(entry.path)
+    return trees
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+
+
+def _fill(folder: int, trees: Mapping[str, int | str]) -> None:
+    """Make the entries in a folder of the new root, each mount on a place of its kind."""
+    for name, tree in trees.items():
+        if isinstance(tree, str):
+            os.symlink(tree, name, dir_fd=folder)
+            continue
+        if stat.S_ISDIR(os.fstat(tree).st_mode):
+            os.mkdir(name, 0o755, dir_fd=folder)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder))
+        syscalls.move_mount(tree, name, at=folder)
+        os.close(tree)
+
+
+def _pivot(root: int) -> None:
+    """Make a filled tmpfs, attached over the old root, the root, and let go of the old one.
+
+    The old root is detached as a whole: that ends this namespace's view of it, the file systems
+    live on where they came from.
+    """
+    syscalls.mount_setattr(root, _LOCKED)
+    os.fchdir(root)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "/"
+
+
+def _return_to(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError:
+        os.chdir("/")
+
+
+@contextlib.contextmanager
+def elsewhere(descriptor: int) -> Iterator[None]:
+    """Work inside the folder behind a descriptor, then return."""
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fchdir(descriptor)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
