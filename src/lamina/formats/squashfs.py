@@ -1,0 +1,67 @@
+"""The superblock of squashfs 4.0 images.
+
+https://www.kernel.org/doc/html/latest/filesystems/squashfs.html and, field by field,
+https://dr-emann.github.io/squashfs/squashfs.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from lamina.core.errors import IntegrityError
+
+MAGIC = b"hsqs"
+SUPERBLOCK_SIZE = 96
+COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
+
+_SUPERBLOCK = Struct("<5I6H8Q")
+_MINIMUM_BLOCK = 4096
+_MAXIMUM_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Superblock:
+    """The fields in the order of the format, without magic and block log."""
+
+    inodes: int
+    modified: int  # seconds since 1970
+    block_size: int
+    fragments: int
+    compressor: str
+    flags: int
+    ids: int
+    version: tuple[int, int]
+    root: int
+    bytes_used: int
+    id_table: int
+    xattr_table: int
+    inode_table: int
+    directory_table: int
+    fragment_table: int
+    export_table: int
+
+
+def parse(first_bytes: bytes) -> Superblock:
+    """Read and check the superblock at the start of an image; IntegrityError if it is none."""
+    if len(first_bytes) < SUPERBLOCK_SIZE or not first_bytes.startswith(MAGIC):
+        raise IntegrityError("not a squashfs image: no superblock")
+    (
+        _, inodes, modified, block_size, fragments,
+        compressor, log, flags, ids, major, minor,
+        *places,
+    ) = _SUPERBLOCK.unpack_from(first_bytes)  # fmt: skip
+    _check((major, minor), block_size, log, compressor)
+    return Superblock(
+        inodes, modified, block_size, fragments, COMPRESSORS[compressor], flags, ids,
+        (major, minor), *places,
+    )  # fmt: skip
+
+
+def _check(version: tuple[int, int], block_size: int, log: int, compressor: int) -> None:
+    if version != (4, 0):
+        raise IntegrityError(f"squashfs version {version[0]}.{version[1]} is not 4.0")
+    if not _MINIMUM_BLOCK <= block_size <= _MAXIMUM_BLOCK or block_size != 1 << min(log, 63):
+        raise IntegrityError(f"squashfs image with an impossible block size of {block_size}")
+    if compressor not in COMPRESSORS:
+        raise IntegrityError(f"squashfs image with an unknown compressor: {compressor}")
