@@ -1,0 +1,110 @@
+"""The driver `fuse`: squashfuse serves each layer, overlayfs (or fuse-overlayfs) stacks; no root.
+
+The FUSE mounts are made here, with the capabilities of our own user namespace, and squashfuse_ll
+is handed the open /dev/fuse as mount point `/dev/fd/3` (libfuse 3 knows that form): so layers can
+be detached mounts too, and the server needs no privilege. Any access waits until the server
+answers, or fails when it has died; there is nothing to poll.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.core.errors import HostError
+from lamina.linux import fuse, namespaces, process
+from lamina.node import mounts
+from lamina.node.keeper import Keeper
+from lamina.node.stack import stack
+
+_MOST_FOR_FUSE_OVERLAYFS = 252  # descriptors that one message to the keeper carries
+_FAULTY = "`lamina doctor` shows what this machine allows"
+
+
+class FuseDriver:
+    """Mounts served by processes of the caller's own."""
+
+    def __init__(self) -> None:
+        self._squashfuse = str(process.require("squashfuse_ll"))
+        self._user = os.geteuid() != 0
+        self._keeper: Keeper | None = None
+
+    def enter(self) -> None:
+        """Move this process into a user and a mount namespace of its own.
+
+        The keeper starts between the two: /dev/fuse must be opened in the user namespace that
+        mounts it, and the servers must not hold the mount namespace that they serve.
+        """
+        if self._user:
+            namespaces.own_user()
+        self._keeper = Keeper()
+        namespaces.own_mounts()
+
+    def stack(self, images: Sequence[Path]) -> int:
+        """A detached mount of the images, bottom first."""
+        mounts.check_count(images)
+        keeper = self._keeper
+        if keeper is None:
+            raise RuntimeError("stack() before enter()")
+        with contextlib.ExitStack() as held:
+            held.callback(keeper.close)
+            layers = []
+            for path in images:
+                layers.append(self._layer(path, keeper))
+                held.callback(os.close, layers[-1])
+            return self._stack(images, layers, keeper)
+
+    def _layer(self, path: Path, keeper: Keeper) -> int:
+        offset = mounts.offset(path)
+        try:
+            layer, device = fuse.connect(str(path), mounts.READ_ONLY)
+        except OSError as error:
+            raise mounts.refused(f"`{path}`", error) from error
+        argv = [self._squashfuse, "-f", "-o", f"offset={offset}", str(path.absolute()), "/dev/fd/3"]
+        keeper.serve(argv, [device])
+        os.close(device)
+        return layer
+
+    def _stack(self, images: Sequence[Path], layers: Sequence[int], keeper: Keeper) -> int:
+        try:
+            top = stack(layers, user=self._user)
+            os.fstatvfs(top)
+        except OSError as error:
+            _check_answers(images, layers, keeper)
+            if len(layers) == 1:
+                raise mounts.refused(f"`{images[0]}`", error) from error
+        else:
+            return top
+        return _stack_by_fuse(layers, keeper)
+
+
+def _check_answers(images: Sequence[Path], layers: Sequence[int], keeper: Keeper) -> None:
+    """HostError naming the first layer whose server does not answer."""
+    for path, layer in zip(images, layers, strict=True):
+        try:
+            os.fstatvfs(layer)
+        except OSError as error:
+            words = f": {keeper.words}" if keeper.words else ""
+            raise HostError(f"squashfuse_ll can not serve `{path}`{words}", hint=_FAULTY) from error
+
+
+def _stack_by_fuse(layers: Sequence[int], keeper: Keeper) -> int:
+    """The stack by fuse-overlayfs, for kernels whose overlayfs an ordinary user may not mount."""
+    if len(layers) > _MOST_FOR_FUSE_OVERLAYFS:
+        raise HostError(
+            f"without root this kernel stacks at most {_MOST_FOR_FUSE_OVERLAYFS} layers",
+            hint="overlayfs in a user namespace comes with Linux 5.11",
+        )
+    program = str(process.require("fuse-overlayfs"))
+    top, device = fuse.connect("fuse-overlayfs", mounts.READ_ONLY)
+    lowers = ":".join(f"/proc/self/fd/{4 + n}" for n in reversed(range(len(layers))))
+    keeper.serve([program, "-f", "-o", f"lowerdir={lowers}", "/dev/fd/3"], [device, *layers])
+    os.close(device)
+    try:
+        os.fstatvfs(top)
+    except OSError as error:
+        os.close(top)
+        raise HostError(f"fuse-overlayfs failed: {keeper.words}", hint=_FAULTY) from error
+    return top

@@ -1,0 +1,50 @@
+"""The driver `kernel`: squashfs on loop devices, stacked by overlayfs; root only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.core.errors import HostError
+from lamina.linux import loop, namespaces
+from lamina.node import mounts
+from lamina.node.stack import stack
+
+_NOT_ROOT = "run as root, or let lamina choose the driver `fuse`"
+
+
+class KernelDriver:
+    """Mounts without any process that serves them: the kernel alone."""
+
+    def enter(self) -> None:
+        """Move this process into a mount namespace of its own."""
+        if os.geteuid():
+            raise HostError("the mount driver `kernel` is for root", hint=_NOT_ROOT)
+        namespaces.own_mounts()
+
+    def stack(self, images: Sequence[Path]) -> int:
+        """A detached mount of the images, bottom first."""
+        mounts.check_count(images)
+        with contextlib.ExitStack() as held:
+            layers = []
+            for path in images:
+                layers.append(_layer(path))
+                held.callback(os.close, layers[-1])
+            try:
+                return stack(layers)
+            except OSError as error:
+                raise mounts.refused(f"{len(images)} layers as one", error) from error
+
+
+def _layer(path: Path) -> int:
+    """A detached mount of one image; its loop device is gone when the mount is."""
+    try:
+        with (
+            mounts.opened(path) as image,
+            loop.attached(image.descriptor, image.offset, str(path)) as device,
+        ):
+            return namespaces.detached("squashfs", {"source": device, "ro": ""}, mounts.READ_ONLY)
+    except OSError as error:
+        raise mounts.refused(f"`{path}`", error) from error

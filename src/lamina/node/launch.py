@@ -1,0 +1,97 @@
+"""Start a package's program in the place of this process, on mounts that nobody else sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lamina.core.errors import LaminaError, UserError
+from lamina.core.manifest import Package
+from lamina.linux import drivers, namespaces
+from lamina.node import mounts
+
+# Python ignores these from its start on; what it handles, exec puts back by itself.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def choose(driver: str | None) -> str:
+    """The mount driver asked for, or the best that this machine allows."""
+    return drivers.choose(driver).driver
+
+
+def launch(
+    package: Package,
+    images: Sequence[Path],
+    args: Sequence[str],
+    *,
+    driver: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> NoReturn:
+    """Become the package's program, which finds its files at `/packages/<title>`.
+
+    `images` are the layers' files, bottom first. `environment` is the whole environment of the
+    program, by default that of this process; the package's own variables are added to it. The
+    process must have one thread only. No part of it but an error comes back: then it is in
+    namespaces of its own, has no mount left, and should say the error and end.
+    """
+    entry_point = _entry_point(package)
+    chosen = mounts.driver(choose(driver))
+    mounts.check_count(images)
+    chosen.enter()
+    with_root(chosen, package.title, images)
+    root = f"/packages/{package.title}"
+    argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
+    _become(argv, variables(package, root, os.environ if environment is None else environment))
+
+
+def with_root(chosen: mounts.Driver, title: str, images: Sequence[Path]) -> None:
+    """Stack the images and enter a root that shows them at `/packages/<title>`."""
+    mount = chosen.stack([image.absolute() for image in images])
+    try:
+        namespaces.enter_root({title: mount})
+    except OSError as error:
+        raise mounts.refused(f"the root of `{title}`", error) from error
+
+
+def _entry_point(package: Package) -> tuple[str, ...]:
+    if not package.entry_point:
+        raise UserError(
+            f"`{package.label}` has no entry point, so there is nothing to run",
+            hint="run a binary target, or look at its files with `lamina mount`",
+        )
+    return package.entry_point
+
+
+def variables(package: Package, root: str, outer: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the package's program."""
+    own = {"LAMINA_PACKAGE": root, "LAMINA_VERSION": package.version}
+    return {**outer, **dict(package.environment), **own}
+
+
+def _become(argv: list[str], environment: dict[str, str]) -> NoReturn:
+    reset_signals()
+    try:
+        os.execve(argv[0], argv, environment)
+    except PermissionError as error:
+        raise LaminaError(
+            f"can not run `{argv[0]}`: permission denied", hint="its execute bit is not set"
+        ) from error
+    except FileNotFoundError as error:
+        raise LaminaError(f"can not run `{argv[0]}`: {_missing(argv[0])}") from error
+    except OSError as error:
+        raise LaminaError(f"can not run `{argv[0]}`: {error.strerror}") from error
+
+
+def _missing(program: str) -> str:
+    if Path(program).exists():
+        return "the interpreter in its first line, or its loader, is not on this machine"
+    return "the package has no such file"
+
+
+def reset_signals() -> None:
+    """Let the program meet the signals that Python ignores, as it would from a shell."""
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)

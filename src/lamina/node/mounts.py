@@ -1,0 +1,105 @@
+"""Mount drivers: how the images of a package become one detached, read-only mount.
+
+A detached mount has no place yet: it is a descriptor, and gone when that closes. So a crash
+half-way leaves nothing, and the one call that gives it a place comes last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lamina.core.errors import HostError, IntegrityError, UserError
+from lamina.formats import squashfs, xar
+from lamina.linux import drivers, syscalls
+
+MOST_LAYERS = 500  # overlayfs takes no more
+READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+
+
+class Driver(Protocol):
+    """A way to mount images for one program."""
+
+    def enter(self) -> None:
+        """Move this process into a mount namespace of its own."""
+
+    def stack(self, images: Sequence[Path]) -> int:
+        """A detached mount of the images, bottom first; after `enter`."""
+
+
+def driver(name: str) -> Driver:
+    """The driver of that name, as `lamina.linux.drivers` chose it."""
+    if name == drivers.KERNEL:
+        from lamina.node.kernel import KernelDriver
+
+        return KernelDriver()
+    from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
+
+    return FuseDriver()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An open image file: the squashfs starts at `offset`."""
+
+    path: Path
+    descriptor: int
+    offset: int
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image]:
+    """Open a XAR or a bare squashfs image and find where the squashfs starts.
+
+    Raises IntegrityError naming the file if there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
+    try:
+        yield Image(path, descriptor, _offset(descriptor, path))
+    finally:
+        os.close(descriptor)
+
+
+def _offset(descriptor: int, path: Path) -> int:
+    first_bytes = os.pread(descriptor, xar.SIZE + squashfs.SUPERBLOCK_SIZE, 0)
+    try:
+        if first_bytes.startswith(squashfs.MAGIC):
+            squashfs.parse(first_bytes)
+            return 0
+        offset = xar.decode(first_bytes).offset
+        squashfs.parse(os.pread(descriptor, squashfs.SUPERBLOCK_SIZE, offset))
+    except IntegrityError as error:
+        raise IntegrityError(f"`{path}`: {error.message}", hint=error.hint) from error
+    return offset
+
+
+def offset(path: Path) -> int:
+    """Where the squashfs of an image file starts."""
+    with opened(path) as image:
+        return image.offset
+
+
+def check_count(images: Sequence[Path]) -> None:
+    """UserError unless there is a number of layers that can be stacked."""
+    if not images:
+        raise UserError("a package without layers can not be mounted")
+    if len(images) > MOST_LAYERS:
+        raise UserError(
+            f"{len(images)} layers are too many to mount: overlayfs stacks {MOST_LAYERS}",
+            hint="package the targets in groups, so that there are fewer layers",
+        )
+
+
+def refused(what: str, error: OSError) -> HostError:
+    """A mount call that the kernel refused, as an error for a person."""
+    return HostError(
+        f"can not mount {what}: {error.strerror}",
+        hint="`lamina doctor` shows what this machine allows",
+    )

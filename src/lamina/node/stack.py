@@ -1,0 +1,88 @@
+"""Stacking: detached mounts of layers become one overlay, itself detached.
+
+https://docs.kernel.org/filesystems/overlayfs.html
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from lamina.core.errors import HostError
+from lamina.linux import namespaces, syscalls
+from lamina.node.mounts import READ_ONLY
+
+
+def stack(layers: Sequence[int], *, user: bool = False) -> int:
+    """A detached mount of layers given bottom first; a single layer is itself.
+
+    `user` is for mounts made inside a user namespace. Raises OSError as the kernel does.
+    """
+    if len(layers) == 1:
+        return os.dup(layers[0])
+    try:
+        return _by_descriptors(layers, user=user)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Linux before 6.15 stacks only what is attached, before 6.5 only by one option string.
+    return _in_child(lambda: _by_names(layers, user=user))
+
+
+def _by_descriptors(layers: Sequence[int], *, user: bool) -> int:
+    context = syscalls.fsopen("overlay")
+    try:
+        if user:
+            syscalls.fsconfig_flag(context, "userxattr")
+        for layer in reversed(layers):  # the kernel wants the top first
+            syscalls.fsconfig_fd(context, "lowerdir+", layer)
+        syscalls.fsconfig_create(context)
+        return syscalls.fsmount(context, READ_ONLY)
+    finally:
+        os.close(context)
+
+
+def _by_names(layers: Sequence[int], *, user: bool) -> int:
+    """Attach the layers under short names in a mount namespace that nobody else sees."""
+    namespaces.own_mounts()
+    folder = namespaces.detached("tmpfs", {}, 0)
+    syscalls.move_mount(folder, "/")
+    with namespaces.elsewhere(folder):
+        for number, layer in enumerate(layers):
+            os.mkdir(f"{number:x}", dir_fd=folder)
+            syscalls.move_mount(layer, f"{number:x}", at=folder)
+        os.mkdir("stack", dir_fd=folder)
+        names = ":".join(f"{number:x}" for number in reversed(range(len(layers))))
+        options = f"lowerdir={names}" + (",userxattr" if user else "")
+        flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+        syscalls.mount("overlay", "stack", "overlay", flags, options)
+        return syscalls.open_tree("stack", recursive=False)
+
+
+def _in_child(make: Callable[[], int]) -> int:
+    """A descriptor that a forked child makes and hands over: its namespaces end with it."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        _hand_over(make, theirs)
+    theirs.close()
+    with ours:
+        answer, descriptors, _, _ = socket.recv_fds(ours, 4, 1)
+    os.waitpid(child, 0)
+    if not descriptors:
+        code = int.from_bytes(answer, "little")
+        raise OSError(code, os.strerror(code), "overlay")
+    return descriptors[0]
+
+
+def _hand_over(make: Callable[[], int], to: socket.socket) -> None:
+    try:
+        socket.send_fds(to, [b"\0"], [make()])
+    except OSError as error:
+        to.send((error.errno or errno.EIO).to_bytes(4, "little"))
+    except HostError:
+        to.send(errno.EPERM.to_bytes(4, "little"))
+    finally:
+        os._exit(0)
