@@ -1,0 +1,52 @@
+# `make demo` and `make test` set up all they need; a second call installs nothing again.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench proto clean
+
+BIN := .venv/bin
+RUN := .make/run
+DEV := .make/dev
+
+help:
+	@echo 'make demo    build the example, run it, edit it, run it again'
+	@echo 'make test    check the code and run the tests'
+	@echo 'make check   lint, format, types and imports alone'
+	@echo 'make bench   measure, and print the ratios'
+	@echo 'make proto   generate the code of formats/reapi.proto again'
+	@echo 'make clean   remove what these commands made in this folder'
+
+demo: $(RUN)
+	@scripts/demo.sh
+
+test: check
+	$(BIN)/pytest $(PYTEST)
+
+check: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python -m bench
+
+# protoc writes the version of its own run time into what it generates.
+proto: $(DEV)
+	$(BIN)/python -m grpc_tools.protoc -Isrc --python_out=src --pyi_out=src \
+		src/lamina/formats/reapi.proto
+
+clean:
+	rm -rf .make .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.make/system: scripts/setup.sh
+	@scripts/setup.sh system
+	@mkdir -p .make && touch $@
+
+$(RUN): pyproject.toml scripts/setup.sh | .make/system
+	@scripts/setup.sh python
+	@touch $@
+
+$(DEV): pyproject.toml scripts/setup.sh | .make/system
+	@scripts/setup.sh python dev
+	@touch $@ $(RUN)

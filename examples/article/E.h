@@ -1,0 +1,8 @@
+#pragma once
+
+namespace e {
+
+int call();
+const void* address();
+
+}  // namespace e

@@ -1,0 +1,70 @@
+#!/bin/bash
+# Sets up what the Makefile needs: `setup.sh system` the packages of the distribution, by apt-get,
+# and only those that are not there; `setup.sh python [EXTRA]` this project in `.venv`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+    binutils bubblewrap fuse-overlayfs fuse3 g++ gcc git mercurial
+    python3 python3-dev python3-venv squashfs-tools squashfuse
+)
+
+fail() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+installed() {
+    dpkg-query -W -f '${db:Status-Abbrev}\n' "$1" 2>/dev/null | grep -q '^ii'
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "packages are missing, and only root may install them: ${missing[*]}"
+    fi
+}
+
+system() {
+    command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+        fail "this machine has no apt-get; install what corresponds to: ${packages[*]}"
+    missing=()
+    for package in "${packages[@]}"; do
+        installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    echo "setup: installing ${missing[*]}"
+    as_root apt-get update -q </dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# The distribution's own interpreter first: it stays where it is when a version manager moves on.
+find_python() {
+    local candidate
+    for candidate in /usr/bin/python3 python3 python3.{14,13,12,11}; do
+        if "$candidate" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+        then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "there is no Python 3.11 or newer on this machine"
+}
+
+python() {
+    local interpreter project=.
+    [ $# -eq 0 ] || project=".[$1]"
+    if ! .venv/bin/python -c '' 2>/dev/null; then
+        interpreter=$(find_python)
+        rm -rf .venv
+        "$interpreter" -m venv .venv
+    fi
+    echo "setup: installing $project in .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$project"
+}
+
+"$@"
