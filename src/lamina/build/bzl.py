@@ -69,7 +69,7 @@ class Evaluator:
 
     def trace(self, path: str, evaluation: Evaluation) -> starlark_errors.Trace | None:
         """Evaluate a BUILD file until the evaluation's trap is met, and tell where that is."""
-        importer = _Importer(path.rpartition("/")[0])
+        importer, printed = _Importer(path.rpartition("/")[0]), len(self.prints)
         self._interpreter.current = evaluation
         try:
             self._interpreter.evaluate_build(path, self.text(path), self._file_loader(importer))
@@ -77,6 +77,7 @@ class Evaluator:
             return starlark_errors.read(str(error))
         finally:
             self._interpreter.current = None
+            del self.prints[printed:]  # they were told the first time
         return None
 
     def text(self, path: str) -> str:
@@ -94,7 +95,7 @@ class Evaluator:
             self._interpreter.current = None
             try:
                 module = self._module(name, importer.package)
-            except Exception as error:
+            except BaseException as error:
                 self._interpreter.raised = error
                 raise
             finally:
@@ -139,7 +140,9 @@ class Evaluator:
             self._loading.pop()
         return Module(path, symbols, frozenset({path}).union(*(m.inputs for m in importer.loaded)))
 
-    def _report(self, error: starlark.StarlarkError, path: str, text: str, bzl: bool) -> Exception:
+    def _report(
+        self, error: starlark.StarlarkError, path: str, text: str, bzl: bool
+    ) -> BaseException:
         """What to raise in place of a StarlarkError."""
         raised, self._interpreter.raised = self._interpreter.raised, None
         trace = starlark_errors.read(str(error))

@@ -42,7 +42,7 @@ class Interpreter:
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self.current: Evaluation | None = None
-        self.raised: Exception | None = None
+        self.raised: BaseException | None = None
         self.prints: list[str] = []
         self._dialect = dialect()
         self._globals = starlark.Globals.extended_by(
@@ -118,7 +118,7 @@ class Interpreter:
         def call(*positional: object, **named: object) -> object:
             try:
                 return function(*positional, **named)
-            except Exception as error:
+            except BaseException as error:
                 self.raised = error
                 raise
 

@@ -12,8 +12,10 @@ from lamina.build.attributes import Attribute, Kind
 from lamina.build.loader import Loader
 from lamina.build.rule import Rule, index
 from lamina.core.errors import UserError
+from lamina.core.label import Pattern
 
 Write = Callable[[Mapping[str, str]], Loader]
+Complain = Callable[..., str]
 
 
 def nothing(*_arguments: object) -> object:
@@ -73,6 +75,15 @@ def write(tmp_path: Path) -> Write:
     return write_files
 
 
-def told(error: UserError) -> str:
-    """What a person reads: the message, and the hint below it."""
-    return error.message + (f"\nhint: {error.hint}" if error.hint else "")
+@pytest.fixture
+def complaint(write: Write) -> Complain:
+    """Write files, load what patterns choose, and give what a person reads: message and hint."""
+
+    def complain(files: Mapping[str, str], *patterns: str) -> str:
+        loader = write(files)
+        with pytest.raises(UserError) as caught:
+            loader.closure(loader.resolve([Pattern.parse(text) for text in patterns or ["//..."]]))
+        hint = caught.value.hint
+        return caught.value.message + (f"\nhint: {hint}" if hint else "")
+
+    return complain
