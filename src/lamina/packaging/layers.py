@@ -25,7 +25,7 @@ OUTPUT = "layer.xar"
 # The owner, times and modes are set here, not where the files were staged: a build farm may stage
 # them otherwise. Files with equal content are kept once, but never as hard links, which would show
 # how they were staged.
-_SCRIPT = r"""
+_SCRIPT = r"""unset SOURCE_DATE_EPOCH
 mksquashfs root out/layer.xar \
   -noappend -quiet -no-progress -offset 4096 \
   -comp zstd -Xcompression-level 3 -b 131072 \

@@ -40,8 +40,8 @@ def resolve(reference: str, store: LocalStore) -> Digest:
 
     A name alone stands for the version that was packaged last. Raises UserError.
     """
-    name, _, hexadecimal = reference.rpartition("sha256:")
-    if hexadecimal and (not name or name.endswith("@")):
+    name, mark, hexadecimal = reference.rpartition("sha256:")
+    if mark and (not name or name.endswith("@")):
         return _by_digest(hexadecimal, reference, store)
     name, _, version = reference.partition(":")
     if not _NAME.fullmatch(name) or ".." in name.split("/"):

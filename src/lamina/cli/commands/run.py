@@ -31,11 +31,7 @@ def run(args: argparse.Namespace) -> int:
         images = pipeline.image_paths(made.package, session.store)
     from lamina.node import launch
 
-    def ready() -> None:
-        if not args.quiet:
-            seconds = time.perf_counter() - begun
-            output.note(f"{made.summary()}; ready in {seconds:.2f} s")
-
-    launch.launch(
-        made.package, images, args.program_arguments or (), driver=args.driver, ready=ready
-    )
+    if not args.quiet:
+        seconds = time.perf_counter() - begun
+        output.note(f"{made.summary()}; ready in {seconds:.2f} s")
+    launch.launch(made.package, images, args.program_arguments or (), driver=args.driver)
