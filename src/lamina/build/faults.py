@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,6 +53,8 @@ def _with_hint(fault: Fault) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was most likely meant, or ""."""
+    import difflib  # met only by who made a fault
+
     found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return found[0] if found else ""
 
