@@ -110,10 +110,12 @@ class Engine:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         self._finish(state, running.pop(future), future)
-            finally:
-                if running:
-                    sandbox.cancel()
-                    self._sandbox = None
+            except BaseException:
+                sandbox.cancel()  # the pool waits for its threads, and they for their programs
+                raise
+            if running:
+                sandbox.cancel()
+                self._sandbox = None
 
     def _start(
         self, state: _State, running: dict[Future[_Done], Action], pool: ThreadPoolExecutor
@@ -229,13 +231,10 @@ class Engine:
 
 def _declared(action: Action, result: ActionResult) -> dict[str, Node]:
     """The outputs the action declared; raises ActionError for one that it did not make."""
+    made = dict(result.outputs)
     found: dict[str, Node] = {}
     for output in action.outputs:
-        part = {
-            path: node
-            for path, node in result.outputs
-            if path == output or path.startswith(f"{output}/")
-        }
+        part = {output: made[output]} if output in made else _folder(output, made)
         if not part:
             raise ActionError(
                 f"{action.owner}: {action} succeeded but did not make `{output}`",
@@ -243,6 +242,11 @@ def _declared(action: Action, result: ActionResult) -> dict[str, Node]:
             )
         found.update(part)
     return found
+
+
+def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
+    """What was made below a folder."""
+    return {path: node for path, node in made.items() if path.startswith(f"{output}/")}
 
 
 def _together(errors: list[LaminaError]) -> LaminaError:

@@ -125,10 +125,7 @@ class Sandbox:
                     raise Cancelled
         words = stderr.read_bytes()
         if code != 0 and words.startswith(b"bwrap: "):
-            raise HostError(
-                f"the sandbox does not work here: {words.decode(errors='replace').strip()}",
-                hint="actions need user namespaces; `lamina doctor` tells what is missing",
-            )
+            raise _own_failure(words.decode(errors="replace").strip(), run.arguments[0])
         return code, stdout.read_bytes(), words
 
     def _command(self, run: Run, folder: Path) -> list[str]:
@@ -165,6 +162,18 @@ class Sandbox:
         executable = bool(status.st_mode & 0o100)
         path.chmod(0o600)
         return File(self._store.take(path), executable)
+
+
+def _own_failure(words: str, program: str) -> HostError:
+    if "execvp" in words:
+        return HostError(
+            f"actions cannot start `{program}`: {words.rpartition(': ')[2]}",
+            hint="actions see `/usr`, `/bin` and `/lib`; name another tool in `lamina.toml`",
+        )
+    return HostError(
+        f"the sandbox does not work here: {words}",
+        hint="actions need user namespaces; `lamina doctor` tells what is missing",
+    )
 
 
 def _system_mounts() -> Sequence[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
@@ -64,11 +63,15 @@ def place(path: str, tree: Tree) -> dict[str, Node]:
 
 
 def conflicts(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs (file, path below it): places where one path wants a file and another a folder."""
+    """Pairs (file, first path below it) where one path wants a file and another a folder."""
     known = set(paths)
+    inner: dict[str, str] = {}  # folder -> a path below it
+    for path in known:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in inner:
+            inner[folder] = path
+            folder = folder.rpartition("/")[0]
+    files = known & inner.keys()
     return [
-        (str(parent), path)
-        for path in sorted(known)
-        for parent in PurePosixPath(path).parents
-        if str(parent) in known
+        (file, min(path for path in known if path.startswith(f"{file}/"))) for file in sorted(files)
     ]

@@ -32,7 +32,6 @@ _COMPILE = (
     "-iquote", ".",
     "-idirafter", ".",
     "-fdiagnostics-color=never",
-    "-fno-canonical-system-headers",
     "-Wno-builtin-macro-redefined",
     '-D__DATE__="redacted"',
     '-D__TIME__="redacted"',
