@@ -1,0 +1,2 @@
+def model(name):
+    native.filegroup(name = name, srcs = ["layer" + 1])

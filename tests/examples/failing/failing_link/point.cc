@@ -1,0 +1,3 @@
+int distance(int x);
+
+int twice(int x) { return distance(x) + distance(x); }

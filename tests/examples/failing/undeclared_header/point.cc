@@ -1,0 +1,3 @@
+#include "point.h"
+
+int x() { return POINT; }

@@ -1,0 +1,3 @@
+#include "point/point.h"
+
+int x() { return POINT; }

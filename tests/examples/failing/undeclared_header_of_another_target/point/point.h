@@ -1,0 +1,1 @@
+#define POINT 1

@@ -1,0 +1,2 @@
+def library(name):
+    native.filegroup(name = name)
