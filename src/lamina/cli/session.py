@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.cli import output
 from lamina.core.errors import UserError
 from lamina.linux import filesystem
 from lamina.store import local
@@ -107,8 +108,6 @@ class Session:
     def engine(self) -> Engine:
         """What carries out actions."""
         from lamina.build.engine import Engine
-        from lamina.cli import output
-
         self._progress = output.progress(quiet=self.options.quiet)
         return Engine(
             self.root,
@@ -152,6 +151,8 @@ class Session:
         from lamina.build.analysis import analyse
 
         targets: Mapping[Label, Target] = self.loader.closure(labels)
+        for line in self.loader.prints:
+            output.note(line)
         return analyse(targets, self._makers(targets), self.toolchains, self.loader.place)
 
     def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
