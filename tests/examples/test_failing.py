@@ -1,7 +1,8 @@
 """Every way to fail that a user can meet, each a small workspace with the exact words expected.
 
 `failing/<case>/expected` holds what `lamina build //...` prints on stderr and its exit code;
-`failing/<case>/command` is another command line. `{root}` stands for where the workspace lies, `{store}` for its store.
+`failing/<case>/command` is another command line. `{root}` stands for where the workspace lies,
+`{store}` for its store.
 `LAMINA_UPDATE_EXPECTED=1 pytest tests/examples/test_failing.py` writes the files anew.
 """
 

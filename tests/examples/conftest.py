@@ -1,0 +1,54 @@
+"""The command line on copies of whole projects, each with a store of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def lamina(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`lamina(root, "run", "//:A")` runs the command in a folder and returns what it printed."""
+
+    def call(
+        root: Path,
+        *words: str,
+        given: str | None = None,
+        umask: int = -1,
+        user: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lamina.cli", *words],
+            cwd=root,
+            env={**os.environ, "LAMINA_STORE": str(tmp_path / "store"), **(environment or {})},
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=umask,
+            user=user,
+        )
+
+    return call
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[..., Path]:
+    """`copy_of("article")` copies an example; a second argument says where to."""
+
+    def copy(example: str, to: str = "") -> Path:
+        root = tmp_path / (to or example)
+        shutil.copytree(_EXAMPLES / example, root, ignore=shutil.ignore_patterns("lamina-out"))
+        return root
+
+    return copy
