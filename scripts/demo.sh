@@ -21,25 +21,25 @@ say() {
 }
 
 try() {
-    printf '%s$ %s%s\n' "$bold" "$*" "$plain"
-    "$@" 2>&1
+    printf '%s$ %s%s\n' "$bold" "$1" "$plain"
+    eval "$1" 2>&1
 }
 
 say 'A.py over B.py and C.py, over C++ libraries D and E, over F. Built and run from nothing:'
-try lamina run //:A
+try 'lamina run //:A'
 
 say 'Again, with nothing changed:'
-try lamina run //:A
+try 'lamina run //:A'
 
 say 'One layer for each target, the lowest first; all together are the package:'
-try lamina package //:A
+try 'lamina package //:A'
 first=$(lamina package --quiet //:A 2>/dev/null | grep '^A:')
 
 say 'Change one line of A.py, and run it again: one layer is made, that of A.'
-try sed -i 's/Hello from A/Hello from a new A/' A.py
-try lamina run //:A
+try "sed -i 's/Hello from A/Hello from a new A/' A.py"
+try 'lamina run //:A'
 
 say 'The package of before is still in the store; it needs neither the workspace nor a build:'
 cd "$demo"
-try rm -r article
-try lamina exec "$first"
+try 'rm -r article'
+try "lamina exec $first"
