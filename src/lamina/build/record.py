@@ -45,10 +45,16 @@ def _matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
     ) and all(_same_folder(prefix + path, known) for path, known in state["folders"].items())
 
 
-def save(folder: Path, key: str, state: object, result: Mapping[str, object]) -> None:
+def save(
+    folder: Path,
+    key: str,
+    state: object,
+    result: Mapping[str, object],
+    scratch: Path | None = None,
+) -> None:
     """Keep what a command led to, and the state of all that it read, under a key."""
     data = json.dumps({"key": key, "state": state, "result": result}, separators=(",", ":"))
-    filesystem.write_atomic(_path(folder, key), data.encode())
+    filesystem.write_atomic(_path(folder, key), data.encode(), scratch=scratch)
 
 
 def load(folder: Path, key: str, root: Path) -> Mapping[str, object] | None:

@@ -59,7 +59,8 @@ class Sources:
         """Keep the digests for the next run."""
         if self._changed:
             data = {path: [*known, digest] for path, (known, digest) in self._known.items()}
-            filesystem.write_atomic(self._cache, json.dumps(data, separators=(",", ":")).encode())
+            text = json.dumps(data, separators=(",", ":"))
+            filesystem.write_atomic(self._cache, text.encode(), scratch=self._store.scratch)
 
     def _walk(self, folder: str) -> dict[str, Node]:
         found: dict[str, Node] = {}

@@ -96,7 +96,8 @@ def _make(session: Session, target: str) -> Packaged:
     digest = packages.put(found, session.store)
     files |= {str(path) for path in versions.watched(session.root)}
     state = record.capture(session.root, files, folders, session.begun)
-    record.save(session.state, _key(session, target), state, {"package": str(digest)})
+    key = _key(session, target)
+    record.save(session.state, key, state, {"package": str(digest)}, session.store.scratch)
     return Packaged(found, digest, made)
 
 

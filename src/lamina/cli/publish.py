@@ -7,61 +7,82 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.session import write_file
 from lamina.core.errors import UserError
-from lamina.core.tree import File, Node, Symlink
+from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.linux import filesystem
 
 if TYPE_CHECKING:
     from lamina.cli.session import Session
 
 FOLDER = "lamina-out"
+_UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
 
 
-def publish(session: Session, tree: Mapping[str, Node]) -> None:
-    """Write each file of a tree below `lamina-out/`, unless it lies there already.
+class Publisher:
+    """Writes outputs; a context that one process at a time is in, for one workspace."""
 
-    They are copies (sharing blocks where the file system can): whoever changes one does not
-    change the store. Raises UserError where something else is in the way.
-    """
-    memory = session.state / "outputs.json"
-    known = _load(memory)
-    for path, node in tree.items():
-        target = session.root / FOLDER / path
-        if known.get(path) == _mark(node, target):
-            continue
-        try:
-            _write(session, node, target)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise UserError(
-                f"`{error.filename}` is in the way of an output",
-                hint=f"remove it, or all of `{FOLDER}` by `lamina clean`",
-            ) from error
-        known[path] = _mark(node, target)
-    filesystem.write_atomic(memory, json.dumps(known).encode())
+    def __init__(self, session: Session) -> None:
+        self._store = session.store
+        self._root = session.root / FOLDER
+        self._memory = session.state / "outputs.json"
+        self._lock = filesystem.locked(session.state / "outputs.lock")
+        self._known: dict[str, list[object]] = {}
 
+    def __enter__(self) -> Publisher:
+        self._lock.__enter__()
+        filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
+        (self._root / _UNFINISHED).mkdir(parents=True)
+        self._known = _load(self._memory)
+        return self
 
-def replace_folder(session: Session, folder: str, tree: Mapping[str, Node]) -> None:
-    """The same for a whole folder, in which nothing else may stay."""
-    root = session.root / FOLDER / folder
-    wanted = {root / path for path in tree}
-    for path in list(root.rglob("*")) if root.is_dir() else []:
-        if path not in wanted and (path.is_symlink() or not path.is_dir()):
-            path.unlink()
-    publish(session, {f"{folder}/{path}": node for path, node in tree.items()})
+    def __exit__(self, *error: object) -> None:
+        filesystem.remove_tree(self._root / _UNFINISHED)
+        data = json.dumps(self._known).encode()
+        filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
+        self._lock.__exit__(None, None, None)
 
+    def write(self, tree: Mapping[str, Node]) -> None:
+        """Write each file of a tree below `lamina-out/`, unless it lies there already.
 
-def _write(session: Session, node: Node, target: Path) -> None:
-    if isinstance(node, File):
-        source = session.store.path(node.digest)
-        write_file(source, target, executable=node.executable)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(node, Symlink):
-        target.unlink(missing_ok=True)
-        target.symlink_to(node.target)
-    else:
-        target.mkdir(exist_ok=True)
+        They are copies (sharing blocks where the file system can): whoever changes one does not
+        change the store. Raises UserError where something else is in the way.
+        """
+        for path, node in tree.items():
+            target = self._root / path
+            if self._known.get(path) == _mark(node, target):
+                continue
+            try:
+                self._write(node, target)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                raise UserError(
+                    f"`{error.filename}` is in the way of the output `{FOLDER}/{path}`",
+                    hint=f"remove it, or all of `{FOLDER}` by `lamina clean`",
+                ) from error
+            self._known[path] = _mark(node, target)
+
+    def replace(self, folder: str, tree: Mapping[str, Node]) -> None:
+        """The same for a whole folder, in which nothing else may stay."""
+        root = self._root / folder
+        wanted = {root / path for path in tree}
+        for path in list(root.rglob("*")) if root.is_dir() else []:
+            if path not in wanted and (path.is_symlink() or not path.is_dir()):
+                path.unlink()
+        self.write({f"{folder}/{path}": node for path, node in tree.items()})
+
+    def _write(self, node: Node, target: Path) -> None:
+        if isinstance(node, Folder):
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filesystem.temporary_beside(self._root / _UNFINISHED / "output") as temporary:
+            temporary.unlink()
+            if isinstance(node, File):
+                source = self._store.path(node.digest)
+                mode = 0o755 if node.executable else 0o644
+                filesystem.clone_or_copy(source, temporary, mode)
+            elif isinstance(node, Symlink):
+                temporary.symlink_to(node.target)
+            temporary.replace(target)
 
 
 def _mark(node: Node, target: Path) -> list[object]:

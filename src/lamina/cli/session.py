@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.core.errors import UserError
-from lamina.linux import filesystem
 from lamina.store import local
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Session:
         """What the tools of this machine say they are."""
         from lamina.linux.versions import ToolVersions
 
-        return ToolVersions(self.store.folder / "tools.json")
+        return ToolVersions(self.store.folder / "tools.json", self.store.scratch)
 
     @cached_property
     def toolchains(self) -> Toolchains:
@@ -108,6 +107,7 @@ class Session:
     def engine(self) -> Engine:
         """What carries out actions."""
         from lamina.build.engine import Engine
+
         self._progress = output.progress(quiet=self.options.quiet)
         return Engine(
             self.root,
@@ -183,11 +183,3 @@ def find_root(start: Path) -> Path:
     from lamina.build import workspace  # its search gives the message
 
     return workspace.find(start).root
-
-
-def write_file(source: Path, target: Path, *, executable: bool) -> None:
-    """Copy a blob to where a person may change it, whole or not at all."""
-    with filesystem.temporary_beside(target) as temporary:
-        temporary.unlink()
-        filesystem.clone_or_copy(source, temporary, 0o755 if executable else 0o644)
-        temporary.replace(target)

@@ -34,12 +34,22 @@ def settled(known: Identity, when: int) -> bool:
     return max(known[1], known[3]) < when - _SETTLED
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+def write_atomic(
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = 0o644,
+    durable: bool = False,
+    scratch: Path | None = None,
+) -> None:
     """Write a file so that a reader sees all of it or nothing of it.
 
-    `durable` also survives a power cut: the file and its folder are synced.
+    `durable` also survives a power cut: the file and its folder are synced. `scratch` is a folder
+    of the same file system for the temporary name, one that is cleared after a kill; without it,
+    a kill may leave that name beside the file.
     """
-    with temporary_beside(path) as temporary:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_beside(scratch / path.name if scratch else path) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
             os.fchmod(file.fileno(), mode)

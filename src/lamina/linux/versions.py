@@ -15,8 +15,10 @@ from lamina.linux import filesystem, process
 class ToolVersions:
     """Answers of tools about themselves, kept in a JSON file between two runs."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, scratch: Path | None = None) -> None:
+        """`scratch` is as for `filesystem.write_atomic`."""
         self._cache = cache
+        self._scratch = scratch
         self._known: dict[str, str] | None = None
 
     def ask(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:
@@ -25,7 +27,8 @@ class ToolVersions:
         known = self._load()
         if key not in known:
             known[key] = process.run(tool, *args, ok=ok).stdout.decode(errors="replace").strip()
-            filesystem.write_atomic(self._cache, json.dumps(known, indent=0).encode())
+            data = json.dumps(known, indent=0).encode()
+            filesystem.write_atomic(self._cache, data, scratch=self._scratch)
         return known[key]
 
     def first_line(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:

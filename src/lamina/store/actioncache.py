@@ -31,7 +31,8 @@ class ActionCache:
 
     def put(self, action: Digest, result: ActionResult) -> None:
         """Keep a result; all blobs it names must be in the store already."""
-        filesystem.write_atomic(self._path(action), reapi.encode_result(result))
+        data = reapi.encode_result(result)
+        filesystem.write_atomic(self._path(action), data, scratch=self._store.scratch)
 
     def _path(self, action: Digest) -> Path:
         return self._store.folder / "actions" / action.hash[:2] / action.hash[2:]

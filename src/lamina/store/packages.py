@@ -25,7 +25,8 @@ def put(package: Package, store: LocalStore) -> Digest:
     store.write(oci.encode_config(package))
     digest = store.write(oci.encode_manifest(package))
     for version in (package.version, LATEST):
-        filesystem.write_atomic(_path(store, package.name, version), f"{digest}\n".encode())
+        path = _path(store, package.name, version)
+        filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
     return digest
 
 

@@ -13,6 +13,7 @@ from lamina.cli.session import Session
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
+    from lamina.cli.publish import Publisher
     from lamina.core.action import Artifact
     from lamina.core.label import Label
     from lamina.core.tree import Node
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
             files, folders = session.inputs()
             files |= {path for paths in outputs.values() for path in paths}
             state = record.capture(session.root, files, folders, session.begun)
-            record.save(session.state, key, state, {"outputs": outputs})
+            scratch = session.store.scratch
+            record.save(session.state, key, state, {"outputs": outputs}, scratch)
         session.settle()
     _report(outputs, ran, time.perf_counter() - begun, as_json=args.json)
     return 0
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(session: Session, patterns: list[str]) -> Outputs:
     from lamina.build.analysis import runtime_order
-    from lamina.cli import publish
+    from lamina.cli.publish import FOLDER, Publisher
 
     labels = session.labels(patterns)
     analysed = session.analyse(labels)
@@ -65,34 +67,35 @@ def _build(session: Session, patterns: list[str]) -> Outputs:
     wanted += [file for label in labels for file in analysed[label].own.values()]
     built = session.engine.build(wanted)
     outputs: Outputs = {}
-    for label in labels:
-        if label in programs:
-            outputs[str(label)] = [_publish_program(session, label, programs[label], built)]
-            continue
-        made = {path: file for path, file in analysed[label].files if _is_made(file)}
-        tree = _tree(made, built)
-        publish.publish(session, tree)
-        outputs[str(label)] = [f"{publish.FOLDER}/{path}" for path in sorted(tree)]
+    with Publisher(session) as publisher:
+        for label in labels:
+            if label in programs:
+                outputs[str(label)] = [_publish_program(publisher, label, programs[label], built)]
+                continue
+            made = {path: file for path, file in analysed[label].files if _is_made(file)}
+            tree = _tree(made, built)
+            publisher.write(tree)
+            outputs[str(label)] = [f"{FOLDER}/{path}" for path in sorted(tree)]
     return outputs
 
 
 def _publish_program(
-    session: Session,
+    publisher: Publisher,
     label: Label,
     parts: list[Analysed],
     built: Mapping[Artifact, dict[str, Node]],
 ) -> str:
     """Put a program's whole package root into `lamina-out/<path>/<name>.root`, ready to start."""
-    from lamina.cli import publish
+    from lamina.cli.publish import FOLDER
 
     tree: dict[str, Node] = {}
     for part in parts:
         tree |= _tree(part.own, built)
     folder = f"{label.package}/{label.name}.root".lstrip("/")
-    publish.replace_folder(session, folder, tree)
+    publisher.replace(folder, tree)
     runnable = parts[-1].runnable
     assert runnable is not None
-    return f"{publish.FOLDER}/{folder}/{runnable.entry_point}"
+    return f"{FOLDER}/{folder}/{runnable.entry_point}"
 
 
 def _tree(
