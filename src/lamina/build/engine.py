@@ -45,7 +45,7 @@ class _State:
     results: dict[Action, dict[str, Node]] = field(default_factory=dict)
     waiting: dict[Action, int] = field(default_factory=dict)
     ready: list[Action] = field(default_factory=list)
-    errors: list[LaminaError] = field(default_factory=list)
+    errors: dict[Action, LaminaError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Engine:
             self._sandbox = self._sandbox or Sandbox(self._store)
             self._work(state, self._sandbox)
         if state.errors:
-            raise _together(state.errors)
+            raise _together([state.errors[a] for a in state.plan.actions if a in state.errors])
         return {artifact: self._resolve(artifact, state.results) for artifact in wanted}
 
     def _work(self, state: _State, sandbox: Sandbox) -> None:
@@ -131,7 +131,7 @@ class Engine:
         try:
             done = future.result()
         except LaminaError as error:
-            state.errors.append(error)
+            state.errors[action] = error
             return
         state.results[action] = done.outputs
         if not done.cached:

@@ -139,6 +139,7 @@ class Sandbox:
             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
             "--ro-bind", str(folder / "work"), WORK,
             "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
+            "--remount-ro", "/",
             "--chdir", WORK, *variables, "--", *run.arguments,
         ]  # fmt: skip
 
