@@ -1,0 +1,60 @@
+"""`python -m bench`: measure, and print medians and ratios; docs/benchmarks.md says what of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from bench import imports, layers, machine, mount, report, start
+from bench.lamina import Lamina
+from bench.measure import Table
+from bench.scale import FULL, QUICK, SMOKE
+
+_SUITES = {
+    "start": start.suite,
+    "mount": mount.suite,
+    "imports": imports.suite,
+    "layers": layers.suite,
+}
+
+
+def main() -> None:
+    """Run the suites that were asked for."""
+    args = _parser().parse_args()
+    scale = SMOKE if args.smoke else QUICK if args.quick else FULL
+    tables: list[Table] = []
+    with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir=args.folder) as temporary:
+        folder = Path(temporary)
+        found = machine.describe(folder)
+        for name, value in found.items():
+            print(f"{name:11} {value}")
+        for name in args.suites or _SUITES:
+            place = folder / name
+            place.mkdir()
+            for table in _SUITES[name](Lamina(place / "store"), place, scale):
+                print(f"\n{report.text(table)}", flush=True)
+                tables.append(table)
+    found["load at the end"] = machine.load()
+    print(f"\nload at the end {found['load at the end']}")
+    if args.json:
+        document = {"machine": found, "tables": [report.document(table) for table in tables]}
+        args.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(_SUITES)}")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--quick", action="store_true", help="fewer rounds, smaller files")
+    scale.add_argument("--smoke", action="store_true", help="only to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
+    parser.add_argument(
+        "--folder", type=Path, help="where to put what is measured (default: the temporary folder)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
