@@ -30,6 +30,9 @@ class Mounted:
     servers: tuple[tuple[int, int], ...] = ()  # pid and start of each FUSE server
     made: bool = False  # the folder was made for it, and goes with it
 
+    def __str__(self) -> str:
+        return str(self.where)
+
 
 def state() -> Path:
     """The folder of this user's mounts and records; made if need be, and safe to use."""

@@ -32,10 +32,9 @@ def mount(package: Package, images: Sequence[Path], at: Path | None) -> Path:
     mounts.check_count(images)
     where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
-    plan = _plan(package.title, where, paths)
     with _alone():
-        if not _ready(plan):
-            _make(plan)
+        if not _ready(where, paths):
+            _make(_plan(package.title, where, paths))
     return where
 
 
@@ -49,16 +48,16 @@ def _plan(title: str, where: Path, images: tuple[Path, ...]) -> Mounted:
     return Mounted(title, where, images, driver, layers if len(images) > 1 else (), made=made)
 
 
-def _ready(plan: Mounted) -> bool:
-    """Whether the very mount is there; the rest of a broken one is undone."""
+def _ready(where: Path, images: tuple[Path, ...]) -> bool:
+    """Whether these images are mounted there; the rest of a broken mount is undone."""
     for old in records.every():
-        if old.where != plan.where:
+        if old.where != where:
             continue
-        if _answers(old.where) and old.where in mountinfo.mount_points():
-            if old.images == plan.images:
+        if _answers(where) and where in mountinfo.mount_points():
+            if old.images == images:
                 return True
             raise UserError(
-                f"`{old.title}` is mounted at `{old.where}`", hint=f"`lamina umount {old.where}`"
+                f"`{old.title}` is mounted at `{where}`", hint=f"`lamina umount {where}`"
             )
         _undo(old)
     return False

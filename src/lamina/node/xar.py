@@ -126,7 +126,8 @@ def mount(path: Path, environment: Mapping[str, str]) -> tuple[Path, bool]:
     try:
         where = mount_point(described, environment)
         with _locked(where.parent / f"lockfile.{where.name}") as lock:
-            where.mkdir(mode=0o755, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # `exist_ok` would ask a dead server
+                where.mkdir(mode=0o755)
             new = not _is_mounted(where)
             if new:
                 _check(where, stat.S_IFDIR, 0o755)
