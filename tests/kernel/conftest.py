@@ -1,0 +1,273 @@
+"""Real mounts: images that mksquashfs makes, and programs started as root and as somebody else.
+
+Tests of the ordinary user's path run as that user: as `nobody` when root runs the tests, else as
+whoever runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = os.geteuid() == 0
+NOBODY = 65534
+SOURCE = Path(__file__).parents[2] / "src" / "lamina"
+UUID = "0123456789abcdef" * 4
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+# What is started: a package of the images in argv, by the real `launch`.
+LAUNCH = """
+import json, sys
+from pathlib import Path
+from lamina.core.errors import LaminaError
+from lamina.core.manifest import Package
+from lamina.node.launch import launch
+order = json.loads(sys.argv[1])
+exec(order["before"])
+package = Package("any", "v1", "//:any", (), tuple(order["entry_point"]), (("OWN", "1"),))
+try:
+    launch(package, list(map(Path, order["images"])), sys.argv[2:], driver=order["driver"])
+except LaminaError as error:
+    sys.stderr.write(f"error: {error.message}\\nhint: {error.hint}\\n")
+    sys.exit(125)
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who runs Python code that imports lamina."""
+
+    uid: int
+    python: str
+    area: Path  # a folder all can read, and this person write
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, code: str, *args: str, **options: object) -> subprocess.Popen[bytes]:
+        """Start code without waiting for it."""
+        become: dict[str, object] = {}
+        if ROOT and self.uid:
+            become = {"user": self.uid, "group": self.uid, "extra_groups": []}
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            [self.python, "-c", code, *args],
+            **{"stdin": -3, "stdout": -1, "stderr": -1, **become, **options},
+            cwd=self.area,
+            env={"PATH": PATH, "PYTHONPATH": str(self.area / "src"), **self.environment},
+        )
+
+    def run(self, code: str, *args: str) -> str:
+        """Run code that must succeed; what it printed."""
+        started = self.start(code, *args)
+        out, words = started.communicate(timeout=60)
+        assert started.returncode == 0, words.decode()
+        return out.decode()
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts packages by one driver as one person."""
+
+    driver: str
+    person: Person
+
+    def order(
+        self, images: Sequence[Path], *, entry_point: Sequence[str] = ("run",), before: str = ""
+    ) -> str:
+        """What the code that launches wants to know."""
+        order = {
+            "driver": self.driver,
+            "images": [str(image) for image in images],
+            "entry_point": list(entry_point),
+            "before": before,
+        }
+        return json.dumps(order)
+
+    def start(
+        self,
+        images: Sequence[Path],
+        *args: str,
+        entry_point: Sequence[str] = ("run",),
+        before: str = "",
+        **options: object,
+    ) -> subprocess.Popen[bytes]:
+        """Start a package's program; `before` is code run in lamina's process first."""
+        order = self.order(images, entry_point=entry_point, before=before)
+        return self.person.start(LAUNCH, order, *args, **options)
+
+    def output(self, images: Sequence[Path], *args: str, before: str = "") -> str:
+        """What a program that must succeed prints."""
+        started = self.start(images, *args, before=before)
+        out, words = started.communicate(timeout=60)
+        assert started.returncode == 0, words.decode()
+        return out.decode()
+
+
+@pytest.fixture
+def area() -> Iterator[Path]:
+    """A folder that an ordinary user can reach (pytest's own are private), with our sources."""
+    folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir="/tmp"))
+    folder.chmod(0o777)
+    shutil.copytree(SOURCE, folder / "src" / "lamina", ignore=shutil.ignore_patterns("*.pyc"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def clean(area: Path) -> Iterator[None]:
+    """Whatever a test does, in the end nothing of it is mounted, attached or running."""
+    yield
+    wait_for_nothing(area)
+
+
+@pytest.fixture
+def root(area: Path) -> Person:
+    if not ROOT:
+        pytest.skip("needs the rights of root")
+    return Person(0, sys.executable, area)
+
+
+@pytest.fixture
+def user(area: Path) -> Iterator[Person]:
+    """An ordinary user with access to /dev/fuse, as distributions give it."""
+    device = Path("/dev/fuse")
+    if not ROOT:
+        if not os.access(device, os.R_OK | os.W_OK):
+            pytest.skip("/dev/fuse is closed to this user")
+        yield Person(os.geteuid(), sys.executable, area)
+        return
+    with _open_to_all(device):
+        yield Person(NOBODY, _python_for_nobody(), area, {"HOME": "/nonexistent"})
+
+
+@contextlib.contextmanager
+def _open_to_all(device: Path) -> Iterator[None]:
+    """Widen a device's mode; the last of several test processes puts it back."""
+    with Path("/tmp/lamina-test-fuse.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            lock.write(str(stat.S_IMODE(device.stat().st_mode)))
+            lock.flush()
+        device.chmod(0o666)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.seek(0)
+            device.chmod(int(lock.read()))
+            lock.truncate(0)
+
+
+def _python_for_nobody() -> str:
+    test = "import sys; sys.exit(sys.version_info < (3, 11))"
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            subprocess.run([python, "-c", test], user=NOBODY, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python
+    pytest.skip("no Python 3.11 that an ordinary user may run")
+
+
+@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.root), "fuse"])
+def launcher(request: pytest.FixtureRequest, area: Path, clean: None) -> Launcher:
+    person = "root" if request.param == "kernel" else "user"
+    return Launcher(request.param, request.getfixturevalue(person))
+
+
+@pytest.fixture
+def image(area: Path) -> Callable[..., Path]:
+    """Makes an image file of a tree: path -> text, (text, mode), or Path for a symlink."""
+
+    def make(
+        files: Mapping[str, str | tuple[str, int] | Path],
+        *,
+        compressor: str = "zstd",
+        offset: int = 4096,
+        target: str = "run",
+        uuid: str = UUID,
+    ) -> Path:
+        tree = Path(tempfile.mkdtemp(prefix="tree-", dir=area))
+        tree.chmod(0o755)
+        for name, content in files.items():
+            _write(tree / name, content)
+        made = tree.with_name(f"{tree.name}.xar")
+        bare = tree.with_name(f"{tree.name}.squashfs")
+        subprocess.run(
+            ["mksquashfs", tree, bare, "-quiet", "-no-progress", "-all-root", "-comp", compressor],
+            check=True,
+            capture_output=True,
+        )
+        made.write_bytes(_header(offset, uuid, target) + bare.read_bytes())
+        return made
+
+    return make
+
+
+def _write(path: Path, content: str | tuple[str, int] | Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Path):
+        path.symlink_to(content)
+        return
+    text, mode = content if isinstance(content, tuple) else (content, 0o644)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _header(offset: int, uuid: str, target: str) -> bytes:
+    if offset == 0:
+        return b""
+    lines = ["#!/usr/bin/env xarexec_fuse", f'OFFSET="{offset}"', f'UUID="{uuid}"', 'VERSION="1"']
+    text = "\n".join([*lines, f'XAREXEC_TARGET="{target}"', "#xar_stop", ""])
+    return text.encode().ljust(offset, b"\n")
+
+
+def wait_for_nothing(area: Path) -> None:
+    """Wait until nothing that has to do with a folder is left; fails with what is."""
+    deadline = time.monotonic() + 10
+    while left := leftovers(area):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+def leftovers(area: Path) -> list[str]:
+    """Mounts, loop devices and processes that name a folder."""
+    name = area.name
+    table = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = [line for line in table if name in line or " /packages" in line]
+    return [*mounts, *_loops(name), *processes(name)]
+
+
+def _loops(name: str) -> list[str]:
+    found = []
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            found.append(file.read_text())
+        except OSError:
+            continue
+    return [path for path in found if name in path]
+
+
+def processes(word: str) -> list[str]:
+    """Live processes with a word in their command line, as `pid: command line`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if word in command and int(folder.name) != os.getpid():
+            found.append(f"{folder.name}: {command}")
+    return found

@@ -1,0 +1,221 @@
+"""`xarexec`: mounts and runs XAR files as xarexec_fuse does, for root and an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lamina.formats import xar
+
+from .conftest import Person, processes, wait_for_nothing
+
+Image = Callable[..., Path]
+MAIN = "import sys; from lamina.cli.xarexec import main; sys.exit(main())"
+SCRIPT = 'echo "$0" "$@"; echo new=$XARFUSE_NEW_MOUNT at=$XAREXEC_LAUNCH_TIMESTAMP\n'
+UPSTREAM = Path("/tmp/xarexec_fuse")  # facebookincubator/xar, compiled
+
+
+@pytest.fixture(params=[pytest.param("root", marks=pytest.mark.root), "user"])
+def person(request: pytest.FixtureRequest, area: Path) -> Iterator[Person]:
+    found: Person = request.getfixturevalue(request.param)
+    (area / "mnt").mkdir()
+    (area / "mnt").chmod(0o1777)
+    yield found
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if area.name in line:
+            subprocess.run(["fusermount3", "-u", line.split()[4]], check=True)
+    wait_for_nothing(area)
+
+
+@pytest.fixture
+def xar_file(image: Image, area: Path) -> Callable[..., Path]:
+    """Makes a XAR that mounts below the test's own folder."""
+
+    def make(script: str = SCRIPT, *, target: str = "run", name: str = "a") -> Path:
+        bare = image({"run": script, "data": "inside"}, offset=0)
+        made = area / f"{name}.xar"
+        header = xar.Header("ab" * 32, target, "1", mount_root=str(area / "mnt"))
+        made.write_bytes(xar.encode(header) + bare.read_bytes())
+        return made
+
+    return make
+
+
+def call(person: Person, *args: object) -> tuple[int, str, str]:
+    started = person.start(MAIN, *map(str, args))
+    out, words = started.communicate(timeout=30)
+    return started.returncode, out.decode(), words.decode()
+
+
+def test_m_mounts_and_prints_the_mount_point_alone(
+    person: Person, xar_file: Callable[..., Path]
+) -> None:
+    code, out, words = call(person, "-m", xar_file())
+
+    where = out.removesuffix("\n")
+    assert (code, words) == (0, "")
+    assert person.run("import sys; print(open(sys.argv[1] + '/data').read())", where) == "inside\n"
+
+
+def test_n_prints_the_same_place_and_mounts_nothing(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    made = xar_file()
+
+    _, planned, _ = call(person, "-n", made)
+    _, both, _ = call(person, "-m", "-n", made)
+    assert area.name not in Path("/proc/self/mountinfo").read_text()
+    _, mounted, _ = call(person, "-m", made)
+
+    assert planned == both == mounted
+
+
+def test_the_place_names_uid_uuid_and_mount_namespace(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    _, out, _ = call(person, "-n", xar_file())
+
+    inode = Path("/proc/self/ns/mnt").stat().st_ino
+    pattern = f"{area}/mnt/uid-{person.uid}/(ab){{32}}-seed-nspid[0-9]+(_cgpid[0-9]+)?-ns-{inode}\n"
+    assert re.fullmatch(pattern, out)
+
+
+def test_running_hands_over_path_and_arguments_and_tells_of_a_new_mount(
+    person: Person, xar_file: Callable[..., Path]
+) -> None:
+    made = xar_file()
+
+    first = call(person, made, "a b", "-m")[1].split("\n")
+    second = call(person, made)[1].split("\n")
+
+    assert first[0].endswith(f"/run {made} a b -m")
+    assert re.fullmatch(r"new=1 at=[0-9]+\.[0-9]{6}", first[1])
+    assert second[1].startswith("new= at=")
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 7\n", 7), ("kill -TERM $$\n", -signal.SIGTERM), ("false\n", 1)]
+)
+def test_exit_code_and_signal_are_the_scripts(
+    person: Person, xar_file: Callable[..., Path], script: str, code: int
+) -> None:
+    assert call(person, xar_file(script))[0] == code
+
+
+@pytest.mark.parametrize("compressor", ["gzip", "zstd", "xz", "lz4"])
+@pytest.mark.parametrize("offset", [4096, 8192])
+def test_every_compressor_and_offset_runs(
+    person: Person, image: Image, area: Path, compressor: str, offset: int
+) -> None:
+    made = image({"run": "echo it runs\n"}, compressor=compressor, offset=offset)
+    text = made.read_bytes()
+    key = f'MOUNT_ROOT="{area}/mnt"\n'.encode()
+    made.write_bytes(text[:offset].replace(b"#xar_stop", key + b"#xar_stop")[:offset]
+                     + text[offset:])  # fmt: skip
+
+    assert call(person, made)[:2] == (0, "it runs\n")
+
+
+def test_a_dead_server_is_replaced(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    made = xar_file()
+    _, where, _ = call(person, "-m", made)
+    for each in processes(area.name):
+        os.kill(int(each.split(":")[0]), signal.SIGKILL)
+
+    code, again, words = call(person, "-m", made)
+
+    assert (code, again, words) == (0, where, "")
+    assert call(person, made)[0] == 0
+
+
+def test_many_at_once_share_one_mount(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    made = xar_file("cat ${0%/*}/data\n")
+
+    started = [person.start(MAIN, str(made)) for _ in range(8)]
+
+    assert [each.communicate(timeout=30)[0] for each in started] == [b"inside"] * 8
+    servers = [each for each in processes(area.name) if "squashfuse_ll" in each]
+    assert len(servers) == 1
+
+
+def test_an_idle_mount_ends_itself(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    code = f"import os; os.environ['XAR_MOUNT_TIMEOUT'] = '1'; {MAIN}"
+    person.run(code, "-m", str(xar_file()))
+
+    wait_for_nothing(area)
+
+
+def test_a_seed_is_part_of_the_place(person: Person, xar_file: Callable[..., Path]) -> None:
+    code = f"import os; os.environ['XAR_MOUNT_SEED'] = 'mine'; {MAIN}"
+
+    assert "-seed-mine-ns-" in person.run(code, "-n", str(xar_file()))
+
+
+@pytest.mark.parametrize("args", [(), ("-x", "file"), ("-m",)])
+def test_bad_usage_is_1_and_shows_the_usage(person: Person, args: tuple[str, ...]) -> None:
+    code, out, words = call(person, *args)
+
+    assert (code, out) == (1, "")
+    assert words.startswith("usage: xarexec")
+
+
+def test_h_shows_the_usage_and_is_0(person: Person) -> None:
+    assert call(person, "-h")[0] == 0
+
+
+def test_failures_are_134_with_the_reason(
+    person: Person, xar_file: Callable[..., Path], area: Path
+) -> None:
+    (area / "text").write_text("no xar")
+    rootless = xar_file(name="rootless")
+    (area / "mnt").chmod(0o755)
+
+    assert call(person, area / "text")[0] == 134
+    code, _, words = call(person, "-m", rootless)
+
+    assert code == 134
+    assert f"error: the mount root `{area}/mnt` has not mode 1777" in words
+    assert "hint: as root: `mkdir -p" in words
+
+
+def test_a_xar_without_target_can_only_be_mounted(
+    person: Person, xar_file: Callable[..., Path]
+) -> None:
+    made = xar_file(target="")
+
+    assert "nothing to run" in call(person, made)[2]
+    assert call(person, "-n", made)[0] == 134
+    assert call(person, "-m", made)[0] == 0
+
+
+@pytest.mark.skipif(not UPSTREAM.exists(), reason=f"no compiled xarexec_fuse at {UPSTREAM}")
+def test_upstreams_own_program_runs_our_xar_in_the_same_place(
+    root: Person, person: Person, xar_file: Callable[..., Path]
+) -> None:
+    made = xar_file()
+
+    def theirs(*args: object) -> str:
+        return subprocess.run(
+            [UPSTREAM, *map(str, args)],
+            check=True,
+            capture_output=True,
+            text=True,
+            user=person.uid,
+            group=person.uid,
+        ).stdout
+
+    assert theirs("-n", made) == call(person, "-n", made)[1]
+    assert theirs("-m", made) == call(person, "-m", made)[1]
+    assert theirs(made, "x").split("\n")[0].endswith(f"/run {made} x")
