@@ -83,19 +83,21 @@ class Sandbox:
         """
         folder = self._store.scratch / name
         try:
-            self._stage(run.inputs, folder)
+            self._stage(run, folder)
             code, stdout, stderr = self._execute(run, folder)
             outputs = self._collect(folder / OUTPUT_FOLDER) if code == 0 else {}
         finally:
             filesystem.remove_tree(folder)
         return ActionResult(tuple(sorted(outputs.items())), code, stdout, stderr)
 
-    def _stage(self, inputs: Tree, folder: Path) -> None:
+    def _stage(self, run: Run, folder: Path) -> None:
         work, out = folder / "work", folder / OUTPUT_FOLDER
         (work / OUTPUT_FOLDER).mkdir(parents=True)
         out.mkdir()
+        for path in run.outputs:  # the Remote Execution API too makes the folders of outputs
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
         made = {work}
-        for path, node in inputs.items():
+        for path, node in run.inputs.items():
             target = work / path
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -168,6 +168,12 @@ def test_an_output_that_is_a_pipe_is_refused(shell: Shell) -> None:
         shell("mkfifo out/pipe")
 
 
+def test_the_folders_of_outputs_are_there(store: LocalStore) -> None:
+    run = Run(("/bin/sh", "-c", "echo x > out/a/b/c"), {}, {}, ("a/b/c",))
+
+    assert [path for path, _ in Sandbox(store).run(run, "1").outputs] == ["a/b/c"]
+
+
 def test_a_failing_command_leaves_its_words_and_no_outputs(shell: Shell) -> None:
     result = shell("echo half > out/a; echo told; echo why >&2; exit 7")
 

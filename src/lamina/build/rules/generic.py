@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
@@ -38,11 +40,11 @@ def genrule(ctx: Context) -> Analysed:
     )
     command = expand(_command(ctx), scope, strict=not ctx.given("out"))
     if ctx.flag("executable"):
-        command += "\nchmod +x " + " ".join(scope.outputs)
+        command += f"\nchmod +x {shlex.join(scope.outputs)}"
     full = [ctx.in_package(path) for path in outputs]
     action = ctx.action(
         "Genrule",
-        ["/bin/bash", "-c", _script(ctx, command)],
+        ["/bin/bash", "-c", f"set -euo pipefail\n{command}"],
         inputs,
         full,
         subject=" ".join(full),
@@ -56,12 +58,6 @@ def genrule(ctx: Context) -> Analysed:
         },
     )
     return Analysed(ctx.label, files=tuple((path, action.output(path)) for path in full))
-
-
-def _script(ctx: Context, command: str) -> str:
-    folders = {path.rpartition("/")[0] for path in map(ctx.in_package, _outputs(ctx))} - {""}
-    make = "".join(f"mkdir -p '{OUTPUT_FOLDER}/{folder}'\n" for folder in sorted(folders))
-    return f"set -euo pipefail\n{make}{command}"
 
 
 def _command(ctx: Context) -> str:
