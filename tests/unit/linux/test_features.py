@@ -1,0 +1,74 @@
+"""Probing: real, harmless, and each missing thing comes with advice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lamina.core.errors import HostError
+from lamina.linux import features
+
+
+@pytest.fixture(scope="module")
+def found() -> list[features.Feature]:
+    return features.probe()
+
+
+def test_all_tools_come_before_all_kernel_features(found: list[features.Feature]) -> None:
+    kinds = [feature.kind for feature in found]
+
+    assert kinds == sorted(kinds, reverse=True)
+    assert {"mksquashfs", "squashfuse_ll", "squashfs", "user namespace", "FUSE"} <= {
+        feature.name for feature in found
+    }
+
+
+def test_only_what_is_missing_has_a_hint(found: list[features.Feature]) -> None:
+    assert all(bool(feature.hint) != feature.found for feature in found)
+
+
+def test_a_missing_tool_names_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+
+    tool = next(each for each in features.probe() if each.name == "squashfuse_ll")
+
+    assert not tool.found
+    assert tool.hint == "on Debian or Ubuntu: `apt-get install squashfuse`"
+
+
+def test_probing_leaves_no_mount_no_child_and_no_descriptor() -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+
+    features.probe()
+
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def refuse() -> None:
+    raise HostError("not here")
+
+
+def crash() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def blunder() -> None:
+    raise ZeroDivisionError("our own fault")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "detail"),
+    [(refuse, "not here"), (crash, "the probe crashed"), (blunder, "our own fault")],
+)
+def test_a_probe_that_fails_in_any_way_is_a_missing_feature(attempt: object, detail: str) -> None:
+    feature = features._attempt("thing", attempt, "do this", "that")  # type: ignore[arg-type]
+
+    assert not feature.found
+    assert detail in feature.detail
+    assert feature.hint == "do this"
