@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lamina.core.digest import Digest
 
 LAYER_XAR = "application/vnd.lamina.layer.v1.xar"
+
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+def is_version(text: str) -> bool:
+    """Whether it is legal as an OCI tag, and so as a file name: a version must be both."""
+    return _VERSION.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

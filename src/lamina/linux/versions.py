@@ -39,7 +39,7 @@ class ToolVersions:
         if self._known is None:
             try:
                 self._known = dict(json.loads(self._cache.read_bytes()))
-            except (FileNotFoundError, ValueError):
+            except (FileNotFoundError, ValueError, TypeError):  # none yet, or a damaged one
                 self._known = {}
         return self._known
 
