@@ -37,9 +37,12 @@ def _text(file: Path) -> str:
 
 @pytest.mark.parametrize(("offset", "first"), [(0, b"head"), (4096, b"body")])
 def test_the_device_starts_at_the_offset(image: Path, offset: int, first: bytes) -> None:
-    with image.open("rb") as file, loop.attached(file.fileno(), offset, str(image)) as device:
-        with Path(device).open("rb") as reader:
-            assert reader.read(4) == first
+    with (
+        image.open("rb") as file,
+        loop.attached(file.fileno(), offset, str(image)) as device,
+        Path(device).open("rb") as reader,
+    ):
+        assert reader.read(4) == first
 
 
 def test_nothing_stays_attached(image: Path) -> None:
