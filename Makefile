@@ -19,7 +19,7 @@ demo: $(RUN)
 	@scripts/demo.sh
 
 test: check
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -q -n auto $(PYTEST)
 
 check: $(DEV)
 	$(BIN)/ruff check
