@@ -114,17 +114,18 @@ def _link(
     runpath: str,
 ) -> Artifact:
     cxx = ctx.toolchains.cxx
-    direct = [info.library for info in _first_libraries(deps)]
-    below = [info.library for info in closure(deps)]
-    libraries = {
-        f"lib/{soname}": file for soname, file in (library for library in below if library)
-    }
+    libraries = _libraries(deps)
+    direct = [f"lib/{info.library[0]}" for info in _first_libraries(deps) if info.library]
+    indirect = [path for path in libraries if path not in direct]
     carried = [flag for info in closure(deps) for flag in info.linker_flags]
     action = ctx.action(
         "CxxLink",
         [
             cxx.cxx, "-o", f"out/{output}", *objects,
-            *(f"lib/{library[0]}" for library in direct if library),
+            # What it names is loaded even if it calls nothing there: some libraries register
+            # themselves. What lies below is needed where a header in between calls it.
+            "-Wl,--push-state,--no-as-needed", *direct,
+            "-Wl,--as-needed", *indirect, "-Wl,--pop-state",
             f"-Wl,-rpath,{runpath}", "-Wl,--enable-new-dtags", "-Wl,-rpath-link,lib",
             *cxx.linker_flags, *flags, *ctx.texts("linker_flags"), *carried,
         ],
@@ -137,6 +138,19 @@ def _link(
     return action.output(output)
 
 
+def _libraries(deps: tuple[CxxInfo, ...]) -> dict[str, Artifact]:
+    """All libraries that some depend on, by path in a link action."""
+    found: dict[str, Artifact] = {}
+    for library in [info.library for info in closure(deps) if info.library]:
+        path = f"lib/{library[0]}"
+        if found.setdefault(path, library[1]) != library[1]:
+            raise RuleFault(
+                f"two of the libraries below it are called `{library[0]}`",
+                hint="give one of them another `soname`",
+            )
+    return found
+
+
 def _first_libraries(deps: Iterable[CxxInfo]) -> list[CxxInfo]:
     """The nearest libraries with code; one that is headers only stands for what it needs."""
     found: list[CxxInfo] = []
@@ -146,7 +160,7 @@ def _first_libraries(deps: Iterable[CxxInfo]) -> list[CxxInfo]:
 
 
 def soname(ctx: Context) -> str:
-    """`lib<path>_<name>.so`: no two libraries of a workspace share it, unless the user says so."""
+    """`lib<path>_<name>.so`; no link takes two that read alike, as `//a/b:c` and `//a:b_c` do."""
     if given := ctx.text("soname"):
         return given
     path = ctx.label.package.replace("/", "_")

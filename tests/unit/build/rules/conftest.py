@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,19 @@ def output(*command: Path | str) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    store = LocalStore(tmp_path / "store")
-    root = tmp_path / "workspace"
-    root.mkdir()
-    yield Project(root, store)
-    store.close()
+def make_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    """Make a workspace with a store of its own in some folder."""
+    with contextlib.ExitStack() as stack:
+
+        def make(folder: str) -> Project:
+            root = tmp_path / folder / "workspace"
+            root.mkdir(parents=True)
+            store = stack.enter_context(contextlib.closing(LocalStore(root.parent / "store")))
+            return Project(root, store)
+
+        yield make
+
+
+@pytest.fixture
+def project(make_project: Callable[[str], Project]) -> Project:
+    return make_project(".")

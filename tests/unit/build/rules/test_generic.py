@@ -128,7 +128,7 @@ def test_a_native_program_with_a_library_is_a_tool(project: Project) -> None:
 def test_an_output_of_one_is_the_source_of_another(project: Project) -> None:
     project.write(
         {
-            "BUILD": "genrule(name = 'a', outs = ['x', 'y'], cmd = 'echo x > out/x; echo y > out/y')\n"
+            "BUILD": "genrule(name = 'a', outs = ['x', 'y'], cmd = 'echo x>out/x; echo y>out/y')\n"
             "genrule(name = 'whole', srcs = [':a'], outs = ['w'], cmd = 'cat $(SRCS) > $@')\n"
             "genrule(name = 'part', srcs = [':y'], outs = ['p'], cmd = 'cat $< > $@')\n"
         }
