@@ -116,7 +116,7 @@ def python_text(random_: random.Random, size: int) -> str:
     lines: list[str] = ['"""Generated for the bench."""\n']
     length = 0
     while length < size:
-        a, b, c, d, e, f, g, h = random_.choices(_WORDS, k=8)
+        a, b, c, d, e, f, g, h = random_.sample(_WORDS, k=8)
         text = " ".join(random_.choices(_WORDS, k=60))
         lines.append(
             f'\n\ndef {a}({b}, {c}=None):\n    """{text}."""\n'
