@@ -6,8 +6,8 @@ https://dr-emann.github.io/squashfs/squashfs.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from lamina.core.errors import IntegrityError
 
@@ -20,8 +20,7 @@ _MINIMUM_BLOCK = 4096
 _MAXIMUM_BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """The fields in the order of the format, without magic and block log."""
 
     inodes: int

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lamina.core.errors import HostError
 from lamina.linux import namespaces, syscalls
 from lamina.node.mounts import READ_ONLY
+
+if TYPE_CHECKING:
+    import socket
 
 
 def stack(layers: Sequence[int], *, user: bool = False) -> int:
@@ -63,6 +66,8 @@ def _by_names(layers: Sequence[int], *, user: bool) -> int:
 
 def _in_child(make: Callable[[], int]) -> int:
     """A descriptor that a forked child makes and hands over: its namespaces end with it."""
+    import socket  # dear, and met only by old kernels
+
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
@@ -78,6 +83,8 @@ def _in_child(make: Callable[[], int]) -> int:
 
 
 def _hand_over(make: Callable[[], int], to: socket.socket) -> None:
+    import socket
+
     try:
         socket.send_fds(to, [b"\0"], [make()])
     except OSError as error:
