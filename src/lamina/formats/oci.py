@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import LAYER_XAR, Layer, Package
+from lamina.core.manifest import LAYER_XAR, Layer, Package, is_version
+from lamina.core.tree import check_path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 PACKAGE = "application/vnd.lamina.package.v1"
@@ -96,8 +97,8 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         raise IntegrityError(f"a manifest of {len(blobs)} layers and a config of {len(details)}")
     environment = _mapping(config["environment"])
     return Package(
-        name=_text(config["name"]),
-        version=_text(config["version"]),
+        name=check_path(_text(config["name"])),  # name and version become paths
+        version=_version(_text(config["version"])),
         label=_text(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
         entry_point=tuple(_text(word) for word in _sequence(config["entryPoint"])),
@@ -105,7 +106,7 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),
         commit=_text(config["commit"]),
-        dirty=bool(config["dirty"]),
+        dirty=_flag(config["dirty"]),
     )
 
 
@@ -144,7 +145,7 @@ def _json(document: Mapping[str, object]) -> bytes:
 def _read(data: bytes, what: str, use: Callable[[Mapping[str, object]], T]) -> T:
     try:
         return use(_mapping(json.loads(data)))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"not a {what}: {error!r}") from error
 
 
@@ -171,6 +172,19 @@ def _list(value: object) -> list[Mapping[str, object]]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a string is wanted, not {value!r:.40}")
+    value.encode()  # half a surrogate pair can be written in JSON, but is no text
+    return value
+
+
+def _version(text: str) -> str:
+    if not is_version(text):
+        raise ValueError(f"a version is wanted, not {text!r:.40}")
+    return text
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"true or false is wanted, not {value!r:.40}")
     return value
 
 

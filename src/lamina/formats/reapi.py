@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from lamina.core import action as core
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.tree import File, Folder, Node, Symlink, check_path
+from lamina.core.tree import File, Folder, Node, Symlink, check_path, conflicts
 from lamina.formats import reapi_pb2 as pb
 
 M = TypeVar("M", bound=Message)
@@ -44,7 +44,7 @@ def decode_directory(data: bytes) -> dict[str, Child]:
     for file in message.files:
         _put(children, file.name, File(_value(file.digest), file.is_executable))
     for link in message.symlinks:
-        _put(children, link.name, Symlink(link.target))
+        _put(children, link.name, _symlink(link.target))
     for folder in message.directories:
         _put(children, folder.name, _value(folder.digest))
     return children
@@ -98,17 +98,20 @@ def encode_result(result: core.ActionResult) -> bytes:
 
 
 def decode_result(data: bytes) -> core.ActionResult:
-    """Read an `ActionResult`; raises IntegrityError for outputs that lie outside of `out`."""
+    """Read an `ActionResult`; raises IntegrityError for outputs outside of `out` or in conflict."""
     message = _parse(pb.ActionResult, data)
-    outputs: dict[str, Node] = {}
+    found: list[tuple[str, Node]] = []
     for file in message.output_files:
-        outputs[_output(file.path)] = File(_value(file.digest), file.is_executable)
+        found.append((_output(file.path), File(_value(file.digest), file.is_executable)))
     for link in message.output_symlinks:
-        outputs[_output(link.path)] = Symlink(link.target)
+        found.append((_output(link.path), _symlink(link.target)))
     for folder in message.output_directories:
         if _value(folder.tree_digest) != EMPTY_TREE:
             raise IntegrityError(f"output folder `{folder.path}` is not written flat")
-        outputs[_output(folder.path)] = Folder()
+        found.append((_output(folder.path), Folder()))
+    outputs = dict(found)
+    if len(outputs) != len(found) or conflicts(outputs):
+        raise IntegrityError("two outputs of one action have the same path")
     return core.ActionResult(
         tuple(sorted(outputs.items(), key=lambda item: item[0])),
         message.exit_code,
@@ -128,6 +131,12 @@ def _put(children: dict[str, Child], name: str, node: Child) -> None:
     if "/" in check_path(name) or name in children:
         raise IntegrityError(f"bad or repeated name `{name}` in a directory")
     children[name] = node
+
+
+def _symlink(target: str) -> Symlink:
+    if not target or "\0" in target:
+        raise IntegrityError(f"not the target of a symbolic link: {target!r}")
+    return Symlink(target)
 
 
 def _digest(digest: Digest) -> pb.Digest:

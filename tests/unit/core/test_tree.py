@@ -11,6 +11,7 @@ from lamina.core.errors import IntegrityError
 from lamina.core.tree import (
     File,
     Folder,
+    Node,
     Symlink,
     below,
     check_path,
@@ -39,7 +40,12 @@ def test_a_path_that_may_leave_its_folder_is_refused(path: str) -> None:
 
 
 def test_the_size_counts_the_bytes_of_files_alone() -> None:
-    tree = {"a": FILE, "b": FILE, "link": Symlink("somewhere/far"), "empty": Folder()}
+    tree: dict[str, Node] = {
+        "a": FILE,
+        "b": FILE,
+        "link": Symlink("somewhere/far"),
+        "empty": Folder(),
+    }
 
     assert content_size(tree) == 10
 

@@ -1,0 +1,234 @@
+"""Packages as OCI manifests: the document the specification describes, and refusal of others."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.core.manifest import Layer, Package
+from lamina.formats import oci
+
+PACKAGE = Package(
+    name="train/gpt",
+    version="0123456789ab-dirty.01234567",
+    label="//train:gpt",
+    layers=(
+        Layer("//train:F", Digest("a" * 64, 99), Digest("b" * 64, 4096), files=2, content_size=7),
+        Layer("//train:gpt", Digest("c" * 64, 98), Digest("d" * 64, 8192)),
+    ),
+    entry_point=("gpt", "--fast"),
+    environment=(("A", "1"), ("B", "ü")),
+    interpreter="python3.11",
+    base="debian:12",
+    commit="0123456789ab" + "0" * 28,
+    dirty=True,
+)
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+names = st.from_regex(r"[a-z_]{1,5}(/[a-z_ ,]{1,5}){0,2}", fullmatch=True)
+sizes = st.integers(0, 2**63 - 1)
+digests = st.builds(Digest, st.text("0123456789abcdef", min_size=64, max_size=64), sizes)
+layers = st.builds(
+    Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
+    media_type=st.just("application/vnd.lamina.layer.v1.xar"),
+)  # fmt: skip
+packages = st.builds(
+    Package,
+    name=names,
+    version=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True),
+    label=words,
+    layers=st.lists(layers, max_size=3).map(tuple),
+    entry_point=st.lists(words, max_size=3).map(tuple),
+    environment=st.dictionaries(words, words, max_size=3).map(
+        lambda found: tuple(sorted(found.items()))
+    ),
+    interpreter=words,
+    base=words,
+    commit=words,
+    dirty=st.booleans(),
+)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(packages)
+def test_a_package_reads_back(package: Package) -> None:
+    manifest, config = oci.encode_manifest(package), oci.encode_config(package)
+
+    assert oci.decode(manifest, config) == package
+    assert oci.config_of(manifest) == Digest.of(config)
+
+
+def test_the_manifest_is_the_one_the_image_specification_describes() -> None:
+    config = oci.encode_config(PACKAGE)
+
+    assert json.loads(oci.encode_manifest(PACKAGE)) == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.lamina.package.v1",
+        "config": {
+            "mediaType": "application/vnd.lamina.config.v1+json",
+            "digest": f"sha256:{hashlib.sha256(config).hexdigest()}",
+            "size": len(config),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.lamina.layer.v1.xar",
+                "digest": f"sha256:{hexadecimal * 64}",
+                "size": size,
+                "annotations": {"org.opencontainers.image.title": title},
+            }
+            for hexadecimal, size, title in [
+                ("b", 4096, "F-aaaaaaaaaaaa.xar"),
+                ("d", 8192, "gpt-cccccccccccc.xar"),
+            ]
+        ],
+        "annotations": {
+            "org.opencontainers.image.title": "gpt-0123456789ab-dirty.01234567",
+            "org.opencontainers.image.version": "0123456789ab-dirty.01234567",
+            "org.opencontainers.image.revision": PACKAGE.commit,
+        },
+    }
+
+
+def test_without_version_control_there_is_no_revision() -> None:
+    package = dataclasses.replace(PACKAGE, commit="", dirty=False)
+
+    annotations = json.loads(oci.encode_manifest(package))["annotations"]
+
+    assert "org.opencontainers.image.revision" not in annotations
+
+
+def test_both_documents_are_canonical_json() -> None:
+    for data in (oci.encode_manifest(PACKAGE), oci.encode_config(PACKAGE)):
+        again = json.dumps(
+            json.loads(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        assert data == again.encode()
+
+
+def test_the_order_of_the_layers_is_kept() -> None:
+    turned = dataclasses.replace(PACKAGE, layers=PACKAGE.layers[::-1])
+
+    assert oci.encode_manifest(turned) != oci.encode_manifest(PACKAGE)
+    assert oci.decode(oci.encode_manifest(turned), oci.encode_config(turned)) == turned
+
+
+def documents_of(package: Package) -> tuple[Any, Any]:
+    return json.loads(oci.encode_manifest(package)), json.loads(oci.encode_config(package))
+
+
+def decode(manifest: object, config: object) -> Package:
+    return oci.decode(json.dumps(manifest).encode(), json.dumps(config).encode())
+
+
+Change = Callable[[Any, Any], object]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest, config: manifest.pop("layers"),
+        lambda manifest, config: manifest["layers"].pop(),
+        lambda manifest, config: manifest["layers"][0].update(size=-1),
+        lambda manifest, config: manifest["layers"][0].update(size=True),
+        lambda manifest, config: manifest["layers"][0].update(size=1.5),
+        lambda manifest, config: manifest["layers"][0].update(digest="sha256:../../etc"),
+        lambda manifest, config: manifest["layers"][0].update(digest=None),
+        lambda manifest, config: manifest["layers"][0].update(mediaType="image/png"),
+        lambda manifest, config: config.pop("entryPoint"),
+        lambda manifest, config: config.update(entryPoint="gpt"),
+        lambda manifest, config: config.update(entryPoint=[1]),
+        lambda manifest, config: config.update(environment=[]),
+        lambda manifest, config: config.update(environment={"A": 1}),
+        lambda manifest, config: config.update(dirty="no"),
+        lambda manifest, config: config.update(label="\ud800"),
+        lambda manifest, config: config.update(version="../../etc/cron.d/x"),
+        lambda manifest, config: config.update(version=""),
+        lambda manifest, config: config.update(name="../../x"),
+        lambda manifest, config: config.update(name="/x"),
+        lambda manifest, config: config["layers"].append(config["layers"][0]),
+        lambda manifest, config: config["layers"][0].update(files="2"),
+        lambda manifest, config: config["layers"][0].update(tree="sha256:" + "0" * 64),
+    ],
+)
+def test_a_document_with_a_fault_is_refused(change: Change) -> None:
+    manifest, config = documents_of(PACKAGE)
+    change(manifest, config)
+
+    with pytest.raises(IntegrityError):
+        decode(manifest, config)
+
+
+def test_a_layer_of_a_form_to_come_asks_for_a_newer_lamina() -> None:
+    manifest, config = documents_of(PACKAGE)
+    manifest["layers"][0]["mediaType"] = "application/vnd.lamina.layer.v9.new"
+
+    with pytest.raises(IntegrityError, match="unknown form") as caught:
+        decode(manifest, config)
+
+    assert caught.value.hint == "use a newer lamina"
+
+
+def test_unknown_fields_are_passed_over() -> None:
+    manifest, config = documents_of(PACKAGE)
+    manifest["subject"], config["future"] = {}, [1]
+
+    assert decode(manifest, config) == PACKAGE
+
+
+@pytest.mark.parametrize("artifact", ["application/vnd.docker.image", None, ["list"]])
+def test_the_manifest_of_something_else_has_no_config_of_ours(artifact: object) -> None:
+    manifest, _ = documents_of(PACKAGE)
+    manifest["artifactType"] = artifact
+
+    with pytest.raises(IntegrityError, match="not a lamina package"):
+        oci.config_of(json.dumps(manifest).encode())
+
+
+@given(documents, documents, st.sampled_from(["layers", "config", "name", "environment"]))
+def test_any_other_json_gives_only_an_integrity_error(one: object, other: object, key: str) -> None:
+    manifest, config = documents_of(PACKAGE)
+    for place in (manifest, config):
+        damaged = copy.deepcopy(place)
+        damaged[key] = one
+        try:
+            decode(*((damaged, config) if place is manifest else (manifest, damaged)))
+            decode(one, other)
+        except IntegrityError as error:
+            assert error.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"null", b"[]", b"\xff", b'"text"', b"9" * 5000, b"[" * 100_000, b'{"a":' * 9999],
+    ids=lambda data: repr(data[:8]),
+)
+def test_bytes_that_are_no_object_give_only_an_integrity_error(data: bytes) -> None:
+    good = oci.encode_manifest(PACKAGE)
+
+    with pytest.raises(IntegrityError, match="not a package manifest"):
+        oci.config_of(data)
+    with pytest.raises(IntegrityError, match="not a package manifest"):
+        oci.decode(data, oci.encode_config(PACKAGE))
+    with pytest.raises(IntegrityError, match="not a package config"):
+        oci.decode(good, data)
+
+
+@given(st.binary())
+def test_bytes_at_random_give_only_an_integrity_error(data: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        oci.config_of(data)
