@@ -35,11 +35,16 @@ system() {
     for package in "${packages[@]}"; do
         installed "$package" || missing+=("$package")
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    echo "setup: installing ${missing[*]}"
-    as_root apt-get update -q </dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qy --no-install-recommends "${missing[@]}" </dev/null
+    if [ ${#missing[@]} -gt 0 ]; then
+        echo "setup: installing ${missing[*]}"
+        as_root apt-get update -q </dev/null
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qy --no-install-recommends "${missing[@]}" </dev/null
+        # What the udev rule of fuse3 does; in a container or small VM no udev is there to do it.
+        [ -w /dev/fuse ] || [ ! -e /dev/fuse ] || as_root chmod 0666 /dev/fuse
+    fi
+    [ -w /dev/fuse ] ||
+        echo "setup: /dev/fuse is closed to you; as root: modprobe fuse; chmod 0666 /dev/fuse"
 }
 
 # The distribution's own interpreter first: it stays where it is when a version manager moves on.
