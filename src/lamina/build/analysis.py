@@ -12,8 +12,9 @@ from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
 from lamina.core.action import Action, Artifact, Source
-from lamina.core.errors import UserError
+from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label
+from lamina.core.tree import check_path
 
 T = TypeVar("T")
 Locate = Callable[[Target, Label | None], Place]
@@ -187,16 +188,27 @@ def analyse(
         target = targets[label]
         try:
             result = target.rule.implementation(Context(target, analysed, toolchains))
+            assert isinstance(result, Analysed)
+            _check_paths(result)
         except UserError as error:
             place = locate(target, getattr(error, "mention", None))
             faults.append(Fault(place, f"`{label}`: {error.message}", error.hint or ""))
             result = Analysed(label)
-        assert isinstance(result, Analysed)
         analysed[label] = result
         _add_outputs(result, analysed)
     if faults:
         raise FaultReport(faults)
     return analysed
+
+
+def _check_paths(target: Analysed) -> None:
+    """Raises RuleFault where a file would lie outside of its folder, as by `base_module = ".."`."""
+    for path in (*(full for full, _ in target.files), *target.own):
+        try:
+            check_path(path)
+        except IntegrityError:
+            hint = "module names and file names lead to no other folder"
+            raise RuleFault(f"`{path}` is not a path in a package", hint=hint) from None
 
 
 def _add_outputs(target: Analysed, analysed: dict[Label, Analysed]) -> None:

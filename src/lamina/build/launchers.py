@@ -43,7 +43,7 @@ fi
 """
 
 _PYTHON = """\
-unset PYTHONPATH PYTHONHOME
+unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH
 python=${{LAMINA_PYTHON:-{path}}}
 if [ ! -x "$python" ] && ! python=$(command -v {name}); then
   echo "{launcher}: this program needs {name}, which is not on this machine" >&2
@@ -89,7 +89,8 @@ def start():
     return lambda: exec(code, vars(main))
 
 
-start()()
+if __name__ == "__main__":  # not in a process that multiprocessing spawned
+    start()()
 '''
 
 

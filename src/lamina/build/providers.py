@@ -56,7 +56,7 @@ class Analysed:
 
     label: Label
     files: tuple[tuple[str, Artifact], ...] = ()  # its outputs, by path from the workspace root
-    own: Mapping[str, Artifact] = field(default_factory=dict)  # own files, by path in the package root
+    own: Mapping[str, Artifact] = field(default_factory=dict)  # by path in the package root
     runtime: tuple[Label, ...] = ()  # whose files it needs at run time, in declared order
     imports: tuple[str, ...] = ()  # further Python import roots, by path in the package root
     cxx: CxxInfo | None = None

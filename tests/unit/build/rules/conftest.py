@@ -76,8 +76,10 @@ class Project:
         return self._store.read(node.digest).decode()
 
     def error(self, label: str) -> str:
+        """What a person reads when neither outputs nor own files can be made."""
         with pytest.raises(LaminaError) as caught:
-            self.build(label)
+            wanted, analysed = self.analyse(label)
+            self._make(dict(analysed[wanted].files) | dict(analysed[wanted].own))
         return caught.value.message + (f"\nhint: {caught.value.hint}" if caught.value.hint else "")
 
     def package(self, label: str, at: Path | None = None) -> Path:
