@@ -29,8 +29,9 @@ as_root() {
 }
 
 system() {
-    command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+    if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
         fail "this machine has no apt-get; install what corresponds to: ${packages[*]}"
+    fi
     missing=()
     for package in "${packages[@]}"; do
         installed "$package" || missing+=("$package")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
+_SOURCES = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
@@ -31,7 +32,12 @@ def lamina(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [sys.executable, "-m", "lamina.cli", *words],
             cwd=root,
-            env={**os.environ, "LAMINA_STORE": str(tmp_path / "store"), **(environment or {})},
+            env={
+                **os.environ,
+                "LAMINA_STORE": str(tmp_path / "store"),
+                "PYTHONPATH": str(_SOURCES),
+                **(environment or {}),
+            },
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,

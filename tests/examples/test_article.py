@@ -176,11 +176,8 @@ def test_another_folder_home_umask_and_time_give_the_same_bytes(
 
 def _others_may_run_this() -> bool:
     """Whether an ordinary user can reach the interpreter and the code under test."""
-    import lamina
-
     # A virtual environment links to its interpreter, so both must be reachable.
-    package = Path(str(lamina.__path__[0]))
-    wanted = [Path(sys.executable), Path(sys.executable).resolve(), package]
+    wanted = [Path(sys.executable), Path(sys.executable).resolve(), Path(__file__)]
     folders = {parent for path in wanted for parent in path.parents}
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 _CASES = Path(__file__).parent / "failing"
+_SOURCES = Path(__file__).parents[2] / "src"
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in _CASES.iterdir()))
@@ -42,7 +43,13 @@ def _told(command: list[str], root: Path, store: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "lamina.cli", *command],
         cwd=root,
-        env={**os.environ, "LAMINA_STORE": str(store), "LC_ALL": "C.UTF-8", "COLUMNS": "80"},
+        env={
+            **os.environ,
+            "COLUMNS": "80",
+            "LAMINA_STORE": str(store),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": str(_SOURCES),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if "--json" in command else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
