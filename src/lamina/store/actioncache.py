@@ -21,12 +21,15 @@ class ActionCache:
     def get(self, action: Digest) -> ActionResult | None:
         """The result, if it is known and every blob it names is still in the store."""
         try:
-            result = reapi.decode_result(self._path(action).read_bytes())
+            data = self._path(action).read_bytes()
+            result = reapi.decode_result(data)
         except FileNotFoundError:
             return None
         except IntegrityError:
             # A damaged entry costs one execution; the next `put` replaces it.
             return None
+        if not data:
+            return None  # what a power cut leaves of a file; it would read as a result of nothing
         return None if self._store.missing(result.blobs()) else result
 
     def put(self, action: Digest, result: ActionResult) -> None:

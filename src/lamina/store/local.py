@@ -47,41 +47,27 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         """Open the store, making it where there is none.
 
-        Raises HostError where it cannot be made, UserError for a store of another format.
+        Raises HostError where it cannot be made or used, UserError for a store of another format.
         """
         self.folder = folder
         self._executables: set[Digest] = set()
         self._making_scratch = threading.Lock()
         self._scratch: Path | None = None
         self._scratch_lock: int | None = None
-        version = folder / "VERSION"
         try:
-            found = version.read_text().strip()
-        except FileNotFoundError:
-            found = self._create(version)
-        if found != FORMAT:
-            raise UserError(
-                f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
-                hint="set LAMINA_STORE to another folder",
-            )
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
-
-    def _create(self, version: Path) -> str:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            filesystem.write_atomic(version, f"{FORMAT}\n".encode())
+            self._lock = _open(folder)
         except OSError as error:
             raise HostError(
-                f"cannot make a store in `{self.folder}`: {error.strerror}",
+                f"cannot keep a store in `{folder}`: {error.strerror}",
                 hint="set LAMINA_STORE to a folder you may write",
             ) from error
-        return FORMAT
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def close(self) -> None:
         """Remove the scratch folder and give up the locks; the end of the store's use."""
         if self._scratch is not None:
-            filesystem.remove_tree(self._scratch)
+            with filesystem.locked(self.folder / "tmp.lock"):
+                filesystem.remove_tree(self._scratch)
         if self._scratch_lock is not None:
             os.close(self._scratch_lock)
         os.close(self._lock)
@@ -91,11 +77,14 @@ class LocalStore:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # The kernel gave up the shared lock to try for the exclusive one.
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
             raise UserError(
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
+        self._executables.clear()
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
@@ -206,6 +195,22 @@ class LocalStore:
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
             self._scratch_lock = _lock_folder(folder)
         return folder
+
+
+def _open(folder: Path) -> int:
+    """The descriptor of a store's lock file, once its format is known to be ours."""
+    version = folder / "VERSION"
+    try:
+        found = version.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        found = FORMAT
+        filesystem.write_atomic(version, f"{FORMAT}\n".encode())
+    if found != FORMAT:
+        raise UserError(
+            f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
+            hint="set LAMINA_STORE to another folder",
+        )
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _lock_folder(folder: Path) -> int | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, UserError
-from lamina.core.manifest import Package
+from lamina.core.errors import IntegrityError, LaminaError, UserError
+from lamina.core.manifest import Package, is_version
+from lamina.core.tree import check_path
 from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 
-_NAME = re.compile(r"[\w.@%=+-]+(?:/[\w.@%=+-]+)*")
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 LATEST = ".latest"  # no legal version, so it can stand beside them
 
 
@@ -44,15 +42,14 @@ def resolve(reference: str, store: LocalStore) -> Digest:
     name, mark, hexadecimal = reference.rpartition("sha256:")
     if mark and (not name or name.endswith("@")):
         return _by_digest(hexadecimal, reference, store)
-    name, _, version = reference.partition(":")
-    if not _NAME.fullmatch(name) or ".." in name.split("/"):
-        raise _unknown(reference, store)
-    if version and not _VERSION.fullmatch(version):
+    name, colon, version = reference.partition(":")
+    if colon and not is_version(version):
         raise _unknown(reference, store)
     try:
-        return Digest.parse(_path(store, name, version or LATEST).read_text().strip())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise _unknown(reference, store) from None
+        path = _path(store, check_path(name), version or LATEST)
+        return Digest.parse(path.read_text(errors="replace").strip())
+    except (LaminaError, OSError) as error:  # no name of a package, or none that is kept here
+        raise _unknown(reference, store) from error
 
 
 def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
