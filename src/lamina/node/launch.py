@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,19 +29,23 @@ def launch(
     *,
     driver: str | None = None,
     environment: Mapping[str, str] | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Become the package's program, which finds its files at `/packages/<title>`.
 
     `images` are the layers' files, bottom first. `environment` is the whole environment of the
-    program, by default that of this process; the package's own variables are added to it. The
-    process must have one thread only. No part of it but an error comes back: then it is in
-    namespaces of its own, has no mount left, and should say the error and end.
+    program, by default that of this process; the package's own variables are added to it.
+    `ready` is called when all is mounted, just before the program starts. The process must have
+    one thread only. No part of it but an error comes back: then it is in namespaces of its own,
+    has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
     chosen = mounts.driver(choose(driver))
     mounts.check_count(images)
     chosen.enter()
     with_root(chosen, package.title, images)
+    if ready is not None:
+        ready()
     root = f"/packages/{package.title}"
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
     _become(argv, variables(package, root, os.environ if environment is None else environment))

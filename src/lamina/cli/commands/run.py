@@ -1,4 +1,4 @@
-"""`lamina run`: build a target, make its layers, mount them and start the program in this process."""
+"""`lamina run`: build a target, make and mount its layers, and start it in this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def run(args: argparse.Namespace) -> int:
         images = pipeline.image_paths(made.package, session.store)
     from lamina.node import launch
 
-    if not args.quiet:
+    def tell() -> None:
         seconds = time.perf_counter() - begun
         output.note(f"{made.summary()}; ready in {seconds:.2f} s")
-    launch.launch(made.package, images, args.program_arguments or (), driver=args.driver)
+
+    words = args.program_arguments or ()
+    ready = None if args.quiet else tell
+    launch.launch(made.package, images, words, driver=args.driver, ready=ready)
