@@ -14,7 +14,7 @@ from lamina.core.action import Action, Literal, Stored
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.manifest import Layer
-from lamina.core.tree import File, Node, Symlink, Tree, conflicts, content_size
+from lamina.core.tree import File, Folder, Node, Symlink, Tree, conflicts, content_size
 from lamina.formats import xar
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
@@ -110,4 +110,5 @@ def _crossings(owners: Mapping[str, tuple[Node, str]]) -> list[str]:
     return [
         f"`{file}` is a file of `{owners[file][1]}` and a folder of `{owners[inner][1]}`"
         for file, inner in conflicts(owners)
+        if not isinstance(owners[file][0], Folder)
     ]
