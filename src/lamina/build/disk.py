@@ -4,8 +4,10 @@ whether anything that loading saw has changed."""
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 BUILD_NAMES = ("BUILD", "BUILD.bazel", "BUCK")  # the first that exists is the BUILD file
 NEVER_ENTERED = frozenset({".git", ".hg", "lamina-out"})
@@ -38,13 +40,13 @@ class Disk:
         """What lies in a folder of the workspace, as it was at the first look."""
         listing = self._listings.get(path)
         if listing is None:
-            listing = self._listings[path] = _list(f"{self._root}/{path}" if path else self._root)
+            listing = self._listings[path] = look(f"{self._root}/{path}" if path else self._root)
         return listing
 
     @property
-    def listed(self) -> frozenset[str]:
-        """Every folder looked at, also those that do not exist."""
-        return frozenset(self._listings)
+    def listed(self) -> Mapping[str, Listing]:
+        """Every folder looked at, also those that do not exist, as it was at the first look."""
+        return MappingProxyType(self._listings)
 
     def ignores(self, path: str, name: str) -> bool:
         """Whether a folder is never entered: version control, outputs, and the ignored ones."""
@@ -97,7 +99,8 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder and name else folder or name
 
 
-def _list(path: str) -> Listing:
+def look(path: str) -> Listing:
+    """What lies in a folder now; nothing where there is none."""
     files, folders, links = [], [], []
     try:
         with os.scandir(path) as entries:

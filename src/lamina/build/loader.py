@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lamina.build import resolve
-from lamina.build.disk import Disk, View
+from lamina.build.disk import Disk, Listing, View
 from lamina.build.evaluation import Evaluation, Pending
 from lamina.build.faults import Fault, FaultReport, Place
 from lamina.build.glob import Glob
@@ -104,6 +104,11 @@ class Loader:
     @property
     def directories(self) -> frozenset[str]:
         """Every folder listed so far, for build packages, globs and source files."""
+        return frozenset(self._disk.listed)
+
+    @property
+    def listings(self) -> Mapping[str, Listing]:
+        """What each of those folders held."""
         return self._disk.listed
 
     @property

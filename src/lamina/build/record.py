@@ -8,32 +8,47 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from lamina.build.disk import NEVER_ENTERED, Listing, look
+from lamina.core.tree import File
 from lamina.linux import filesystem
 
 # Files are kept as [size, mtime, inode, ctime, mode], those that are not there as [], those that
-# were written too shortly before to trust their times as [sha256]; folders as [mtime, inode,
-# digest of the listing].
+# were written too shortly before to trust their times as [sha256, executable]; folders as [mtime,
+# inode, digest of the listing].
 _State = list[int | str]
+_NEVER: _State = [""]  # what no file is like
 
 
-def capture(
-    root: Path, files: Iterable[str], folders: Iterable[str], begun: int
-) -> dict[str, dict[str, _State]]:
-    """The state of files and folders (relative to the root, or absolute) as they are now.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a command has read: a record must tell of that, not of what it has become since."""
 
-    `begun` is when the command began to read (ns): what changed since then makes the record one
-    that does not match, rather than one that hides the change.
+    begun: int  # when it began to read (ns)
+    files: Mapping[str, File | None]  # by path from the root, or absolute; None where it is unknown
+    folders: Mapping[str, Listing]
+    made: frozenset[str] = frozenset()  # files that the command wrote, or looked at last
+
+
+def capture(root: Path, seen: Seen) -> dict[str, dict[str, _State]]:
+    """The state of all that was seen.
+
+    What was changed while the command ran gives a record that does not match, rather than one
+    that hides the change.
     """
-    known = sorted({*files, *_own_code()})
-    return {
-        "files": {path: _file_state(root / path, begun) for path in known},
-        "folders": {path: _folder_state(root / path) for path in sorted(set(folders))},
+    files: dict[str, File | None] = {**dict.fromkeys(_own_code()), **seen.files}
+    states = {path: _file_state(root / path, seen.begun, node) for path, node in files.items()}
+    states |= {path: _file_state(root / path, seen.begun, None, made=True) for path in seen.made}
+    folders = {
+        path: _folder_state(root / path, seen.begun, listing)
+        for path, listing in seen.folders.items()
     }
+    return {"files": dict(sorted(states.items())), "folders": dict(sorted(folders.items()))}
 
 
 def _matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
@@ -76,50 +91,61 @@ def _path(folder: Path, key: str) -> Path:
     return folder / "records" / f"{sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def _file_state(path: Path, begun: int) -> _State:
+def _file_state(path: Path, begun: int, node: File | None, *, made: bool = False) -> _State:
+    """A file as it was when it was read; one that was `made` as it is now."""
     try:
-        known = filesystem.identity(path.stat())
-        if filesystem.settled(known, min(begun, time.time_ns())):
-            return list(known)
-        return [_digest(path)]
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return []
+    known = filesystem.identity(status)
+    if filesystem.settled(known, begun):
+        return list(known)
+    if node is not None:
+        return [node.digest.hash, node.executable]
+    unchanged = max(status.st_mtime_ns, status.st_ctime_ns) < begun
+    return _content(path, status) if unchanged or made else _NEVER
+
+
+def _content(path: Path, status: os.stat_result) -> _State:
+    """What a file holds, whenever it was written; of a folder only that it is one."""
+    if not stat.S_ISREG(status.st_mode):
+        return [status.st_mode, ""]
+    return [sha256(path.read_bytes()).hexdigest(), bool(status.st_mode & 0o100)]
 
 
 def _same_file(path: str, known: _State) -> bool:
     try:
         found = os.stat(path)
-        if len(known) == 1:
-            return known[0] == _digest(Path(path))
+        if len(known) == 2:
+            return _content(Path(path), found) == known
         return list(filesystem.identity(found)) == known
     except (FileNotFoundError, NotADirectoryError):
         return not known
 
 
-def _folder_state(path: Path) -> _State:
+def _folder_state(path: Path, begun: int, listing: Listing) -> _State:
     try:
         status = path.stat()
-        return [status.st_mtime_ns, status.st_ino, _listing(str(path))]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    if filesystem.settled(filesystem.identity(status), begun):
+        return [status.st_mtime_ns, status.st_ino, _digest(listing)]
+    return [0, 0, _digest(listing)]
 
 
 def _same_folder(path: str, known: _State) -> bool:
     try:
         status = os.stat(path)
-        if not known:
-            return False
-        # An editor that saves by renaming touches the folder but leaves its listing as it was.
-        return [status.st_mtime_ns, status.st_ino] == known[:2] or _listing(path) == known[2]
     except (FileNotFoundError, NotADirectoryError):
         return not known
+    if not known:
+        return False
+    # An editor that saves by renaming touches the folder but leaves its listing as it was.
+    return [status.st_mtime_ns, status.st_ino] == known[:2] or _digest(look(path)) == known[2]
 
 
-def _listing(path: str) -> str:
-    with os.scandir(path) as entries:
-        names = sorted(f"{entry.name}\0{entry.is_dir()}" for entry in entries)
-    return sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+def _digest(listing: Listing) -> str:
+    """What a folder lists, without what is never entered: lamina itself makes `lamina-out`."""
+    kinds = (listing.files, listing.folders - NEVER_ENTERED, listing.links - NEVER_ENTERED)
+    text = json.dumps([sorted(names) for names in kinds])
+    return sha256(text.encode()).hexdigest()

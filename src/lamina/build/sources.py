@@ -36,10 +36,10 @@ class Sources:
         self._changed = False
 
     @property
-    def read(self) -> dict[str, Digest]:
-        """Every file that was asked for, with its digest."""
+    def read(self) -> dict[str, File]:
+        """Every file that was asked for, as it was read."""
         return {
-            path: node.digest
+            path: node
             for tree in self._nodes.values()
             for path, node in tree.items()
             if isinstance(node, File)

@@ -78,9 +78,9 @@ def _make(session: Session, target: str) -> Packaged:
     own = _own_files(session, [analysed[each] for each in order])
     layers.check(own)
     images, made = _images(session, own)
-    files, folders = session.inputs()
+    seen = session.seen(str(path) for path in versions.watched(session.root))
     content = versions.content_of([f"{part.label} {layer.tree}" for part, layer in images])
-    inputs = sorted(path for path in files if not path.startswith("/"))
+    inputs = sorted(path for path in seen.files if not path.startswith("/"))
     version = versions.find(session.root, inputs, content)
     runnable = analysed[label].runnable
     found = Package(
@@ -94,8 +94,7 @@ def _make(session: Session, target: str) -> Packaged:
         dirty=version.dirty,
     )
     digest = packages.put(found, session.store)
-    files |= {str(path) for path in versions.watched(session.root)}
-    state = record.capture(session.root, files, folders, session.begun)
+    state = record.capture(session.root, seen)
     key = _key(session, target)
     record.save(session.state, key, state, {"package": str(digest)}, session.store.scratch)
     return Packaged(found, digest, made)

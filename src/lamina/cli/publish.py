@@ -27,6 +27,7 @@ class Publisher:
         self._memory = session.state / "outputs.json"
         self._lock = filesystem.locked(session.state / "outputs.lock")
         self._known: dict[str, list[object]] = {}
+        self.outputs: set[str] = set()  # all that lies there now, by path from the root
 
     def __enter__(self) -> Publisher:
         self._lock.__enter__()
@@ -47,6 +48,7 @@ class Publisher:
         They are copies (sharing blocks where the file system can): whoever changes one does not
         change the store. Raises UserError where something else is in the way.
         """
+        self.outputs |= {f"{FOLDER}/{path}" for path in tree}
         for path, node in tree.items():
             target = self._root / path
             if self._known.get(path) == _mark(node, target):
@@ -91,7 +93,7 @@ def _mark(node: Node, target: Path) -> list[object]:
         status = target.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [str(node), status.st_size, status.st_mtime_ns, status.st_ino]
+    return [str(node), *filesystem.identity(status)]
 
 
 def _load(memory: Path) -> dict[str, list[object]]:

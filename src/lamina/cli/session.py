@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.build.engine import Engine
     from lamina.build.loader import Loader
     from lamina.build.providers import Analysed
+    from lamina.build.record import Seen
     from lamina.build.sources import Sources
     from lamina.build.target import Target
     from lamina.build.toolchains import Toolchains
@@ -164,10 +165,13 @@ class Session:
                     found[label] = maker.label
         return found
 
-    def inputs(self) -> tuple[set[str], set[str]]:
+    def seen(self, made: Iterable[str] = ()) -> Seen:
         """Every file and folder that loading and building have looked at so far."""
-        files = {MARKER, *self.loader.inputs, *self.sources.read, *self.toolchains.files}
-        return files, set(self.loader.directories)
+        from lamina.build.record import Seen
+
+        files = {MARKER, *self.loader.inputs, *self.toolchains.files}
+        known = {**dict.fromkeys(files), **self.sources.read}
+        return Seen(self.begun, known, self.loader.listings, frozenset(made))
 
     def key(self, *words: str) -> str:
         """Names the record of a command: all that it depends on and that is no file."""

@@ -39,11 +39,9 @@ def run(args: argparse.Namespace) -> int:
         outputs: Outputs = known["outputs"] if known else {}  # type: ignore[assignment]
         ran = 0
         if known is None:
-            outputs = _build(session, args.patterns)
+            outputs, made = _build(session, args.patterns)
             ran = len(session.engine.executed)
-            files, folders = session.inputs()
-            files |= {path for paths in outputs.values() for path in paths}
-            state = record.capture(session.root, files, folders, session.begun)
+            state = record.capture(session.root, session.seen(made))
             scratch = session.store.scratch
             record.save(session.state, key, state, {"outputs": outputs}, scratch)
         session.settle()
@@ -51,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _build(session: Session, patterns: list[str]) -> Outputs:
+def _build(session: Session, patterns: list[str]) -> tuple[Outputs, set[str]]:
+    """Build and publish; the outputs to tell of, and every file that was published."""
     from lamina.build.analysis import runtime_order
     from lamina.cli.publish import FOLDER, Publisher
 
@@ -76,7 +75,7 @@ def _build(session: Session, patterns: list[str]) -> Outputs:
             tree = _tree(made, built)
             publisher.write(tree)
             outputs[str(label)] = [f"{FOLDER}/{path}" for path in sorted(tree)]
-    return outputs
+    return outputs, publisher.outputs
 
 
 def _publish_program(

@@ -1,0 +1,190 @@
+"""Records: an unchanged tree is known again, and no change is missed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lamina.build import record
+from lamina.build.disk import look
+from lamina.core.digest import Digest
+from lamina.core.tree import File
+
+LATER = 10**18  # so long after, that all files have settled
+KEY = "build\n//..."
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    (root / "d").mkdir(parents=True)
+    (root / "d/a").write_text("one")
+    (root / "b").write_text("two")
+    return root
+
+
+def keep(root: Path, begun: int, *, made: frozenset[str] = frozenset()) -> None:
+    """Make a record of a command that has read two files, missed one, and listed two folders."""
+    nodes = {path: File(Digest.of((root / path).read_bytes())) for path in ("d/a", "b")}
+    folders = {path: look(str(root / path)) for path in ("", "d", "gone")}
+    seen = record.Seen(begun, {**nodes, "missing": None}, folders, made)
+    state = record.capture(root, seen)
+    record.save(root.parent / "state", KEY, state, {"answer": 42}, root.parent)
+
+
+def known(root: Path) -> object:
+    return record.load(root.parent / "state", KEY, root)
+
+
+def now() -> int:
+    return time.time_ns()
+
+
+CHANGES: dict[str, Change] = {
+    "edit": lambda root: (root / "d/a").write_text("edited"),
+    "edit of the same size": lambda root: (root / "d/a").write_text("eno"),
+    "removal": lambda root: (root / "d/a").unlink(),
+    "executable": lambda root: (root / "d/a").chmod(0o755),
+    "new file": lambda root: (root / "d/new").touch(),
+    "new folder": lambda root: (root / "d/new").mkdir(),
+    "missing file": lambda root: (root / "missing").touch(),
+    "missing folder": lambda root: (root / "gone").mkdir(),
+    "renamed folder": lambda root: (root / "d").rename(root / "e"),
+    "file to folder": lambda root: (root / "d").rename(
+        (root / "b").rename(root / "x").parent / "b"
+    ),
+    "new link": lambda root: (root / "d/new").symlink_to("."),
+}
+
+
+@pytest.mark.parametrize("begun", [LATER * 10, None], ids=["settled", "fresh"])
+def test_an_unchanged_tree_is_known(root: Path, begun: int | None) -> None:
+    keep(root, begun or now())
+
+    assert known(root) == {"answer": 42}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("begun", [LATER * 10, None], ids=["settled", "fresh"])
+def test_every_change_is_noticed(root: Path, begun: int | None, change: Change) -> None:
+    keep(root, begun or now())
+
+    change(root)
+
+    assert known(root) is None
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_change_while_the_command_runs_is_noticed(root: Path, change: Change) -> None:
+    nodes = {path: File(Digest.of((root / path).read_bytes())) for path in ("d/a", "b")}
+    folders = {path: look(str(root / path)) for path in ("", "d", "gone")}
+    seen = record.Seen(now(), nodes, folders)
+
+    change(root)
+
+    record.save(root.parent / "state", KEY, record.capture(root, seen), {}, root.parent)
+
+    assert known(root) is None
+
+
+def test_a_file_of_unknown_content_that_changed_meanwhile_is_never_trusted(root: Path) -> None:
+    begun = now()
+    (root / "b").write_text("edited while the command ran")
+
+    seen = record.Seen(begun - 1, {"b": None}, {})
+    record.save(root.parent / "state", KEY, record.capture(root, seen), {}, root.parent)
+
+    assert known(root) is None
+
+
+def test_a_file_of_the_same_size_and_time_is_noticed(root: Path) -> None:
+    keep(root, LATER * 10)
+    status = (root / "d/a").stat()
+
+    (root / "d/other").write_text("eno")
+    (root / "d/other").replace(root / "d/a")
+    os.utime(root / "d/a", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert known(root) is None
+
+
+def test_an_editor_that_saves_by_renaming_changes_no_listing(root: Path) -> None:
+    keep(root, LATER * 10)
+
+    (root / "d/temporary").touch()
+    (root / "d/temporary").unlink()
+
+    assert known(root) == {"answer": 42}
+
+
+def test_the_folder_of_outputs_does_not_count(root: Path) -> None:
+    keep(root, now())
+
+    (root / "lamina-out").mkdir()
+
+    assert known(root) == {"answer": 42}
+
+
+def test_a_time_that_changes_alone_changes_nothing_where_the_content_is_kept(root: Path) -> None:
+    keep(root, now())
+
+    os.utime(root / "b", ns=(1, 1))
+
+    assert known(root) == {"answer": 42}
+
+
+MADE: dict[str, Change] = {
+    "edit": lambda root: (root / "lamina-out/x").write_text("other"),
+    "removal": lambda root: (root / "lamina-out/x").unlink(),
+    "executable": lambda root: (root / "lamina-out/x").chmod(0o755),
+    "folder": lambda root: (root / "lamina-out/d").rmdir(),
+}
+
+
+@pytest.fixture
+def built(root: Path) -> Path:
+    begun = now()
+    (root / "lamina-out/d").mkdir(parents=True)
+    (root / "lamina-out/x").write_text("made")
+    (root / "lamina-out/l").symlink_to("nowhere")
+    keep(root, begun, made=frozenset({"lamina-out/x", "lamina-out/d", "lamina-out/l"}))
+    return root
+
+
+def test_what_the_command_made_itself_is_known(built: Path) -> None:
+    assert known(built) == {"answer": 42}
+
+
+@pytest.mark.parametrize("change", MADE.values(), ids=MADE.keys())
+def test_a_change_of_what_was_made_is_noticed(built: Path, change: Change) -> None:
+    change(built)
+
+    assert known(built) is None
+
+
+def test_another_command_has_another_record(root: Path) -> None:
+    keep(root, LATER * 10)
+
+    assert record.load(root.parent / "state", "build\n//other", root) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"key": 1', '{"key": "build\\n//..."}'])
+def test_a_damaged_record_is_as_none(root: Path, text: str) -> None:
+    keep(root, LATER * 10)
+    for file in (root.parent / "state/records").iterdir():
+        file.write_text(text)
+
+    assert known(root) is None
+
+
+def test_the_code_of_lamina_is_part_of_every_record(root: Path) -> None:
+    state = record.capture(root, record.Seen(now(), {}, {}))
+
+    assert record.__file__ in state["files"]
+    assert json.dumps(state)
