@@ -1,0 +1,319 @@
+"""`lamina build`: what it puts into `lamina-out`, and when it does nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Lamina(Protocol):
+    root: Path
+    store: Path
+    environment: dict[str, str]
+
+    def write(self, files: dict[str, str]) -> None: ...
+    def actions(self, *words: str) -> int: ...
+    def __call__(self, *words: str, at: str = "", switches: tuple[str, ...] = ()) -> Done: ...
+
+
+COPY = (
+    "genrule(name = 'copy', srcs = glob(['*.txt']), outs = ['out.cat'], cmd = 'cat $(SRCS) > $@')\n"
+)
+
+
+@pytest.fixture
+def built(lamina: Lamina) -> Lamina:
+    """A workspace that was built twice, the second time from the record."""
+    lamina.write(
+        {
+            "p/BUILD": "load('//:macros.bzl', 'copy')\ncopy()\n",
+            "macros.bzl": f"def copy():\n    native.{COPY.replace('glob', 'native.glob')}",
+            "p/a.txt": "a\n",
+        }
+    )
+    assert lamina.actions() == 1
+    assert lamina.actions() == 0
+    return lamina
+
+
+def test_a_null_build_loads_no_starlark_and_no_rules(built: Lamina) -> None:
+    done = built("build", "//...", switches=("-X", "importtime"))
+
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "lamina.build.record" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] in ("starlark", "google", "rich")]
+    assert not {"lamina.build.loader", "lamina.build.engine", "lamina.build.rule"} & loaded
+    assert done.stdout == "//p:copy  lamina-out/p/out.cat\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("p/a.txt", "edited\n", "edited\n"),
+        ("p/b.txt", "new\n", "a\nnew\n"),
+        ("p/BUILD", COPY.replace("cat $", "tac $"), "a\n"),
+        (
+            "macros.bzl",
+            f"def copy():\n    native.{COPY.replace('glob', '').replace('*', 'a')}",
+            "a\n",
+        ),
+        ("lamina.toml", "[workspace]\nname = 'other'\n", "a\n"),
+        ("p/q/BUILD", "filegroup(name = 'f')\n", "a\n"),
+    ],
+)
+def test_any_change_ends_the_null_build(built: Lamina, path: str, text: str, expected: str) -> None:
+    built.write({path: text})
+
+    done = built("build", "//...", switches=("-X", "importtime"))
+
+    assert done.returncode == 0
+    assert "lamina.build.loader" in done.stderr
+    assert (built.root / "lamina-out/p/out.cat").read_text() == expected
+
+
+def test_a_removed_file_ends_the_null_build(built: Lamina) -> None:
+    built.write({"p/b.txt": "b\n"})
+    assert built.actions() == 1
+    (built.root / "p/b.txt").unlink()
+
+    assert built.actions() == 0  # it is known from the first build
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_a_build_file_in_a_new_folder_is_found(built: Lamina) -> None:
+    built.write({"new/folder/BUILD": "genrule(name = 'x', outs = ['y'], cmd = 'touch $@')\n"})
+
+    assert built.actions() == 1
+
+
+def test_a_new_build_file_takes_files_away_from_a_glob(built: Lamina) -> None:
+    built.write({"p/BUILD": COPY.replace("*.txt", "**/*.txt"), "p/q/b.txt": "b\n"})
+    built.actions()
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\nb\n"
+
+    built.write({"p/q/BUILD": ""})
+
+    built.actions()
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_a_source_edited_twice_at_once_is_noticed(built: Lamina) -> None:
+    path = built.root / "p/a.txt"
+    for number in range(3):
+        path.write_text(f"{number}\n")
+        status = path.stat()
+        assert built.actions() == 1
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "2\n"
+
+
+def test_a_file_of_the_same_size_and_time_is_noticed(built: Lamina) -> None:
+    path = built.root / "p/a.txt"
+    status = path.stat()
+    (built.root / "other").write_text("b\n")
+
+    (built.root / "other").replace(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert built.actions() == 1
+
+
+def test_a_source_edited_during_the_build_is_noticed(lamina: Lamina, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    stand_in = tmp_path / "bin/bwrap"
+    edit = f"[ -e {tmp_path}/done ] || {{ touch {tmp_path}/done; echo b > {lamina.root}/a.txt; }}"
+    stand_in.write_text(f'#!/bin/sh\n{edit}\nexec {shutil.which("bwrap")} "$@"\n')
+    stand_in.chmod(0o755)
+    lamina.environment["PATH"] = f"{stand_in.parent}:{lamina.environment['PATH']}"
+    lamina.write({"a.txt": "a\n", "BUILD": COPY})
+
+    assert lamina.actions() == 1
+    assert lamina.actions() == 1
+    assert (lamina.root / "lamina-out/out.cat").read_text() == "b\n"
+
+
+def test_an_edited_output_is_put_right(built: Lamina) -> None:
+    (built.root / "lamina-out/p/out.cat").write_text("edited")
+
+    assert built.actions() == 0
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_a_removed_output_is_put_back(built: Lamina) -> None:
+    shutil.rmtree(built.root / "lamina-out")
+
+    assert built.actions() == 0
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_an_edited_output_does_not_reach_the_store(built: Lamina) -> None:
+    with (built.root / "lamina-out/p/out.cat").open("a") as file:
+        file.write("edited")
+    shutil.rmtree(built.root / "lamina-out")
+    built.actions()
+
+    assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_the_same_files_elsewhere_need_no_action(built: Lamina, tmp_path: Path) -> None:
+    shutil.move(built.root, tmp_path / "moved")
+    built.root = tmp_path / "moved"
+
+    assert built.actions() == 0
+
+
+def test_a_workspace_in_another_folder_has_its_own_record(built: Lamina, tmp_path: Path) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    built.root = tmp_path / "copy"
+    built.write({"p/a.txt": "copy\n"})
+
+    assert built.actions() == 1
+
+
+def test_outputs_of_every_kind_are_published(lamina: Lamina) -> None:
+    command = (
+        "mkdir -p out/p/d/e out/p/empty; echo 1 > out/p/d/e/f; ln -s e out/p/d/l; touch out/p/x"
+    )
+    outs = "outs = ['d', 'empty', 'x'], executable = False"
+    lamina.write({"p/BUILD": f"genrule(name = 'g', {outs}, cmd = '{command}')\n"})
+
+    first, second = lamina.actions(), lamina.actions()
+
+    out = lamina.root / "lamina-out/p"
+    assert (first, second) == (1, 0)
+    assert (out / "d/l").readlink() == Path("e")
+    assert (out / "d/l/f").read_text() == "1\n"
+    assert list((out / "empty").iterdir()) == []
+    assert not os.access(out / "x", os.X_OK)
+
+
+PROGRAM = "python_binary(name = 'm', srcs = ['m.py'], deps = [':lib'])\n"
+LIBRARY = "python_library(name = 'lib', srcs = ['lib.py'], resources = {resources})\n"
+
+
+@pytest.fixture
+def program(lamina: Lamina) -> Lamina:
+    lamina.write(
+        {
+            "p/BUILD": PROGRAM + LIBRARY.format(resources=["d.txt"]),
+            "p/m.py": "import p.lib",
+            "p/lib.py": "print('ran')",
+            "p/d.txt": "",
+        }
+    )
+    lamina.actions()
+    return lamina
+
+
+def test_a_program_is_put_down_ready_to_run(program: Lamina) -> None:
+    done = subprocess.run(
+        [program.root / "lamina-out/p/m.root/m"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "ran\n"
+
+
+def test_what_a_program_no_longer_has_is_removed(program: Lamina) -> None:
+    assert (program.root / "lamina-out/p/m.root/p/d.txt").exists()
+
+    program.write({"p/BUILD": PROGRAM + LIBRARY.format(resources=[])})
+    program.actions()
+
+    assert not (program.root / "lamina-out/p/m.root/p/d.txt").exists()
+
+
+def test_a_part_of_a_program_that_was_removed_is_put_back(program: Lamina) -> None:
+    (program.root / "lamina-out/p/m.root/p/lib.py").unlink()
+
+    program.actions()
+
+    assert (program.root / "lamina-out/p/m.root/p/lib.py").exists()
+
+
+def test_nothing_unfinished_stays_in_the_outputs(program: Lamina) -> None:
+    names = {path.name for path in (program.root / "lamina-out").iterdir()}
+
+    assert names == {"p"}
+
+
+@pytest.mark.parametrize(
+    ("at", "pattern"),
+    [("", "//p:copy"), ("", "//p/..."), ("p", ":copy"), ("p", ":all"), ("", "p:copy")],
+)
+def test_patterns_start_from_the_current_folder(built: Lamina, at: str, pattern: str) -> None:
+    assert built("build", pattern, at=at).stdout == "//p:copy  lamina-out/p/out.cat\n"
+
+
+def test_patterns_can_be_taken_away(built: Lamina) -> None:
+    built.write({"q/BUILD": "genrule(name = 'g', outs = ['x'], cmd = 'touch $@')\n"})
+
+    assert built("build", "//...", "--", "-//p/...").stdout == "//q:g  lamina-out/q/x\n"
+
+
+def test_json_tells_the_outputs(built: Lamina) -> None:
+    done = built("build", "--json", "//...")
+
+    assert json.loads(done.stdout) == {
+        "outputs": {"//p:copy": ["lamina-out/p/out.cat"]},
+        "actions_run": 0,
+    }
+
+
+def rules(**commands: str) -> str:
+    return "".join(
+        f"genrule(name = '{name}', outs = ['{name}.out'], cmd = '{command}')\n"
+        for name, command in commands.items()
+    )
+
+
+def test_keep_going_builds_the_rest_and_tells_all(lamina: Lamina) -> None:
+    lamina.write(
+        {"BUILD": rules(a="echo why-a >&2; exit 1", b="echo why-b >&2; exit 2", c="echo > $@")}
+    )
+
+    done = lamina("build", "-k", "//...")
+
+    assert done.returncode == 1
+    assert "why-a" in done.stderr
+    assert "why-b" in done.stderr
+    assert "Genrule c.out" in done.stderr
+
+
+def test_an_action_that_failed_fails_again(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="exit 1")})
+
+    assert [lamina("build", "//...").returncode for _ in range(2)] == [1, 1]
+
+
+def test_one_job_is_enough(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="echo > $@", b="echo > $@", c="echo > $@")})
+
+    assert lamina.actions("-j", "1", "//...") == 3
+
+
+def test_quiet_tells_no_progress(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="echo > $@")})
+
+    assert "Genrule" not in lamina("build", "-q", "//...").stderr
+
+
+def test_clean_removes_the_outputs(built: Lamina) -> None:
+    built("clean")
+
+    assert not (built.root / "lamina-out").exists()
+    assert built.actions() == 0
+
+
+def test_clean_can_empty_the_store(built: Lamina) -> None:
+    built("clean", "--expunge")
+
+    assert built.actions() == 1
