@@ -112,6 +112,7 @@ class Engine:
                         self._finish(state, running.pop(future), future)
             except BaseException:
                 sandbox.cancel()  # the pool waits for its threads, and they for their programs
+                self._sandbox = None
                 raise
             if running:
                 sandbox.cancel()
@@ -158,14 +159,12 @@ class Engine:
         name: str,
     ) -> _Done:
         tree = self._tree(action, inputs)
-        root, blobs = trees.encode(tree)
-        command, message = reapi.encode_action(action, root, ENVIRONMENT.items())
+        root, _ = trees.encode(tree)
+        _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
         digest = Digest.of(message)
         known = self._cache.get(digest)
-        if known is not None:
+        if known is not None and _is_whole(action, known):
             return _Done(dict(known.outputs), cached=True)
-        for blob in (*blobs, command, message):
-            self._store.write(blob)
         result = self._run(action, tree, name)
         self._cache.put(digest, result)
         return _Done(dict(result.outputs), cached=False, printed=result.stderr)
@@ -173,7 +172,10 @@ class Engine:
     def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
         assert self._sandbox is not None
         run = Run(action.arguments, dict(action.environment), tree, action.outputs, action.mounts)
-        result = self._sandbox.run(run, name)
+        try:
+            result = self._sandbox.run(run, name)
+        except ActionError as error:
+            raise ActionError(f"{action.owner}: {action}: {error.message}") from error
         if result.exit_code != 0:
             raise self._failure(action, tree, result)
         outputs = _declared(action, result)
@@ -227,6 +229,15 @@ class Engine:
         if missing:
             hint = f"declare `{missing[0]}` in `{action.owner}`, or depend on a target that has it"
         return ActionError("\n".join((*lines, words)).rstrip(), hint=hint)
+
+
+def _is_whole(action: Action, known: ActionResult) -> bool:
+    """Whether a remembered result has all outputs; an entry of the cache may be cut short."""
+    try:
+        _declared(action, known)
+    except ActionError:
+        return False
+    return True
 
 
 def _declared(action: Action, result: ActionResult) -> dict[str, Node]:

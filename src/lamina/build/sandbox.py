@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.action import OUTPUT_FOLDER, ActionResult
-from lamina.core.errors import HostError
+from lamina.core.errors import ActionError, HostError
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux import filesystem, process
 from lamina.store.local import LocalStore
@@ -153,7 +153,7 @@ class Sandbox:
                 found[Path(parent).relative_to(out).as_posix()] = Folder()
             for name in (*files, *links):
                 path = Path(parent) / name
-                found[path.relative_to(out).as_posix()] = self._node(path)
+                found[_text(path.relative_to(out).as_posix())] = self._node(path)
         return found
 
     def _node(self, path: Path) -> Node:
@@ -161,10 +161,18 @@ class Sandbox:
         if stat.S_ISLNK(status.st_mode):
             return Symlink(str(path.readlink()))
         if not stat.S_ISREG(status.st_mode):
-            raise HostError(f"an action made `{path.name}`, which is neither file, link nor folder")
+            raise ActionError(f"it made `{path.name}`, which is neither file, link nor folder")
         executable = bool(status.st_mode & 0o100)
         path.chmod(0o600)
         return File(self._store.take(path), executable)
+
+
+def _text(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ActionError(f"it made {path!r}, a name that is not UTF-8") from error
+    return path
 
 
 def _own_failure(words: str, program: str) -> HostError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lamina.cli.session import Options
 from lamina.core.errors import UserError
+
+if TYPE_CHECKING:
+    from lamina.cli.session import Options
 
 
 def add_build(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,8 @@ def add_patterns(parser: argparse.ArgumentParser, *, default: str = "") -> None:
 
 def options(args: argparse.Namespace) -> Options:
     """How to build, from parsed arguments."""
+    from lamina.cli.session import Options  # `lamina exec` builds nothing, and starts faster
+
     return Options(args.jobs, args.keep_going, args.verbose, args.quiet)
 
 
@@ -71,7 +75,7 @@ def _complete_labels(parser: argparse.ArgumentParser) -> None:
 
 def _labels(prefix: str, **_: Any) -> list[str]:
     """The targets of the workspace that a word may become; argcomplete shows no errors."""
-    from lamina.cli.session import Session
+    from lamina.cli.session import Options, Session
 
     with Session(Options(1, quiet=True)) as session:
         folder = prefix.partition(":")[0].rpartition("/")[0]

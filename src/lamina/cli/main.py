@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if not word.startswith("-")), "")
-    as_json = "--json" in words
+    as_json = "--json" in _split(words)[0]
     _catch_signals()
     try:
         return _run(words, command)
@@ -98,7 +98,8 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print it and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, summary in COMMANDS.items():
+    shown = {command: COMMANDS[command]} if command in COMMANDS else COMMANDS
+    for name, summary in shown.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
         if command in (None, name):
             _module(name).add_to(sub)

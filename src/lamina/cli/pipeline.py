@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
     from lamina.packaging.layers import OwnFiles
-    from lamina.store.local import LocalStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +129,6 @@ def _images(
     images = [(part, layers.layer(part, built[outputs[part.label]][""])) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
     return images, frozenset(made)
-
-
-def image_paths(found: Package, store: LocalStore) -> list[Path]:
-    """Where the layers of a package lie in the store, bottom first; raises BlobMissing."""
-    return [store.path(layer.blob) for layer in found.layers]
 
 
 def name_of(label: Label) -> str:

@@ -172,6 +172,8 @@ def _list(value: object) -> list[Mapping[str, object]]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a string is wanted, not {value!r:.40}")
+    if "\0" in value:
+        raise ValueError("a NUL in a text")
     value.encode()  # half a surrogate pair can be written in JSON, but is no text
     return value
 

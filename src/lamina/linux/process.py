@@ -32,8 +32,10 @@ DEBIAN_PACKAGE = {
 
 def find(tool: str) -> Path | None:
     """Where a tool lies on PATH (or in the system's sbin folders), or None."""
-    path = os.environ.get("PATH", os.defpath)
-    found = shutil.which(tool, path=f"{path}:/usr/local/sbin:/usr/sbin:/sbin")
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    # An empty entry would mean the current folder: nothing there is a tool of lamina's.
+    folders = [*filter(None, path), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+    found = shutil.which(tool, path=os.pathsep.join(folders))
     return Path(found) if found else None
 
 

@@ -54,7 +54,7 @@ def watched(root: Path) -> list[Path]:
             return _git_files(folder / ".git")
         if (folder / ".hg").exists():
             return [folder / ".hg/dirstate"]
-    return []
+    return [root / ".git/HEAD", root / ".hg/dirstate"]  # once there is version control
 
 
 def _ask(

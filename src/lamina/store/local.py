@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lamina.core.digest import Digest
-from lamina.core.errors import HostError, UserError
+from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
 from lamina.store.blobs import BlobMissing, verified
 
@@ -97,11 +97,22 @@ class LocalStore:
         except FileNotFoundError:
             return False
 
-    def read(self, digest: Digest) -> bytes:
+    def find(self, hexadecimal: str) -> Digest | None:
+        """The digest of the blob with this hash, if one is here."""
         try:
-            return verified(digest, self._blob(digest).read_bytes())
+            return Digest(hexadecimal, self._blob(Digest(hexadecimal, 0)).stat().st_size)
+        except FileNotFoundError:
+            return None
+
+    def read(self, digest: Digest) -> bytes:
+        path = self._blob(digest)
+        try:
+            return verified(digest, path.read_bytes())
         except FileNotFoundError:
             raise BlobMissing(digest) from None
+        except IntegrityError:
+            path.unlink(missing_ok=True)  # what is wrong is not there: it is made or fetched anew
+            raise
 
     def write(self, data: bytes) -> Digest:
         digest = Digest.of(data)
@@ -117,13 +128,16 @@ class LocalStore:
         """A file with the blob's bytes, for reading only; raises BlobMissing."""
         if executable:
             return self._executable(digest)
-        path = self._blob(digest)
-        if not path.exists():
+        if not self.has(digest):
             raise BlobMissing(digest)
-        return path
+        return self._blob(digest)
 
     def add(self, source: Path) -> Digest:
-        """Copy a file into the store: what is hashed is what is kept, whoever writes meanwhile."""
+        """Copy a file into the store: what is hashed is what is kept, whoever writes meanwhile.
+
+        Unlike what cannot be read again, it is not synced: what a power cut leaves of it has
+        another size, and so is not taken for the blob.
+        """
         with self._temporary() as temporary:
             digest = _copy_hashing(source, temporary)
             self._adopt(temporary, digest)
@@ -154,7 +168,7 @@ class LocalStore:
     def _executable(self, digest: Digest) -> Path:
         path = self.folder / "executables" / digest.hash[:2] / digest.hash[2:]
         if digest not in self._executables:
-            if not path.exists():
+            if not path.exists() or path.stat().st_size != digest.size:
                 self._make_executable(digest, path)
             self._executables.add(digest)
         return path
@@ -239,6 +253,4 @@ def _copy_hashing(source: Path, target: Path) -> Digest:
             hasher.update(chunk)
             writer.write(chunk)
             size += len(chunk)
-        writer.flush()
-        os.fdatasync(writer.fileno())
     return Digest(hasher.hexdigest(), size)

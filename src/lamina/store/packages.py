@@ -34,6 +34,11 @@ def read(digest: Digest, store: LocalStore) -> Package:
     return oci.decode(manifest, store.read(oci.config_of(manifest)))
 
 
+def images(package: Package, store: LocalStore) -> list[Path]:
+    """Where the layers of a package lie in the store, bottom first; raises BlobMissing."""
+    return [store.path(layer.blob) for layer in package.layers]
+
+
 def resolve(reference: str, store: LocalStore) -> Digest:
     """The manifest that a reference names: `name:version`, `name`, `name@sha256:…`, `sha256:…`.
 
@@ -54,10 +59,12 @@ def resolve(reference: str, store: LocalStore) -> Digest:
 
 def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
     try:
-        digest = Digest.from_oci(f"sha256:{hexadecimal}", 0)
-        return Digest(digest.hash, store.path(digest).stat().st_size)
+        found = store.find(Digest.from_oci(f"sha256:{hexadecimal}", 0).hash)
     except IntegrityError:
-        raise _unknown(reference, store) from None
+        found = None
+    if found is None:
+        raise _unknown(reference, store)
+    return found
 
 
 def _unknown(reference: str, store: LocalStore) -> UserError:

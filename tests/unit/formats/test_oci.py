@@ -34,7 +34,7 @@ PACKAGE = Package(
     dirty=True,
 )
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 names = st.from_regex(r"[a-z_]{1,5}(/[a-z_ ,]{1,5}){0,2}", fullmatch=True)
 sizes = st.integers(0, 2**63 - 1)
 digests = st.builds(Digest, st.text("0123456789abcdef", min_size=64, max_size=64), sizes)

@@ -204,7 +204,7 @@ def test_without_version_control_the_content_is_the_version(tmp_path: Path) -> N
 
     assert find(tmp_path / "plain") == Version(content=CONTENT)
     assert str(find(tmp_path / "plain")) == "ed7002b439e9"
-    assert versions.watched(tmp_path / "plain") == []
+    assert not any(path.exists() for path in versions.watched(tmp_path / "plain"))
 
 
 def test_a_staged_change_is_marked(git: Path) -> None:
@@ -325,3 +325,13 @@ def test_every_version_is_legal_as_a_tag(version: Version) -> None:
 def test_the_content_is_named_by_its_parts_in_order() -> None:
     assert versions.content_of(["a", "b"]) == Digest.of(b"a\nb").hash
     assert versions.content_of(["b", "a"]) != versions.content_of(["a", "b"])
+
+
+def test_the_first_commit_of_a_plain_folder_is_watched_for(tmp_path: Path) -> None:
+    fill(tmp_path / "plain")
+    before = [path.exists() for path in versions.watched(tmp_path / "plain")]
+
+    subprocess.run(["git", "init", "-q", tmp_path / "plain"], check=True)
+
+    assert before == [False, False]
+    assert versions.watched(tmp_path / "plain")[0].exists()

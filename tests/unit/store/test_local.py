@@ -372,3 +372,29 @@ class TestOpening:
         monkeypatch.setenv("LAMINA_STORE", "here")
 
         assert local.default_folder() == tmp_path / "here"
+
+
+def test_a_damaged_blob_is_gone_once_it_was_read_and_heals_by_the_next_write(
+    store: LocalStore,
+) -> None:
+    digest = store.write(b"right")
+    damage(store.path(digest), b"wrong")
+
+    with pytest.raises(IntegrityError):
+        store.read(digest)
+    store.write(b"right")
+
+    assert store.read(digest) == b"right"
+
+
+def test_a_blob_of_another_size_is_missing(store: LocalStore) -> None:
+    digest = store.write(b"right")
+    damage(store.path(digest), b"")
+
+    with pytest.raises(BlobMissing):
+        store.path(digest)
+
+
+def damage(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli import arguments, pipeline
+from lamina.cli import arguments
 from lamina.core.errors import UserError
 
 
@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     found = packages.read(packages.resolve(args.package, store), store)
     if not found.entry_point:
         raise UserError(f"`{found.label}` is not a program: its package only holds files")
-    images = pipeline.image_paths(found, store)
+    images = packages.images(found, store)
     launch.launch(found, images, args.program_arguments or (), driver=args.driver)

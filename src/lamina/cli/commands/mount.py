@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli import arguments, output, pipeline
+from lamina.cli import arguments, output
+from lamina.store import packages
 
 if TYPE_CHECKING:
     from lamina.core.manifest import Package
@@ -41,17 +42,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _find(args: argparse.Namespace) -> tuple[Package, list[Path]]:
     """A label is built; any other word is a reference to what the store has."""
+    from lamina.cli import pipeline
     from lamina.cli.session import Session
-    from lamina.store import local, packages
+    from lamina.store import local
 
     if "//" in args.what or args.what.startswith(":"):
         with Session(arguments.options(args)) as session:
             made = pipeline.package(session, args.what)
             output.note(made.summary())
-            return made.package, pipeline.image_paths(made.package, session.store)
+            return made.package, packages.images(made.package, session.store)
     store = local.LocalStore(local.default_folder())
     found = packages.read(packages.resolve(args.what, store), store)
-    return found, pipeline.image_paths(found, store)
+    return found, packages.images(found, store)
 
 
 def _list(*, as_json: bool) -> int:

@@ -8,6 +8,7 @@ import time
 from lamina.cli import arguments, output, pipeline
 from lamina.cli.session import Session
 from lamina.core.errors import UserError
+from lamina.store import packages
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
                 f"`{made.package.label}` is not a program",
                 hint="a `python_binary` or a `cxx_binary` can be run",
             )
-        images = pipeline.image_paths(made.package, session.store)
+        images = packages.images(made.package, session.store)
     from lamina.node import launch
 
     def tell() -> None:
