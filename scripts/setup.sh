@@ -71,6 +71,8 @@ python() {
     fi
     echo "setup: installing $project in .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$project"
+    # Where the environment forbids Python to write .pyc files, every start would compile again.
+    .venv/bin/python -m compileall -q src
 }
 
 "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((word for word in words if not word.startswith("-")), "")
     as_json = "--json" in _split(words)[0]
     _catch_signals()
+    # Start-up makes many objects and little garbage; who goes on to build turns it on again.
+    gc.disable()
     try:
         return _run(words, command)
     except Interrupted as error:
@@ -133,7 +136,8 @@ def _catch_signals() -> None:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Unwind to `main`; further signals wait until the children are ended and all is undone."""
     for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)
+        # Not SIG_IGN: Python would complain of a signal that is under way already.
+        signal.signal(other, lambda *_: None)
     raise Interrupted(number)
 
 

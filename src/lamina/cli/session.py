@@ -5,6 +5,7 @@ Nothing is loaded before it is needed: a command on an unchanged tree is answere
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,6 +82,7 @@ class Session:
         """What evaluates BUILD files."""
         from lamina.build.loader import Loader
 
+        gc.enable()
         return Loader(self.workspace)
 
     @cached_property
