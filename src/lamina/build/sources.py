@@ -105,5 +105,5 @@ def _load(cache: Path) -> dict[str, tuple[Identity, str]]:
     try:
         data = json.loads(cache.read_bytes())
         return {path: (tuple(words[:-1]), words[-1]) for path, words in data.items()}
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, IndexError):
         return {}
