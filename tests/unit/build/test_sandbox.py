@@ -12,7 +12,7 @@ import pytest
 
 from lamina.build.sandbox import Cancelled, Run, Sandbox
 from lamina.core.action import ActionResult
-from lamina.core.errors import HostError
+from lamina.core.errors import HostError, LaminaError
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.store.local import LocalStore
 
@@ -164,7 +164,7 @@ def test_links_and_empty_folders_are_outputs(shell: Shell) -> None:
 
 
 def test_an_output_that_is_a_pipe_is_refused(shell: Shell) -> None:
-    with pytest.raises(HostError, match="neither file, link nor folder"):
+    with pytest.raises(LaminaError, match="neither file, link nor folder"):
         shell("mkfifo out/pipe")
 
 
@@ -190,7 +190,7 @@ def test_a_program_that_is_not_there_is_told(store: LocalStore) -> None:
 def test_nothing_is_left_in_the_scratch_folder(
     shell: Shell, store: LocalStore, command: str
 ) -> None:
-    with contextlib.suppress(HostError):
+    with contextlib.suppress(LaminaError):
         shell(command, {"a": "x"})
 
     assert list(store.scratch.iterdir()) == []

@@ -1,0 +1,67 @@
+"""Launchers as text that a POSIX shell runs; programs in Python are run in rules/test_python.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lamina.build.launchers import native_launcher, python_bootstrap, python_launcher
+
+ECHO = b"""#!/bin/sh
+echo "$0 $#"; for word in "$@"; do echo "<$word>"; done; echo "$A ${XAREXEC_LAUNCH_TIMESTAMP-unset}"
+"""
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    root = tmp_path / "it's a root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/tool").write_bytes(ECHO)
+    (root / "tool").write_bytes(native_launcher("bin/tool", {"A": "$x 'y'"}))
+    for path in ("bin/tool", "tool"):
+        (root / path).chmod(0o755)
+    return root / "tool"
+
+
+def printed(*command: str | Path, **environment: str) -> list[str]:
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_a_program_gets_its_arguments_and_environment(launcher: Path) -> None:
+    lines = printed(launcher, "a b", "", "$x")
+
+    assert lines == [f"{launcher.parent}/bin/tool 3", "<a b>", "<>", "<$x>", "$x 'y' unset"]
+
+
+def test_xarexec_hands_over_the_file_first(launcher: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.xar"
+    file.write_text("#!/usr/bin/env xarexec_fuse\n")
+
+    lines = printed("/bin/sh", "-e", launcher, file, "x", XAREXEC_LAUNCH_TIMESTAMP="1")
+
+    assert lines[1:] == ["<x>", "$x 'y' unset"]
+
+
+@pytest.mark.parametrize("shell", ["sh -eu", "bash --posix -eu"])
+def test_shells_run_a_launcher_under_their_strictest_rules(launcher: Path, shell: str) -> None:
+    assert printed(*shell.split(), launcher)[0] == f"{launcher.parent}/bin/tool 0"
+
+
+def test_no_launcher_knows_where_it_lies() -> None:
+    launcher = python_launcher("m", ".lamina/m.py", ("/usr/bin/python3.11", "python3.11"), {})
+
+    assert launcher.startswith(b"#!/bin/sh\n")
+    assert b"/packages" not in launcher
+
+
+@pytest.mark.parametrize("imports", [[], ["it's", "a/b"]])
+def test_a_bootstrap_is_python(imports: list[str]) -> None:
+    text = python_bootstrap(".lamina/m.py", "m", "p.m", "", imports)
+
+    compile(text, "m.py", "exec")
