@@ -19,9 +19,8 @@ class Lamina:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "workspace"
         self.store = folder / "store"
-        self.environment = {
-            **os.environ, "LAMINA_STORE": str(self.store), "PYTHONPATH": str(_SOURCE),
-        }  # fmt: skip
+        path = os.pathsep.join((str(_SOURCE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+        self.environment = {**os.environ, "LAMINA_STORE": str(self.store), "PYTHONPATH": path}
         self.root.mkdir()
         self.write({"lamina.toml": ""})
 

@@ -56,7 +56,12 @@ def building(lamina: Lamina) -> subprocess.Popen[str]:
     """A build in the middle of two actions that never end."""
     lamina.write({"BUILD": SLOW})
     child = lamina.start("build", "-j", "3", "//...")
-    wait_for(lambda: sum(words.startswith("sleep 300") for words in of_build(lamina)) == 2)
+
+    def both_run() -> bool:
+        assert child.poll() is None
+        return sum(words.startswith("sleep 300") for words in of_build(lamina)) == 2
+
+    wait_for(both_run)
     return child
 
 
