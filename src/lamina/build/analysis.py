@@ -17,7 +17,7 @@ from lamina.core.label import Label
 from lamina.core.tree import check_path
 
 T = TypeVar("T")
-Locate = Callable[[Target, Label | None], Place]
+Locate = Callable[[Target, Label | None, str], Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,19 @@ class SourceFile:
 
 
 class RuleFault(UserError):
-    """A target that its rule cannot make sense of; `mention` is the label at fault, if one is."""
+    """A target that its rule cannot make sense of, by a label or an attribute, if that is known."""
 
-    def __init__(self, message: str, *, hint: str | None = None, mention: Label | None = None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        mention: Label | None = None,
+        attribute: str = "",
+    ) -> None:
         super().__init__(message, hint=hint)
         self.mention = mention
+        self.attribute = attribute
 
 
 class Context:
@@ -106,6 +114,19 @@ class Context:
         if len(files) != 1:
             raise RuleFault(f"`{label}` in `{name}` is not one file", mention=label)
         return files[0]
+
+    def module_folder(self, name: str) -> str:
+        """The folder that a dotted Python module path stands for; the build package by default."""
+        if not self.given(name):
+            return self.label.package
+        module = self.text(name)
+        if module and not all(part.isidentifier() for part in module.split(".")):
+            raise RuleFault(
+                f'`{name} = "{module}"` is not a Python package',
+                hint='write it with dots, as in `"a.b"`; `""` is the root',
+                attribute=name,
+            )
+        return module.replace(".", "/")
 
     def labels(self, name: str) -> tuple[Label, ...]:
         """The labels of a SOURCES attribute, each once."""
@@ -191,7 +212,8 @@ def analyse(
             assert isinstance(result, Analysed)
             _check_paths(result)
         except UserError as error:
-            place = locate(target, getattr(error, "mention", None))
+            at = error if isinstance(error, RuleFault) else RuleFault("")
+            place = locate(target, at.mention, at.attribute)
             faults.append(Fault(place, f"`{label}`: {error.message}", error.hint or ""))
             result = Analysed(label)
         analysed[label] = result
@@ -207,8 +229,10 @@ def _check_paths(target: Analysed) -> None:
         try:
             check_path(path)
         except IntegrityError:
-            hint = "module names and file names lead to no other folder"
-            raise RuleFault(f"`{path}` is not a path in a package", hint=hint) from None
+            hint = "`base_module`, `soname` and paths of files lead to no other folder"
+            raise RuleFault(
+                f"its file `{path}` would lie outside of the package", hint=hint
+            ) from None
 
 
 def _add_outputs(target: Analysed, analysed: dict[Label, Analysed]) -> None:

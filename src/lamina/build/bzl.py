@@ -129,7 +129,8 @@ class Evaluator:
             raise CallFault(f"no file `{path}` to load", did_you_mean(path, others), name)
         if path in self._loading:
             cycle = [*self._loading[self._loading.index(path) :], path]
-            raise CallFault(f"load cycle: `{' -> '.join(cycle)}`", "", name)
+            hint = "move what they share into a file of its own"
+            raise CallFault(f"load cycle: `{' -> '.join(cycle)}`", hint, name)
         text, importer = self.text(path), _Importer(folder)
         self._loading.append(path)
         try:

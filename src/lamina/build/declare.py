@@ -91,11 +91,17 @@ def _unknown(schema: Schema, called: str, name: str) -> Complaint:
     return Complaint(f"`{called}` has no attribute `{name}`", hint, name)
 
 
+def _how(name: str, doc: str) -> str:
+    if name == "name":
+        return 'write `name = "…"`'
+    return doc and f"`{name}`: {doc}"
+
+
 def _missing(schema: Schema, called: str, written: Mapping[str, str]) -> list[Complaint]:
     return [
         Complaint(
             f"`{called}` needs the attribute `{name}`",
-            schema.attributes[name].doc and f"`{name}`: {schema.attributes[name].doc}",
+            _how(name, schema.attributes[name].doc),
         )
         for name in sorted(schema.required.difference(written))
     ]

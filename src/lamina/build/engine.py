@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +70,10 @@ class Engine:
         jobs: int,
         keep_going: bool = False,
         show_commands: bool = False,
+        owners: Callable[[str], Iterable[Label]] = lambda _path: (),
     ) -> None:
+        """`owners` tells which targets have a file of the workspace, for advice on a failure."""
+        self._owners = owners
         self._root = root
         self._store = store
         self._cache = ActionCache(store)
@@ -133,6 +136,8 @@ class Engine:
             done = future.result()
         except LaminaError as error:
             state.errors[action] = error
+            if isinstance(error, UndeclaredFile):
+                error.hint = _advice(error.path, action.owner, self._owners(error.path))
             return
         state.results[action] = done.outputs
         if not done.cached:
@@ -175,7 +180,7 @@ class Engine:
         try:
             result = self._sandbox.run(run, name)
         except ActionError as error:
-            raise ActionError(f"{action.owner}: {action}: {error.message}") from error
+            raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
         if result.exit_code != 0:
             raise self._failure(action, tree, result)
         outputs = _declared(action, result)
@@ -188,7 +193,9 @@ class Engine:
         for path, item in inputs:
             tree.update(place(path, self._local(item)))
         for file, inner in conflicts(tree):
-            raise ActionError(f"{action.owner}: `{file}` is both a file and a folder of `{inner}`")
+            raise ActionError(
+                f"`{action.owner}`: `{file}` is both a file and a folder of `{inner}`"
+            )
         return tree
 
     def _local(self, item: dict[str, Node] | Source | Literal) -> dict[str, Node]:
@@ -220,15 +227,30 @@ class Engine:
     def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
         words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
         package = Label.parse(action.owner, "").package
-        lines = [f"{action.owner}: {action} failed with exit code {result.exit_code}"]
+        lines = [f"`{action.owner}`: {action} failed with exit code {result.exit_code}"]
         missing = undeclared.find(words, self._root, package, tree)
         lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
         if self._show_commands:
             lines.append(f"command: {shlex.join(action.arguments)}")
-        hint = "`--verbose` shows the whole command"
+        message = "\n".join((*lines, words)).rstrip()
         if missing:
-            hint = f"declare `{missing[0]}` in `{action.owner}`, or depend on a target that has it"
-        return ActionError("\n".join((*lines, words)).rstrip(), hint=hint)
+            return UndeclaredFile(message, missing[0])
+        return ActionError(message, hint="`--verbose` shows the whole command")
+
+
+class UndeclaredFile(ActionError):
+    """An action failed for want of a file that is there, but not among its inputs."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def _advice(path: str, owner: str, having: Iterable[Label]) -> str:
+    others = [f"`{label}`" for label in having if str(label) != owner]
+    if others:
+        return f"add {others[0]}, which has it, to the `deps` of `{owner}`"
+    return f"declare `{path}` in `{owner}`, or depend on a target that has it"
 
 
 def _is_whole(action: Action, known: ActionResult) -> bool:
@@ -248,7 +270,7 @@ def _declared(action: Action, result: ActionResult) -> dict[str, Node]:
         part = {output: made[output]} if output in made else _folder(output, made)
         if not part:
             raise ActionError(
-                f"{action.owner}: {action} succeeded but did not make `{output}`",
+                f"`{action.owner}`: {action} succeeded but did not make `{output}`",
                 hint="outputs are written below `out/`; `$@`, `$(OUTS)` and `$OUT` name them",
             )
         found.update(part)
@@ -263,4 +285,6 @@ def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
 def _together(errors: list[LaminaError]) -> LaminaError:
     if len(errors) == 1:
         return errors[0]
-    return ActionError("\n\n".join(error.message for error in errors))
+    hints = {error.hint: None for error in errors if error.hint}
+    message = "\n\n".join(error.message for error in errors)
+    return ActionError(message, hint="; ".join(hints) or None)

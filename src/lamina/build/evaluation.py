@@ -113,7 +113,10 @@ class Evaluation:
         self.globs.append(found)
         if not found.files and not _value(_FLAG, "allow_empty", allow_empty):
             shown = ", ".join(f"`{pattern}`" for pattern in chosen)
-            raise CallFault(f"`glob` finds no file for {shown}", "or set `allow_empty = True`")
+            raise CallFault(
+                f"`glob` finds no file for {shown}",
+                "correct the pattern, or set `allow_empty = True`",
+            )
         return list(found.files)
 
     def package(

@@ -85,5 +85,9 @@ def _locate(name: str, label: str, scope: Scope) -> str:
 def _only(macro: str, paths: tuple[str, ...]) -> str:
     if len(paths) != 1:
         what = "output" if "@" in macro else "source"
-        raise UserError(f"`{macro}` in `cmd` needs exactly one {what}, there are {len(paths)}")
+        instead = "`$(OUTS)`" if "@" in macro else "`$(SRCS)`"
+        raise UserError(
+            f"`{macro}` in `cmd` needs exactly one {what}, there are {len(paths)}",
+            hint=f"use {instead} for all, or `$(location name)` for one",
+        )
     return paths[0]

@@ -116,24 +116,30 @@ class Loader:
         """What `print` was given in BUILD and .bzl files."""
         return tuple(self._evaluator.prints) if self._evaluator else ()
 
-    def place(self, target: Target, mention: Label | None = None) -> Place:
-        """Where a target is declared, or where in its call it mentions a label."""
+    def place(self, target: Target, mention: Label | None = None, attribute: str = "") -> Place:
+        """Where a target is declared, or where in its call it mentions a label or an attribute."""
         package = self.package(target.label.package)
         ordinal = package.ordinals[target.label.name]
         source = self._source(package.build_file)
         place, call = self._call(package.name, source, ordinal, target.label.name)
-        if call is None or mention is None:
+        if call is None:
             return place
-        written = _written(target, mention)
+        if mention is None:
+            return source.within(call, _written_as(target, {attribute})) if attribute else place
+        holding = {name for name, value in target.attributes.items() if _holds(value, mention)}
+        written = _written_as(target, holding)
         return source.within(call, written, lambda text: _names(text, package.name, mention))
 
-    def place_of_visibility(self, target: Target) -> Place:
-        """Where a target says who may use it, or where it is declared."""
-        package = self.package(target.label.package)
-        source = self._source(package.build_file)
-        ordinal = package.ordinals[target.label.name]
-        place, call = self._call(package.name, source, ordinal, target.label.name)
-        return place if call is None else source.within(call, ("visibility",))
+    def owners(self, path: str) -> tuple[Label, ...]:
+        """The targets that name a file of the workspace, in the order of their BUILD file."""
+        folder = path.rpartition("/")[0]
+        while folder and not self.view.build_file(folder):
+            folder = folder.rpartition("/")[0]
+        if not self.view.build_file(folder):
+            return ()
+        file = Label("", folder, path.removeprefix(f"{folder}/"))
+        targets = self.package(folder).targets.values()
+        return tuple(target.label for target in targets if file in target.dependencies())
 
     def _load(self, name: str) -> BuildPackage:
         view = View(self._disk)
@@ -211,11 +217,10 @@ class Loader:
         return (source.place(call), call) if call else (place, None)
 
 
-def _written(target: Target, mention: Label) -> set[str]:
-    """The attributes that may hold a mention, under all their names."""
-    holding = {name for name, value in target.attributes.items() if _holds(value, mention)}
-    aliases = {alias for alias, name in target.rule.aliases.items() if name in holding}
-    return holding | aliases
+def _written_as(target: Target, attributes: set[str]) -> set[str]:
+    """Attributes under all their names."""
+    aliases = {alias for alias, name in target.rule.aliases.items() if name in attributes}
+    return attributes | aliases
 
 
 def _holds(value: object, mention: Label) -> bool:

@@ -65,7 +65,8 @@ def _below(loader: Loader, pattern: Pattern) -> list[str]:
         exists = loader.view.has_folder(pattern.package)
         what = f"no BUILD file in or below `{pattern.package or '.'}`"
         message = what if exists else f"no folder `{pattern.package}`"
-        hint = "" if exists else _sibling(loader, pattern.package, "//{}/...")
+        hint = "write one: `BUILD`, `BUILD.bazel` or `BUCK`"
+        hint = hint if exists else _sibling(loader, pattern.package, "//{}/...")
         raise FaultReport([Fault(NOWHERE, f"`{pattern}` finds nothing: {message}", hint)])
     return found
 
@@ -243,7 +244,7 @@ class _Walk:
             return self._hidden_file(target, mention, package.exports.get(mention.name))
         if admits(below.visibility, below.label, target.label):
             return None
-        place = self._loader.place_of_visibility(below)
+        place = self._loader.place(below, attribute="visibility")
         hint = f'to grant it, add `"{target.label}"` to its `visibility` at `{place}`'
         message = f"`{mention}` is not visible to `{target.label}`"
         return Fault(self._loader.place(target, mention), message, hint)

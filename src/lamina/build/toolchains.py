@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lamina.build.workspace import Workspace
-from lamina.core.errors import HostError
+from lamina.core.errors import HostError, UserError
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
 
@@ -62,7 +62,9 @@ class Toolchains:
     @cached_property
     def python(self) -> Python:
         """The interpreter: `[python] interpreter` in `lamina.toml`, else the system's python3."""
-        path = self._find(self._workspace.python_interpreter or _system_python())
+        path = self._find(
+            "python", "interpreter", self._workspace.python_interpreter or _system_python()
+        )
         answer = self._versions.ask(path, "-I", "-S", "-c", _ASK_PYTHON)
         full, tag, version, include, soabi, prefix = json.loads(answer)
         return Python(
@@ -90,9 +92,9 @@ class Toolchains:
     def cxx(self) -> Cxx:
         """The compilers: `[cxx]` in `lamina.toml`, else the system's gcc and g++."""
         workspace = self._workspace
-        c = self._find(workspace.c_compiler or "gcc")
-        cxx = self._find(workspace.cxx_compiler or "g++")
-        linker = self._find("ld")
+        c = self._find("cxx", "c_compiler", workspace.c_compiler or "gcc")
+        cxx = self._find("cxx", "compiler", workspace.cxx_compiler or "g++")
+        linker = process.require("ld")
         words = [self._versions.first_line(tool, "--version") for tool in (c, cxx, linker)]
         return Cxx(
             c=_command(c),
@@ -103,8 +105,14 @@ class Toolchains:
             mounts=(*_mounts(str(c.parent.parent)), *_mounts(str(cxx.parent.parent))),
         )
 
-    def _find(self, tool: str) -> Path:
-        path = process.require(tool)
+    def _find(self, section: str, key: str, tool: str) -> Path:
+        path = process.find(tool)
+        if path is None and tool not in process.DEBIAN_PACKAGE:
+            raise UserError(
+                f"the tool `{tool}` is not on this machine",
+                hint=f"`{key}` in `[{section}]` of `lamina.toml` names it",
+            )
+        path = path or process.require(tool)
         self.files.add(str(path.resolve()))
         return path
 

@@ -26,9 +26,9 @@ def canonical(entries: Sequence[str], package: str, attribute: str) -> tuple[str
     for entry in entries:
         try:
             found.append(_WORDS.get(entry) or _pattern(entry, package))
-        except UserError as error:
+        except UserError:
             message = f"not a visibility: `{entry}`"
-            hint = error.hint or 'visibility is a list such as `["PUBLIC"]` or `["//a/..."]`'
+            hint = 'write `["PUBLIC"]`, or labels and patterns such as `["//a:b", "//c/..."]`'
             complaints.append(Complaint(message, hint, attribute, entry))
     if complaints:
         raise BadValue(complaints)

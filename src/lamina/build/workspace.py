@@ -84,6 +84,8 @@ def init(folder: Path) -> Path:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_TEMPLATE.format(name=name))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"there is no folder `{folder}`", hint="make it first") from None
     except FileExistsError:
         raise UserError(f"`{path}` exists already", hint="edit it, or remove it first") from None
     return path

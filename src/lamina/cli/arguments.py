@@ -35,7 +35,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_driver(parser: argparse.ArgumentParser) -> None:
     """How layers are mounted."""
     parser.add_argument(
-        "--driver", choices=("kernel", "fuse"),
+        "--driver", metavar="kernel|fuse", type=_driver,
         help="how layers are mounted (default: what `lamina doctor` says)",
     )  # fmt: skip
 
@@ -61,6 +61,12 @@ def options(args: argparse.Namespace) -> Options:
     from lamina.cli.session import Options  # `lamina exec` builds nothing, and starts faster
 
     return Options(args.jobs, args.keep_going, args.verbose, args.quiet)
+
+
+def _driver(text: str) -> str:
+    from lamina.linux import drivers
+
+    return drivers.choose(text).driver
 
 
 def _jobs(text: str) -> int:

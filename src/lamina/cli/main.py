@@ -38,7 +38,28 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints look like all other errors."""
 
     def error(self, message: str) -> NoReturn:
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            message = f"`{self.prog}` needs {missing}"
         raise UserError(message, hint=f"`{self.prog} --help` shows what it takes")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, but each command complains itself of words that it does not know."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self.prog != "lamina":
+            raise self._unknown(unknown[0])
+        return found, unknown
+
+    def _unknown(self, word: str) -> UserError:
+        from difflib import get_close_matches
+
+        message = f"`{self.prog}` does not take `{word}`"
+        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+        if near:
+            return UserError(message, hint=f"did you mean `{near[0]}`?")
+        if self.prog in ("lamina run", "lamina exec"):
+            return UserError(message, hint="what the program is to get stands after `--`")
+        return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +92,8 @@ def _run(words: list[str], command: str) -> int:
 
         argcomplete.autocomplete(parser)
     words, program = _split(words)
+    if command and command not in COMMANDS:
+        raise _no_command(command)
     args = parser.parse_args(words)
     if not args.command:
         parser.print_help()
@@ -80,6 +103,14 @@ def _run(words: list[str], command: str) -> int:
     code: int = module.run(args)
     sys.stdout.flush()
     return code
+
+
+def _no_command(word: str) -> UserError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "`lamina --help` lists the commands"
+    return UserError(f"no command is called `{word}`", hint=hint)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str] | None]:

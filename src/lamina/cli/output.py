@@ -50,12 +50,18 @@ def note(text: str) -> None:
 def error(fault: LaminaError, *, as_json: bool) -> None:
     """Report a failure: `error:` and `hint:` on stderr, or fields on stdout."""
     if as_json:
-        fields = {"class": type(fault).__name__, "message": fault.message, "hint": fault.hint}
+        fields = {"class": _class(fault), "message": fault.message, "hint": fault.hint}
         document({"error": fields | {"exit_code": fault.exit_code}})
         return
     note(f"error: {fault.message}")
     if fault.hint:
         note(f"hint: {fault.hint}")
+
+
+def _class(fault: LaminaError) -> str:
+    """The documented class of a fault; what lies below it is a matter of lamina's own."""
+    documented = (kind for kind in type(fault).__mro__ if kind.__module__ == LaminaError.__module__)
+    return next(documented).__name__
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError
+from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Package
+from lamina.linux import process
 from lamina.store import packages
 
 if TYPE_CHECKING:
@@ -40,9 +41,22 @@ class Packaged:
         )
 
 
-def package(session: Session, target: str) -> Packaged:
-    """The package of a target, from a record where nothing has changed, else made now."""
-    return _remembered(session, target) or _make(session, target)
+def package(session: Session, target: str, *, program: bool = False) -> Packaged:
+    """The package of a target, from a record where nothing has changed, else made now.
+
+    Raises UserError for a target without files of its own or below it, and with `program` for one
+    that cannot be run.
+    """
+    found = _remembered(session, target) or _make(session, target, program=program)
+    if program and not found.package.entry_point:
+        raise _no_program(found.package.label)
+    return found
+
+
+def _no_program(label: str) -> UserError:
+    return UserError(
+        f"`{label}` is not a program", hint="a `python_binary` or a `cxx_binary` can be run"
+    )
 
 
 def _key(session: Session, target: str) -> str:
@@ -65,14 +79,21 @@ def _remembered(session: Session, target: str) -> Packaged | None:
     return Packaged(found, digest, frozenset())
 
 
-def _make(session: Session, target: str) -> Packaged:
+def _make(session: Session, target: str, *, program: bool) -> Packaged:
     from lamina.build import record
     from lamina.build.analysis import runtime_order
     from lamina.packaging import layers, versions
 
     label = session.label(target)
     analysed = session.analyse([label])
+    if program and not analysed[label].runnable:
+        raise _no_program(str(label))
     order = runtime_order(label, analysed)
+    if not any(analysed[each].own for each in order):
+        raise UserError(
+            f"`{label}` has no files at run time, so there is nothing to package",
+            hint="binaries and libraries can be packaged",
+        )
     own = _own_files(session, [analysed[each] for each in order])
     layers.check(own)
     images, made = _images(session, own)
@@ -123,6 +144,7 @@ def _images(
     from lamina.packaging import layers
 
     toolchain = layers.identity(session.versions)
+    session.toolchains.files.add(str(process.require("mksquashfs").resolve()))
     actions: dict[str, Action] = {part.label: layers.action(part, toolchain) for part in own}
     outputs = {label: action.output(layers.OUTPUT) for label, action in actions.items()}
     built = session.engine.build(outputs.values())

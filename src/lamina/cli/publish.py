@@ -66,15 +66,23 @@ class Publisher:
         """The same for a whole folder, in which nothing else may stay."""
         root = self._root / folder
         wanted = {root / path for path in tree}
-        for path in list(root.rglob("*")) if root.is_dir() else []:
-            if path not in wanted and (path.is_symlink() or not path.is_dir()):
+        kept = wanted | {parent for path in wanted for parent in path.parents}
+        for path in sorted(root.rglob("*"), reverse=True) if root.is_dir() else []:
+            if path in kept and (path in wanted or path.is_dir()):
+                continue
+            if path.is_symlink() or not path.is_dir():
                 path.unlink()
+            else:
+                path.rmdir()
         self.write({f"{folder}/{path}": node for path, node in tree.items()})
 
     def _write(self, node: Node, target: Path) -> None:
         if isinstance(node, Folder):
             target.mkdir(parents=True, exist_ok=True)
             return
+        for parent in target.parents:
+            if parent.is_symlink() and parent.is_relative_to(self._root):
+                parent.unlink()  # an earlier output: what is written must not go through it
         target.parent.mkdir(parents=True, exist_ok=True)
         with filesystem.temporary_beside(self._root / _UNFINISHED / "output") as temporary:
             temporary.unlink()

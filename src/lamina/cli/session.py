@@ -120,6 +120,7 @@ class Session:
             jobs=self.options.jobs,
             keep_going=self.options.keep_going,
             show_commands=self.options.verbose,
+            owners=self.loader.owners,
         )
 
     def settle(self) -> None:
@@ -145,9 +146,9 @@ class Session:
 
         label = Pattern.parse(text, self.here).label
         if label is None:
-            raise UserError(f"`{text}` names many targets, one is wanted")
-        self.loader.target(label)
-        return label
+            hint = f"`lamina targets {text}` lists them"
+            raise UserError(f"`{text}` names many targets, one is wanted", hint=hint)
+        return self.loader.resolve([Pattern.parse(text, self.here)])[0]
 
     def analyse(self, labels: Iterable[Label]) -> dict[Label, Analysed]:
         """Load and analyse some targets and all they depend on."""

@@ -166,4 +166,4 @@ def _fault_of_segments(text: str) -> str:
     if text.isprintable() and ":" not in text and "\\" not in text:
         return ""
     bad = next(c for c in text if c in ":\\" or not c.isprintable())
-    return f"the character {bad!r} is not allowed in a label"
+    return f"names may not hold `{bad}`"

@@ -15,7 +15,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.manifest import Layer
 from lamina.core.tree import File, Folder, Node, Symlink, Tree, conflicts, content_size
-from lamina.formats import xar
+from lamina.formats import squashfs, xar
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
 from lamina.store import trees
@@ -23,13 +23,9 @@ from lamina.store import trees
 OUTPUT = "layer.xar"
 
 # The owner, times and modes are set here, not where the files were staged: a build farm may stage
-# them otherwise. Files with equal content are kept once, but never as hard links, which would show
-# how they were staged.
-_SCRIPT = r"""unset SOURCE_DATE_EPOCH
-mksquashfs root out/layer.xar \
-  -noappend -quiet -no-progress -offset 4096 \
-  -comp zstd -Xcompression-level 3 -b 131072 \
-  -all-root -mkfs-time 0 -all-time 0 -no-xattrs -no-exports -no-hardlinks \
+# them otherwise.
+_SCRIPT = rf"""unset {squashfs.EPOCH}
+mksquashfs root out/layer.xar {" ".join(squashfs.MKSQUASHFS)} -offset 4096 \
   -action 'chmod(755)@type(f)&&perm(/u+x)' \
   -action 'chmod(644)@type(f)&&!perm(/u+x)' \
   -action 'chmod(755)@type(d)' > out/log || { cat out/log >&2; exit 1; }
@@ -98,6 +94,7 @@ def check(parts: Iterable[OwnFiles]) -> None:
             other = owners.setdefault(path, (node, own.label))
             if other[0] != node:
                 faults.append(f"`{path}` comes from both `{other[1]}` and `{own.label}`")
+    faults = [fault for fault in faults if "__pycache__/" not in fault] or faults
     faults += _crossings(owners)
     if faults:
         raise UserError(

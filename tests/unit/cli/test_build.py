@@ -317,3 +317,47 @@ def test_clean_can_empty_the_store(built: Lamina) -> None:
     built("clean", "--expunge")
 
     assert built.actions() == 1
+
+
+def test_two_targets_of_one_program_that_write_one_path_are_a_fault(lamina: Lamina) -> None:
+    lamina.write(
+        {
+            "BUILD": "py_binary(name = 'x', srcs = ['x.py'], deps = ['//a:m', '//b:m'])\n",
+            "a/BUILD": MODULE,
+            "b/BUILD": MODULE,
+            "x.py": "",
+            "a/m.py": "a = 1\n",
+            "b/m.py": "b = 1\n",
+        }
+    )
+
+    done = lamina("build", "//:x")
+
+    assert done.returncode == 3
+    assert "`m.py` comes from both `//a:m` and `//b:m`" in done.stderr
+
+
+MODULE = "py_library(name='m', srcs=['m.py'], base_module='', visibility=['PUBLIC'])\n"
+
+
+def test_an_output_that_was_a_link_to_a_folder_is_not_written_through(lamina: Lamina) -> None:
+    lamina.write({"BUILD": "genrule(name='g', out='d', cmd='mkdir $OUT.real; ln -s /tmp $OUT')\n"})
+    assert lamina("build", "//:g").returncode == 0
+
+    lamina.write({"BUILD": "genrule(name='g', outs=['d/f'], cmd='echo new > $@')\n"})
+    done = lamina("build", "//:g")
+
+    assert done.returncode == 0, done.stderr
+    assert (lamina.root / "lamina-out/d/f").read_text() == "new\n"
+    assert not (lamina.root / "lamina-out/d").is_symlink()
+
+
+def test_folders_that_a_program_no_longer_has_are_removed(lamina: Lamina) -> None:
+    text = "py_binary(name='x', srcs=['x.py'], resources=['{}'])\n"
+    lamina.write({"BUILD": text.format("d/f"), "x.py": "", "d/f": ""})
+    assert lamina("build", "//:x").returncode == 0
+
+    lamina.write({"BUILD": text.format("e"), "e": ""})
+    assert lamina("build", "//:x").returncode == 0
+
+    assert not (lamina.root / "lamina-out/x.root/d").exists()

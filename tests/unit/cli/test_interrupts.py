@@ -126,7 +126,7 @@ def test_a_failing_action_ends_the_others(lamina: Lamina) -> None:
     done = lamina("build", "-j", "4", "//...")
 
     assert done.returncode == 1
-    assert "error: //:bad: Genrule b failed with exit code 9" in done.stderr
+    assert "error: `//:bad`: Genrule b failed with exit code 9" in done.stderr
     assert of_build(lamina) == []
     assert scratch(lamina) == []
 

@@ -86,7 +86,7 @@ def test_an_action_that_fails_is_told_as_json(lamina: Lamina) -> None:
     error = json.loads(lamina("build", "--json", "//:g").stdout)["error"]
 
     assert (error["class"], error["exit_code"]) == ("ActionError", 1)
-    assert error["message"] == "//:g: Genrule x failed with exit code 5\nwhy"
+    assert error["message"] == "`//:g`: Genrule x failed with exit code 5\nwhy"
 
 
 def test_help_loads_no_command(lamina: Lamina) -> None:
@@ -239,3 +239,21 @@ def test_the_version_is_that_of_the_distribution(lamina: Lamina) -> None:
         pytest.skip("lamina is not installed here")
 
     assert lamina("--version").stdout == f"lamina {expected}\n"
+
+
+def test_a_target_without_files_at_run_time_is_not_packaged(lamina: Lamina) -> None:
+    lamina.write({"BUILD": "genrule(name = 'g', outs = ['x'], cmd = 'exit 1')\n"})
+
+    done = lamina("package", "//:g")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is nothing to package" in done.stderr
+
+
+def test_init_of_a_folder_that_is_not_there_is_a_fault(lamina: Lamina) -> None:
+    done = lamina("init", "absent")
+
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        3,
+        "error: there is no folder `absent`",
+    )

@@ -203,9 +203,7 @@ def extension(ctx: Context) -> Analysed:
     objects = _objects(ctx, closure(infos), headers)
     if not objects:
         raise RuleFault("no C or C++ file in `srcs` to make an extension module of")
-    folder = (
-        ctx.text("base_module").replace(".", "/") if ctx.given("base_module") else ctx.label.package
-    )
+    folder = ctx.module_folder("base_module")
     path = join(folder, f"{ctx.text('module_name') or ctx.label.name}.so")
     up = "../" * path.count("/")
     file = _link(ctx, objects, path, infos, ("-shared",), f"$ORIGIN/{up}{LIBRARIES}")

@@ -11,6 +11,7 @@ from lamina.build.expansion import Scope, expand
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 from lamina.core.action import OUTPUT_FOLDER, Artifact
+from lamina.core.errors import UserError
 from lamina.core.label import Label
 
 _TOOLS = "tools"  # where, in a genrule's folder, the package roots of its tools lie
@@ -38,7 +39,7 @@ def genrule(ctx: Context) -> Analysed:
         locations=lambda text: _locations(ctx, text, places, outputs),
         output_folder=join(OUTPUT_FOLDER, ctx.label.package),
     )
-    command = expand(_command(ctx), scope, strict=not ctx.given("out"))
+    command = _expanded(ctx, scope)
     if ctx.flag("executable"):
         command += f"\nchmod +x {shlex.join(scope.outputs)}"
     full = [ctx.in_package(path) for path in outputs]
@@ -60,11 +61,16 @@ def genrule(ctx: Context) -> Analysed:
     return Analysed(ctx.label, files=tuple((path, action.output(path)) for path in full))
 
 
-def _command(ctx: Context) -> str:
-    command = ctx.text("cmd_bash") or ctx.text("cmd")
+def _expanded(ctx: Context, scope: Scope) -> str:
+    """The command with its macros replaced."""
+    attribute = "cmd_bash" if ctx.text("cmd_bash") else "cmd"
+    command = ctx.text(attribute)
     if not command:
-        raise RuleFault("it has no `cmd`")
-    return command
+        raise RuleFault("it has no `cmd`", hint='say how its files are made: `cmd = "… > $@"`')
+    try:
+        return expand(command, scope, strict=not ctx.given("out"))
+    except UserError as error:
+        raise RuleFault(error.message, hint=error.hint, attribute=attribute) from error
 
 
 def _outputs(ctx: Context) -> tuple[str, ...]:
@@ -111,7 +117,7 @@ def _locations(
     if label.package == ctx.label.package and label.name in outputs:
         return (f"{OUTPUT_FOLDER}/{ctx.in_package(label.name)}",)
     if label not in places:
-        raise RuleFault(
+        raise UserError(
             f"`$(location {text})` in `cmd` names none of its inputs",
             hint=f"add `{text}` to its `srcs` or `tools`",
         )

@@ -32,9 +32,7 @@ _SCRIPT = ".lamina-compile.py"
 
 def _base(ctx: Context) -> str:
     """The folder of the package root under which the target's files lie."""
-    if ctx.given("base_module"):
-        return ctx.text("base_module").replace(".", "/")
-    return ctx.label.package
+    return ctx.module_folder("base_module")
 
 
 def _place(ctx: Context, source: SourceFile) -> str:

@@ -86,10 +86,11 @@ def _publish_program(
 ) -> str:
     """Put a program's whole package root into `lamina-out/<path>/<name>.root`, ready to start."""
     from lamina.cli.publish import FOLDER
+    from lamina.packaging.layers import OwnFiles, check
 
-    tree: dict[str, Node] = {}
-    for part in parts:
-        tree |= _tree(part.own, built)
+    own = [OwnFiles(str(part.label), _tree(part.own, built)) for part in parts]
+    check(own)
+    tree = {path: node for part in own for path, node in part.tree.items()}
     folder = f"{label.package}/{label.name}.root".lstrip("/")
     publisher.replace(folder, tree)
     runnable = parts[-1].runnable

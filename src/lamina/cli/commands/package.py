@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     )
     output.data(f"{made.package.name}:{made.package.version}")
     output.data(f"{made.package.name}@{made.digest.oci}")
-    output.note(made.summary())
+    if not args.quiet:
+        output.note(made.summary())
     return 0
 
 

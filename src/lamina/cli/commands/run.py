@@ -7,7 +7,6 @@ import time
 
 from lamina.cli import arguments, output, pipeline
 from lamina.cli.session import Session
-from lamina.core.errors import UserError
 from lamina.store import packages
 
 
@@ -23,12 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Become the program: its exit code, signals and streams are its own."""
     begun = time.perf_counter()
     with Session(arguments.options(args)) as session:
-        made = pipeline.package(session, args.target)
-        if not made.package.entry_point:
-            raise UserError(
-                f"`{made.package.label}` is not a program",
-                hint="a `python_binary` or a `cxx_binary` can be run",
-            )
+        made = pipeline.package(session, args.target, program=True)
         images = packages.images(made.package, session.store)
     from lamina.node import launch
 
