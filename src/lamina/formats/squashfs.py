@@ -1,4 +1,4 @@
-"""The superblock of squashfs 4.0 images.
+"""The superblock of squashfs 4.0 images, and how mksquashfs makes those of lamina.
 
 https://www.kernel.org/doc/html/latest/filesystems/squashfs.html and, field by field,
 https://dr-emann.github.io/squashfs/squashfs.html
@@ -14,6 +14,17 @@ from lamina.core.errors import IntegrityError
 MAGIC = b"hsqs"
 SUPERBLOCK_SIZE = 96
 COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
+
+# The same tree gives the same bytes: owners and times are fixed. Files with equal content are kept
+# once, but never as hard links, which would show how they were staged. mksquashfs refuses to have
+# its times set by the variable too.
+MKSQUASHFS = (
+    "-noappend", "-quiet", "-no-progress",
+    "-comp", "zstd", "-Xcompression-level", "3", "-b", "131072",
+    "-all-root", "-mkfs-time", "0", "-all-time", "0",
+    "-no-xattrs", "-no-exports", "-no-hardlinks",
+)  # fmt: skip
+EPOCH = "SOURCE_DATE_EPOCH"
 
 _SUPERBLOCK = Struct("<5I6H8Q")
 _MINIMUM_BLOCK = 4096

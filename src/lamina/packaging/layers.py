@@ -28,7 +28,7 @@ _SCRIPT = rf"""unset {squashfs.EPOCH}
 mksquashfs root out/layer.xar {" ".join(squashfs.MKSQUASHFS)} -offset 4096 \
   -action 'chmod(755)@type(f)&&perm(/u+x)' \
   -action 'chmod(644)@type(f)&&!perm(/u+x)' \
-  -action 'chmod(755)@type(d)' > out/log || { cat out/log >&2; exit 1; }
+  -action 'chmod(755)@type(d)' > out/log || {{ cat out/log >&2; exit 1; }}
 rm out/log
 dd if=header of=out/layer.xar conv=notrunc status=none
 """
