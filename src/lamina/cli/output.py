@@ -43,7 +43,8 @@ def document(value: object) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is no data."""
+    """Tell the person something that is no data, after all data so far."""
+    sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
