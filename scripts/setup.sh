@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-    binutils bubblewrap fuse-overlayfs fuse3 g++ gcc git mercurial
+    binutils bubblewrap fuse3 g++ gcc git mercurial
     python3 python3-dev python3-venv squashfs-tools squashfuse
 )
 

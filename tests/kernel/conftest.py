@@ -148,7 +148,8 @@ def user(area: Path) -> Iterator[Person]:
         yield Person(os.geteuid(), sys.executable, area)
         return
     with _open_to_all(device):
-        yield Person(NOBODY, _python_for_nobody(), area, {"HOME": "/nonexistent"})
+        home = {"HOME": "/nonexistent", "LAMINA_STORE": str(area / "store")}
+        yield Person(NOBODY, _python_for_nobody(), area, home)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,12 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from .conftest import LAUNCH, Launcher, leftovers, processes, wait_for_nothing
+from .conftest import LAUNCH, Launcher, Person, leftovers, processes, wait_for_nothing
 
 Image = Callable[..., Path]
 SHELL = ('#!/bin/sh\neval "$1"\n', 0o755)
@@ -321,12 +322,78 @@ fuse.stack = refuse
 
 
 @pytest.mark.parametrize("launcher", ["fuse"], indirect=True)
-def test_fuse_overlayfs_stacks_where_the_kernel_refuses(
+def test_layers_are_merged_where_the_kernel_refuses(
     launcher: Launcher, image: Image, shell: Path, area: Path
 ) -> None:
     images = [shell, image({"same": "lower"}), image({"same": "upper"})]
 
     assert launcher.output(images, "cat ${0%/*}/same", before=NO_USER_OVERLAY) == "upper"
+    assert (
+        launcher.output(images, "cat ${0%/*}/same", before=NO_USER_OVERLAY + NO_MERGING) == "upper"
+    )
+
+
+NO_MERGING = """
+from lamina.linux import process
+def run(tool, *args, **options): raise AssertionError(tool)
+process.run = run
+"""
+
+
+@pytest.mark.parametrize("launcher", ["fuse"], indirect=True)
+def test_a_faulty_image_is_named_where_the_kernel_refuses_to_stack(
+    launcher: Launcher, shell: Path, area: Path
+) -> None:
+    cut = area / "cut.xar"
+    cut.write_bytes(shell.read_bytes()[: 4096 + 96])
+
+    started = launcher.start([shell, cut], before=NO_USER_OVERLAY)
+
+    assert f"`{cut}`" in started.communicate(timeout=30)[1].decode()
+    assert started.returncode == 125
+
+
+@pytest.mark.parametrize("milliseconds", [40, 60, 70, 80, 90, 100, 120])
+@pytest.mark.parametrize("launcher", ["fuse"], indirect=True)
+def test_nothing_is_left_after_lamina_is_killed_while_it_merges(
+    launcher: Launcher, shell: Path, area: Path, milliseconds: int
+) -> None:
+    timer = (
+        "import os, signal; "
+        f"os.fork() or (__import__('time').sleep({milliseconds / 1000}), "
+        "os.kill(os.getppid(), signal.SIGKILL), os._exit(0))"
+    )
+
+    started = launcher.start([shell] * 8, BLOCKED, stdin=-1, before=timer + NO_USER_OVERLAY)
+
+    assert started.wait(30) == -signal.SIGKILL
+    wait_for_nothing(area)
+    assert launcher.output([shell] * 8, "echo ok", before=NO_USER_OVERLAY) == "ok\n"
+
+
+LISTING = r"""
+cd ${0%/*}
+find . -printf '%P %y %m %U:%G %l\n' | sort
+find . -type f -exec sha1sum {} + | sort
+"""
+
+
+@pytest.mark.root
+def test_what_is_merged_is_what_the_kernel_shows_as_a_stack(
+    root: Person, image: Image, shell: Path, clean: None
+) -> None:
+    root = replace(root, environment={"LAMINA_STORE": str(root.area / "store")})
+    images = [
+        shell,
+        image({"a": "1", "d/x": "low", "to": Path("d"), "file": "", "tree/of/files": "1"}),
+        image({"a": ("2", 0o755), "d/y": ("high", 0o600), "to/x": "real", "file/in": "folder"}),
+        image({"a": ("3", 0o555), "d/y": Path("/etc"), "tree": Path("d")}),
+    ]
+
+    stacked = Launcher("kernel", root).output(images, LISTING)
+
+    assert Launcher("fuse", root).output(images, LISTING, before=NO_USER_OVERLAY) == stacked
+    assert "to/x f 644 0:0" in stacked
 
 
 def test_this_machine_is_clean_while_tests_look_at_it(area: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -190,6 +192,88 @@ def test_mounts_whose_servers_died_are_undone(
     assert say(person, MOUNT, title, images) == where
     assert person.run("import os, sys; print(len(os.listdir(sys.argv[1])))", where) == "2\n"
     say(person, UMOUNT, title, [], where)
+
+
+STAT = """
+import json, os, sys
+def show(path):
+    status = os.stat(path)
+    return [(status.st_dev, status.st_ino), open(path).read()]
+print(json.dumps([show(f"{sys.argv[1]}/{name}") for name in sorted(os.listdir(sys.argv[1]))]))
+"""
+
+
+def test_files_that_have_one_number_in_several_layers_are_told_apart(
+    person: Person, title: str, image: Image
+) -> None:
+    where = say(person, MOUNT, title, [image({f"lib{each}.so": each}) for each in "DEF"])
+    seen = json.loads(person.run(STAT, where))
+    say(person, UMOUNT, title, [], where)
+
+    assert [content for _, content in seen] == ["D", "E", "F"]
+    assert len({tuple(identity) for identity, _ in seen}) == 3
+
+
+NO_MERGING = """
+from lamina.linux import process
+assert process.run
+process.run = None
+"""
+
+
+@pytest.mark.parametrize("person", ["user"], indirect=True)
+def test_layers_are_merged_for_the_first_mount_alone(
+    person: Person, title: str, images: list[Path], area: Path
+) -> None:
+    where = say(person, MOUNT, title, images)
+    say(person, UMOUNT, title, [], where)
+
+    assert say(person, NO_MERGING + MOUNT, title, images) == where
+    assert person.run("import sys; print(open(sys.argv[1] + '/same').read())", where) == "upper\n"
+    say(person, UMOUNT, title, [], where)
+
+
+@pytest.mark.parametrize("person", ["user"], indirect=True)
+def test_one_server_serves_all_layers(person: Person, title: str, image: Image, area: Path) -> None:
+    where = say(person, MOUNT, title, [image({f"{n}": ""}) for n in range(20)])
+    servers = processes(area.name)
+    say(person, UMOUNT, title, [], where)
+
+    assert len(servers) == 1
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "article"
+CLI = "import sys; from lamina.cli.main import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize("person", ["user"], indirect=True)
+def test_the_articles_program_runs_straight_from_its_mount(person: Person, area: Path) -> None:
+    build_article(area)
+    if person.uid != os.geteuid():
+        subprocess.run(["chown", "-R", str(person.uid), area / "store"], check=True)
+
+    where = person.run(CLI, "mount", "A").strip()
+    printed = person.run("import subprocess, sys; subprocess.run(sys.argv[1:])", f"{where}/A")
+    person.run(CLI, "umount", where)
+
+    assert printed.splitlines() == [
+        "Hello from A",
+        "B calls D, D calls F: this is call 1 of F",
+        "C calls E, E calls F: this is call 2 of F",
+        "There is one F: D and E use one counter, at one address",
+    ]
+
+
+def build_article(area: Path) -> None:
+    """Package the example in the store of this folder, as whoever runs the tests."""
+    shutil.copytree(EXAMPLE, area / "article", ignore=shutil.ignore_patterns("lamina-out"))
+    subprocess.run(
+        [sys.executable, "-c", CLI, "package", "-q", "//:A"],
+        cwd=area / "article",
+        env={**os.environ, "PYTHONPATH": str(area / "src"), "LAMINA_STORE": str(area / "store")},
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.mark.parametrize("person", ["user"], indirect=True)

@@ -26,10 +26,9 @@ _TOOLS = {
     "ld": "C and C++ rules",
     "python3": "Python rules",
     "mksquashfs": "making layers",
-    "unsquashfs": "looking into layers",
+    "unsquashfs": "merging layers",
     "squashfuse_ll": "mounting without root, XAR files",
     "fusermount3": "`lamina mount` without root, XAR files",
-    "fuse-overlayfs": "`lamina mount` without root",
     "git": "versions from git",
     "hg": "versions from Mercurial",
 }
@@ -87,7 +86,7 @@ def _kernel() -> list[Feature]:
     ]
 
 
-_OVERLAY_HINT = "needs Linux 5.11 and a user namespace; fuse-overlayfs stands in for it"
+_OVERLAY_HINT = "needs Linux 5.11 and a user namespace; without it layers are merged, once"
 
 
 def _attempt(name: str, attempt: Callable[[], None], hint: str, needed_for: str) -> Feature:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
@@ -14,7 +15,6 @@ from lamina.core.errors import HostError
 DEBIAN_PACKAGE = {
     "ar": "binutils",
     "bwrap": "bubblewrap",
-    "fuse-overlayfs": "fuse-overlayfs",
     "fusermount3": "fuse3",
     "g++": "g++",
     "gcc": "gcc",
@@ -58,8 +58,11 @@ def run(
     env: Mapping[str, str] | None = None,
     input: bytes | None = None,  # noqa: A002 - the standard library's own name
     ok: Sequence[int] = (0,),
+    bound: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end with its output captured.
+
+    A `bound` one is killed when this process, which must have one thread, is.
 
     A bare name is looked up with `require`. Raises HostError, with the program's own last
     words, when it ends with a code that is not in `ok`.
@@ -73,11 +76,26 @@ def run(
         stdin=subprocess.DEVNULL if input is None else None,
         capture_output=True,
         check=False,
+        preexec_fn=_binding() if bound else None,
     )
     if done.returncode not in ok:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise HostError(f"`{program.name}` failed with exit code {done.returncode}: {words}")
     return done
+
+
+def _binding() -> Callable[[], None]:
+    """What a forked child calls to share this process's end."""
+    from lamina.linux import syscalls  # ctypes is dear
+
+    parent = os.getpid()
+
+    def bind() -> None:
+        syscalls.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call above could tell of it
+            os._exit(1)
+
+    return bind
 
 
 def spawn(

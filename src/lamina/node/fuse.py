@@ -1,4 +1,6 @@
-"""The driver `fuse`: squashfuse serves each layer, overlayfs (or fuse-overlayfs) stacks; no root.
+"""The driver `fuse`: squashfuse serves each layer, overlayfs stacks them; no root.
+
+Where the kernel refuses an overlay, the layers are merged into one image, and that is served.
 
 The FUSE mounts are made here, with the capabilities of our own user namespace, and squashfuse_ll
 is handed the open /dev/fuse as mount point `/dev/fd/3` (libfuse 3 knows that form): so layers can
@@ -19,7 +21,6 @@ from lamina.node import mounts
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
 
-_MOST_FOR_FUSE_OVERLAYFS = 252  # descriptors that one message to the keeper carries
 _FAULTY = "`lamina doctor` shows what this machine allows"
 
 
@@ -77,7 +78,21 @@ class FuseDriver:
                 raise mounts.refused(f"`{images[0]}`", error) from error
         else:
             return top
-        return _stack_by_fuse(layers, keeper)
+        return self._merged(images, keeper)
+
+    def _merged(self, images: Sequence[Path], keeper: Keeper) -> int:
+        """The stack as one image, for kernels whose overlayfs an ordinary user may not mount."""
+        from lamina.node import merge  # seldom met, and brings the store
+        from lamina.store import local
+
+        image = merge.merged(images, local.default_folder())
+        layer = self._layer(image, keeper)
+        try:
+            _check_answers([image], [layer], keeper)
+        except HostError:
+            os.close(layer)
+            raise
+        return layer
 
 
 def _check_answers(images: Sequence[Path], layers: Sequence[int], keeper: Keeper) -> None:
@@ -88,23 +103,3 @@ def _check_answers(images: Sequence[Path], layers: Sequence[int], keeper: Keeper
         except OSError as error:
             words = f": {keeper.words}" if keeper.words else ""
             raise HostError(f"squashfuse_ll can not serve `{path}`{words}", hint=_FAULTY) from error
-
-
-def _stack_by_fuse(layers: Sequence[int], keeper: Keeper) -> int:
-    """The stack by fuse-overlayfs, for kernels whose overlayfs an ordinary user may not mount."""
-    if len(layers) > _MOST_FOR_FUSE_OVERLAYFS:
-        raise HostError(
-            f"without root this kernel stacks at most {_MOST_FOR_FUSE_OVERLAYFS} layers",
-            hint="overlayfs in a user namespace comes with Linux 5.11",
-        )
-    program = str(process.require("fuse-overlayfs"))
-    top, device = fuse.connect("fuse-overlayfs", mounts.READ_ONLY)
-    lowers = ":".join(f"/proc/self/fd/{4 + n}" for n in reversed(range(len(layers))))
-    keeper.serve([program, "-f", "-o", f"lowerdir={lowers}", "/dev/fd/3"], [device, *layers])
-    os.close(device)
-    try:
-        os.fstatvfs(top)
-    except OSError as error:
-        os.close(top)
-        raise HostError(f"fuse-overlayfs failed: {keeper.words}", hint=_FAULTY) from error
-    return top

@@ -26,8 +26,6 @@ class Mounted:
     where: Path
     images: tuple[Path, ...]  # bottom first
     driver: str
-    layers: tuple[Path, ...] = ()  # mount points of single layers, bottom first
-    servers: tuple[tuple[int, int], ...] = ()  # pid and start of each FUSE server
     made: bool = False  # the folder was made for it, and goes with it
 
     def __str__(self) -> str:
@@ -85,7 +83,5 @@ def _read(file: Path) -> Mounted:
         where=Path(fields["where"]),
         images=tuple(map(Path, fields["images"])),
         driver=fields["driver"],
-        layers=tuple(map(Path, fields["layers"])),
-        servers=tuple((pid, ticks) for pid, ticks in fields["servers"]),
         made=fields["made"],
     )

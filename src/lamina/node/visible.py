@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -11,11 +10,10 @@ from pathlib import Path
 
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, filesystem, fuse, mountinfo, process, syscalls, watch
-from lamina.node import mounts, records
+from lamina.linux import drivers, filesystem, fuse, mountinfo, process, syscalls
+from lamina.node import merge, mounts, records
 from lamina.node.records import Mounted
-
-_SECONDS_TO_END = 10.0  # for a FUSE server whose mount is gone
+from lamina.store import local
 
 
 def mounted() -> list[Mounted]:
@@ -32,20 +30,13 @@ def mount(package: Package, images: Sequence[Path], at: Path | None) -> Path:
     mounts.check_count(images)
     where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
+    driver = drivers.choose().driver
+    # Merging may take seconds, in which other mounts should not have to wait.
+    image = None if driver == drivers.KERNEL else merge.merged(paths, local.default_folder())
     with _alone():
         if not _ready(where, paths):
-            _make(_plan(package.title, where, paths))
+            _make(Mounted(package.title, where, paths, driver, made=not where.exists()), image)
     return where
-
-
-def _plan(title: str, where: Path, images: tuple[Path, ...]) -> Mounted:
-    driver = drivers.choose().driver
-    made = not where.exists()
-    if driver == drivers.KERNEL:
-        return Mounted(title, where, images, driver, made=made)
-    folder = records.state() / "layers" / f"{title}-{os.getpid()}"
-    layers = tuple(folder / str(number) for number in range(len(images)))
-    return Mounted(title, where, images, driver, layers if len(images) > 1 else (), made=made)
 
 
 def _ready(where: Path, images: tuple[Path, ...]) -> bool:
@@ -71,16 +62,17 @@ def _answers(where: Path) -> bool:
     return True
 
 
-def _make(plan: Mounted) -> None:
+def _make(plan: Mounted, image: Path | None) -> None:
+    """Mount as planned: a single image by FUSE, without one the plan's by the kernel."""
     plan.where.mkdir(parents=True, exist_ok=True)
     if plan.where in mountinfo.mount_points() or any(plan.where.iterdir()):
         raise UserError(f"`{plan.where}` is not empty", hint="choose an empty or absent folder")
     records.write(plan)
     try:
-        if plan.driver == drivers.KERNEL:
+        if image is None:
             _by_kernel(plan)
         else:
-            _by_fuse(plan)
+            _by_fuse(plan.where, image)
     except BaseException:
         for record in records.every():
             if record.where == plan.where:
@@ -98,42 +90,22 @@ def _by_kernel(plan: Mounted) -> None:
         os.close(stack)
 
 
-def _by_fuse(plan: Mounted) -> None:
-    """One squashfuse_ll per layer, fuse-overlayfs over them; each server noted as it starts."""
-    places = plan.layers or (plan.where,)
-    for place, image in zip(places, plan.images, strict=True):
-        offset = f"offset={mounts.offset(image)}"
-        argv = [str(process.require("squashfuse_ll")), "-f", "-o", offset, str(image)]
-        plan = _serve(plan, place, argv, image.name, "squashfuse")
-    if plan.layers:
-        lowers = ":".join(_escaped(place) for place in reversed(places))
-        argv = [str(process.require("fuse-overlayfs")), "-f", "-o", f"lowerdir={lowers}"]
-        _serve(plan, plan.where, argv, plan.title, "fuse-overlayfs")
-
-
-def _escaped(folder: Path) -> str:
-    return str(folder).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
-
-
-def _serve(plan: Mounted, place: Path, argv: list[str], source: str, kind: str) -> Mounted:
-    """Mount at a place and start its server there, ready when this returns."""
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    device = fuse.mount(place, source, kind)
+def _by_fuse(where: Path, image: Path) -> None:
+    """Mount and start the server, which is ready when this returns, and stays."""
+    offset = f"offset={mounts.offset(image)}"
+    argv = [str(process.require("squashfuse_ll")), "-f", "-o", offset, str(image)]
+    device = fuse.mount(where, str(image), "squashfuse")
     try:
-        argv = [*argv, f"/dev/fd/{device}"]
-        server = process.spawn(argv, stdout=_NULL, stderr=_NULL, pass_fds=[device])
+        server = process.spawn(
+            [*argv, f"/dev/fd/{device}"], stdout=_NULL, stderr=_NULL, pass_fds=[device]
+        )
     finally:
         os.close(device)
-    ticks = watch.started(server.pid)
-    if ticks is not None:
-        plan = dataclasses.replace(plan, servers=(*plan.servers, (ticks.pid, ticks.ticks)))
-        records.write(plan)
-    if not _answers(place):
+    if not _answers(where):
         raise HostError(
-            f"`{argv[0]}` can not serve `{source}`", hint=f"see: `{' '.join(argv[:-1])} FOLDER`"
+            f"`{argv[0]}` can not serve `{image}`", hint=f"see: `{' '.join(argv)} FOLDER`"
         )
     server.returncode = 0  # it stays; Popen need not wait for it
-    return plan
 
 
 _NULL = -3  # subprocess.DEVNULL
@@ -154,19 +126,9 @@ def umount(where: Path | str) -> None:
 
 
 def _undo(record: Mounted) -> None:
-    """Undo a mount in reverse, from whatever point it had reached."""
-    present = mountinfo.mount_points()
-    for place in (record.where, *reversed(record.layers)):
-        if place in present:
-            _take_down(place, record.driver)
-        if place == record.where:
-            _await_the_top_server(record)
-    for place in record.layers:
-        with contextlib.suppress(FileNotFoundError):
-            place.rmdir()
-    if record.layers:
-        with contextlib.suppress(FileNotFoundError):
-            record.layers[0].parent.rmdir()
+    """Undo a mount from whatever point it had reached."""
+    if record.where in mountinfo.mount_points():
+        _take_down(record.where, record.driver)
     if record.made:
         with contextlib.suppress(OSError):
             record.where.rmdir()
@@ -186,12 +148,6 @@ def _take_down(place: Path, driver: str) -> None:
             f"can not unmount `{place}`: a process still uses it",
             hint=f"see which: `fuser -vm {place}`",
         ) from error
-
-
-def _await_the_top_server(record: Mounted) -> None:
-    """fuse-overlayfs holds the layers until its end, which comes just after its mount's."""
-    if record.layers and len(record.servers) > len(record.layers):
-        watch.wait_for_end(watch.Started(*record.servers[-1]), _SECONDS_TO_END)
 
 
 @contextlib.contextmanager

@@ -44,8 +44,13 @@ def copy(digests: Iterable[Digest], source: BlobStore, target: BlobStore) -> set
 def verified(digest: Digest, data: bytes) -> bytes:
     """Return the bytes if they match their name; raises IntegrityError if not."""
     if len(data) != digest.size or Digest.of(data) != digest:
-        raise IntegrityError(
-            f"blob `{digest.hash}` does not match its name",
-            hint="it is taken as missing from now on; run the command again",
-        )
+        raise mismatch(digest)
     return data
+
+
+def mismatch(digest: Digest) -> IntegrityError:
+    """What to raise for a blob with other bytes than its name says."""
+    return IntegrityError(
+        f"blob `{digest.hash}` does not match its name",
+        hint="it is taken as missing from now on; run the command again",
+    )

@@ -8,6 +8,7 @@ Layout (see docs/formats.md):
     executables/<2 hex>/<62 hex>  the same bytes as a blob, mode 0555, made when first asked for
     actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
     packages/<name>/<version>   the digest of a package manifest
+    merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -26,11 +27,11 @@ from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
-from lamina.store.blobs import BlobMissing, verified
+from lamina.store.blobs import BlobMissing, mismatch, verified
 
 FORMAT = "1"
 _CHUNK = 1 << 20
-_CONTENTS = ("blobs", "executables", "actions", "packages", "workspaces")
+_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "workspaces")
 
 
 def default_folder() -> Path:
@@ -113,6 +114,15 @@ class LocalStore:
         except IntegrityError:
             path.unlink(missing_ok=True)  # what is wrong is not there: it is made or fetched anew
             raise
+
+    def verify(self, digest: Digest) -> None:
+        """Compare a blob of any size with its name; raises as `read` does."""
+        path = self.path(digest)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest.hash:
+            path.unlink(missing_ok=True)
+            raise mismatch(digest)
 
     def write(self, data: bytes) -> Digest:
         digest = Digest.of(data)
@@ -241,7 +251,9 @@ def _sweep(parent: Path) -> None:
     for folder in list(parent.iterdir()):
         descriptor = _lock_folder(folder)
         if descriptor is not None:
-            filesystem.remove_tree(folder)
+            # Programs that the dead one had started may be dying only now, and still write.
+            with contextlib.suppress(OSError):
+                filesystem.remove_tree(folder)
             os.close(descriptor)
 
 

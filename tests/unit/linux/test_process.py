@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,20 @@ def test_a_spawned_program_inherits_the_descriptors_it_is_passed_and_no_other(
         child = process.spawn(["/bin/sh", "-c", script], pass_fds=[passed.fileno()])
 
         assert child.wait() == 0
+
+
+def test_a_bound_program_is_killed_with_who_started_it(tmp_path: Path) -> None:
+    program = tool(tmp_path, "program", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    child = os.fork()
+    if child == 0:
+        process.run(program, bound=True)
+        os._exit(0)
+    while not (written := tmp_path / "pid").exists() or not written.read_text():
+        time.sleep(0.01)
+    started = os.pidfd_open(int(written.read_text()))
+
+    os.kill(child, signal.SIGKILL)
+
+    assert select.select([started], [], [], 10)[0]
+    os.close(started)
+    os.waitpid(child, 0)

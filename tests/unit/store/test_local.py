@@ -83,6 +83,18 @@ class TestOnDisk:
 
         assert not (store.folder / "executables" / ABC_PATH).exists()
 
+    def test_verifying_drops_a_damaged_blob_and_no_other(self, store: LocalStore) -> None:
+        store.write(b"abc")
+        store.verify(ABC)
+
+        damage_blob(store, b"abd")
+        with pytest.raises(IntegrityError, match=f"blob `{ABC.hash}` does not match its name"):
+            store.verify(ABC)
+
+        assert not store.has(ABC)
+        with pytest.raises(BlobMissing):
+            store.verify(ABC)
+
 
 def damage_blob(store: LocalStore, data: bytes) -> None:
     path = store.path(store.write(b"abc"))
@@ -275,7 +287,7 @@ def another(folder: Path, script: str = _USER) -> Iterator[tuple[subprocess.Pope
 class TestEmpty:
     def test_an_emptied_store_has_no_content_and_goes_on_working(self, store: LocalStore) -> None:
         store.path(store.write(b"abc"), executable=True)
-        for folder in ("actions", "packages", "workspaces"):
+        for folder in ("actions", "packages", "merged", "workspaces"):
             filesystem.write_atomic(store.folder / folder / "x/y", b"")
 
         store.empty()
