@@ -105,6 +105,28 @@ class Context:
                 found.extend(self._files(path, label))
         return found
 
+    def data(self, *names: str) -> tuple[list[SourceFile], list[Analysed]]:
+        """The files of these attributes, and the targets among them that bring layers.
+
+        A target with own files is needed whole, as a layer; of any other, its outputs are.
+        """
+        carried: dict[Label, Analysed] = {}
+        for label in (label for name in names for label in self.labels(name)):
+            target = self._analysed.get(label)
+            if target is not None and (target.own or target.runtime):
+                carried[label] = target
+        whole = {label for label, target in carried.items() if target.own}
+        plain = [source for source in self.sources(*names) if source.label not in whole]
+        return plain, list(carried.values())
+
+    def libraries(self, *names: str) -> tuple[list[Analysed], tuple[CxxInfo, ...]]:
+        """The targets in these label lists, each of which must be a C or C++ library."""
+        deps = self.deps(*names)
+        for dep in deps:
+            if dep.cxx is None:
+                raise RuleFault(f"`{dep.label}` is not a C or C++ library", mention=dep.label)
+        return deps, tuple(dep.cxx for dep in deps if dep.cxx is not None)
+
     def source(self, name: str) -> SourceFile | None:
         """The one file of a SOURCE attribute, or None where it was not given."""
         label = self.label_of(name)
@@ -279,8 +301,3 @@ def runtime_order(root: Label, analysed: Mapping[Label, Analysed]) -> list[Label
             stack.append((label, True))
             stack.extend((dep, False) for dep in reversed(analysed[label].runtime))
     return list(order)
-
-
-def cxx_deps(deps: Iterable[Analysed]) -> tuple[CxxInfo, ...]:
-    """The C++ libraries among some dependencies."""
-    return tuple(dep.cxx for dep in deps if dep.cxx is not None)

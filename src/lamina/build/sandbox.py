@@ -116,11 +116,21 @@ class Sandbox:
             with self._lock:
                 if self._cancelled:
                     raise Cancelled
+                alive, held = os.pipe()
                 child = process.spawn(
-                    self._command(run, folder), env={}, stdout=out.fileno(), stderr=err.fileno()
+                    self._command(run, folder),
+                    env={},
+                    stdout=out.fileno(),
+                    stderr=err.fileno(),
+                    pass_fds=[held],
                 )
                 self._running.add(child)
+            os.close(held)
             code = child.wait()
+            # The processes inside hold the other end: when it is closed, the last one is gone,
+            # and nobody writes to an output any more.
+            os.read(alive, 1)
+            os.close(alive)
             with self._lock:
                 self._running.discard(child)
                 if self._cancelled:

@@ -128,7 +128,7 @@ def test_a_file_outside_of_the_package_is_a_fault(path: str) -> None:
     def lead_out(ctx: Context) -> Analysed:
         return Analysed(ctx.label, own={path: Literal(b"")})
 
-    with pytest.raises(FaultReport, match="is not a path in a package"):
+    with pytest.raises(FaultReport, match="would lie outside of the package"):
         run(target("a", by=lead_out))
 
 

@@ -246,13 +246,13 @@ def test_a_missing_output_is_an_error_that_names_it(bench: Bench) -> None:
     error = bench.error(shell("a", "echo x > out/b", outputs=("a",)))
 
     assert isinstance(error, ActionError)
-    assert error.message == "//p:a: Shell a succeeded but did not make `a`"
+    assert error.message == "`//p:a`: Shell a succeeded but did not make `a`"
 
 
 def test_a_failing_action_shows_its_own_words(bench: Bench) -> None:
     error = bench.error(shell("a", "echo out; echo err >&2; exit 3"))
 
-    assert error.message == "//p:a: Shell a failed with exit code 3\nout\nerr"
+    assert error.message == "`//p:a`: Shell a failed with exit code 3\nout\nerr"
 
 
 def test_the_command_is_shown_when_asked_for(bench: Bench) -> None:
@@ -274,7 +274,7 @@ def test_an_undeclared_file_is_named_with_its_target(bench: Bench) -> None:
 def test_a_file_and_a_folder_at_one_path_is_an_error(bench: Bench) -> None:
     error = bench.error(shell("a", "true", {"x": Literal(b""), "x/y": Literal(b"")}))
 
-    assert error.message == "//p:a: `x` is both a file and a folder of `x/y`"
+    assert error.message == "`//p:a`: `x` is both a file and a folder of `x/y`"
 
 
 def test_warnings_are_handed_on(bench: Bench) -> None:
@@ -317,7 +317,7 @@ def test_several_jobs_run_at_once(bench: Bench) -> None:
 def test_a_failure_ends_the_others(bench: Bench) -> None:
     error = bench.error(shell("slow", "sleep 98763"), shell("bad", "exit 1"))
 
-    assert error.message == "//p:bad: Shell bad failed with exit code 1"
+    assert error.message == "`//p:bad`: Shell bad failed with exit code 1"
     assert "98763" not in "".join(commands())
 
 
@@ -341,8 +341,8 @@ def test_keep_going_makes_what_can_be_made_and_tells_all_failures(bench: Bench) 
     error = bench.error(above, worse, good, keep_going=True)
 
     assert error.message.split("\n\n") == [
-        "//p:bad: Shell bad failed with exit code 1",
-        "//p:worse: Shell worse failed with exit code 2",
+        "`//p:bad`: Shell bad failed with exit code 1",
+        "`//p:worse`: Shell worse failed with exit code 2",
     ]
     assert bench.log.lines == ["ran good"]
     assert isinstance(error, ActionError)

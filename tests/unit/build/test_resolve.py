@@ -59,7 +59,13 @@ def test_manual_targets_are_chosen_on_demand(write: Write) -> None:
     ("pattern", "expected"),
     [
         ("//x/...", ["`//x/...` finds nothing: no folder `x`", "hint: there is no folder `x`"]),
-        ("//c/...", ["`//c/...` finds nothing: no BUILD file in or below `c`"]),
+        (
+            "//c/...",
+            [
+                "`//c/...` finds nothing: no BUILD file in or below `c`",
+                "hint: write one: `BUILD`, `BUILD.bazel` or `BUCK`",
+            ],
+        ),
         ("//c:all", ["no build package `//c`", "hint: `c` has no BUILD file: write one"]),
         (
             "//a/bb:b",

@@ -9,7 +9,7 @@ import pytest
 
 from lamina.build.toolchains import Toolchains
 from lamina.build.workspace import Workspace
-from lamina.core.errors import HostError
+from lamina.core.errors import UserError
 from lamina.linux.versions import ToolVersions
 
 
@@ -78,7 +78,7 @@ def test_the_systems_python_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_tool_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="`no-such-compiler` is not on this machine"):
+    with pytest.raises(UserError, match="`no-such-compiler` is not on this machine"):
         _ = toolchains(tmp_path, cxx_compiler="no-such-compiler").cxx
 
 

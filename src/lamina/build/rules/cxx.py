@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from lamina.build.analysis import Context, RuleFault, SourceFile, cxx_deps
+from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
 from lamina.build.launchers import native_launcher
 from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, Runnable, closure
 from lamina.build.rule import Rule
 from lamina.core.action import Artifact, Literal
+from lamina.core.label import Label
 
 _C = {".c"}
 _ASSEMBLER = {".s", ".S"}
@@ -169,8 +170,7 @@ def soname(ctx: Context) -> str:
 
 def library(ctx: Context) -> Analysed:
     """`cxx_library`: one shared library, or headers alone."""
-    deps = ctx.deps("deps", "exported_deps")
-    infos = cxx_deps(deps)
+    deps, infos = ctx.libraries("deps", "exported_deps")
     objects = _objects(ctx, closure(infos))
     built: tuple[str, Artifact] | None = None
     if objects:
@@ -179,6 +179,7 @@ def library(ctx: Context) -> Analysed:
         # not on a node.
         flags = ("-shared", f"-Wl,-soname,{name}", "-Wl,-z,defs")
         built = (name, _link(ctx, objects, name, infos, flags, "$ORIGIN"))
+    data, carried = _data(ctx)
     info = CxxInfo(
         headers=tuple(_own_headers(ctx, "exported_headers")),
         flags=tuple(_exported_flags(ctx)),
@@ -189,16 +190,15 @@ def library(ctx: Context) -> Analysed:
     return Analysed(
         ctx.label,
         files=((ctx.in_package(built[0]), built[1]),) if built else (),
-        own={f"{LIBRARIES}/{built[0]}": built[1]} if built else {},
-        runtime=tuple(dep.label for dep in deps),
+        own=({f"{LIBRARIES}/{built[0]}": built[1]} if built else {}) | data,
+        runtime=_runtime(deps, carried),
         cxx=info,
     )
 
 
 def extension(ctx: Context) -> Analysed:
     """`cxx_python_extension`: a module that Python imports, named `<base module>.<name>`."""
-    deps = ctx.deps("deps")
-    infos = cxx_deps(deps)
+    deps, infos = ctx.libraries("deps")
     headers = ("-isystem", ctx.toolchains.python_headers)
     objects = _objects(ctx, closure(infos), headers)
     if not objects:
@@ -207,39 +207,46 @@ def extension(ctx: Context) -> Analysed:
     path = join(folder, f"{ctx.text('module_name') or ctx.label.name}.so")
     up = "../" * path.count("/")
     file = _link(ctx, objects, path, infos, ("-shared",), f"$ORIGIN/{up}{LIBRARIES}")
+    data, carried = _data(ctx)
     return Analysed(
         ctx.label,
         files=((path, file),),
-        own={path: file},
-        runtime=tuple(dep.label for dep in deps),
+        own={path: file} | data,
+        runtime=_runtime(deps, carried),
     )
 
 
 def binary(ctx: Context) -> Analysed:
     """`cxx_binary`: a program and its launcher."""
-    deps = ctx.deps("deps")
-    infos = cxx_deps(deps)
+    deps, infos = ctx.libraries("deps")
     objects = _objects(ctx, closure(infos))
     if not objects:
         raise RuleFault("no C or C++ file in `srcs` to make a program of")
     name = ctx.program_name
     program = f"{_PROGRAMS}/{name}"
     file = _link(ctx, objects, program, infos, (), f"$ORIGIN/../{LIBRARIES}")
-    data = ctx.sources("resources")
-    carriers = [dep for dep in (ctx.dep(source.label) for source in data) if dep and dep.own]
+    data, carried = _data(ctx)
     own: dict[str, Artifact] = {
         name: Literal(native_launcher(program, dict(ctx.pairs("env"))), executable=True),
         program: file,
     }
-    plain = {carrier.label for carrier in carriers}
-    own.update({source.full: source.artifact for source in data if source.label not in plain})
     return Analysed(
         ctx.label,
         files=((ctx.in_package(name), file),),
-        own=own,
-        runtime=tuple(dict.fromkeys(dep.label for dep in (*deps, *carriers))),
+        own=own | data,
+        runtime=_runtime(deps, carried),
         runnable=Runnable(name),
     )
+
+
+def _data(ctx: Context) -> tuple[dict[str, Artifact], list[Analysed]]:
+    """Resources by path in the package root, where they have their path from the workspace."""
+    plain, carried = ctx.data("resources")
+    return {source.full: source.artifact for source in plain}, carried
+
+
+def _runtime(deps: Iterable[Analysed], carried: Iterable[Analysed]) -> tuple[Label, ...]:
+    return tuple(dict.fromkeys(dep.label for dep in (*deps, *carried)))
 
 
 _COMPILING = {
@@ -256,6 +263,7 @@ _COMPILING = {
     "local_defines": Attribute(Kind.STRING_LIST, doc="macros, for its own sources"),
     "includes": Attribute(Kind.STRING_LIST, doc="include folders, for it and its dependents"),
     "linker_flags": Attribute(Kind.STRING_LIST, doc="for its own link"),
+    "resources": Attribute(Kind.SOURCES, doc="files it reads when it runs"),
 }
 _ALIASES = {"hdrs": "exported_headers", "copts": "compiler_flags", "data": "resources"}
 
@@ -288,7 +296,6 @@ RULES = (
         "cxx_binary",
         {
             **_COMPILING,
-            "resources": Attribute(Kind.SOURCES, doc="files it reads when it runs"),
             "env": Attribute(Kind.STRING_DICT, doc="environment it is started with"),
         },
         binary,

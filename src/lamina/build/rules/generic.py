@@ -19,12 +19,11 @@ _TOOLS = "tools"  # where, in a genrule's folder, the package roots of its tools
 
 def filegroup(ctx: Context) -> Analysed:
     """`filegroup`: a name for files and for the outputs of targets."""
-    sources = ctx.sources("srcs", "resources")
-    carriers = [dep for dep in (ctx.dep(source.label) for source in sources) if dep and dep.own]
+    plain, carried = ctx.data("srcs", "resources")
     return Analysed(
         ctx.label,
-        files=tuple((source.full, source.artifact) for source in sources),
-        runtime=tuple(dict.fromkeys(dep.label for dep in carriers)),
+        files=tuple((source.full, source.artifact) for source in plain),
+        runtime=tuple(target.label for target in carried),
     )
 
 

@@ -79,26 +79,22 @@ def _own(ctx: Context, sources: list[SourceFile]) -> dict[str, Artifact]:
         modules[_place(ctx, source)] = source.artifact
     code = {path: file for path, file in modules.items() if path.endswith(".py")}
     own = modules | _compiled(ctx, code)
-    for resource in ctx.sources("resources"):
-        if not _carries(ctx, resource):
-            own[_place(ctx, resource)] = resource.artifact
+    for resource in ctx.data("resources")[0]:
+        own[_place(ctx, resource)] = resource.artifact
     return own
 
 
-def _carries(ctx: Context, resource: SourceFile) -> bool:
-    """Whether a resource is a target with own files: then it is needed whole, as a layer."""
-    target = ctx.dep(resource.label)
-    return target is not None and bool(target.own)
-
-
 def _runtime(ctx: Context) -> list[Analysed]:
-    """Whose layers the target needs: its dependencies, and resources that have own files."""
-    found = ctx.deps("deps")
-    for resource in ctx.sources("resources"):
-        target = ctx.dep(resource.label)
-        if target is not None and target.own:
-            found.append(target)
-    return found
+    """Whose layers the target needs: its dependencies, and resources that bring some."""
+    deps = ctx.deps("deps")
+    for dep in deps:
+        if dep.files and not (dep.own or dep.runtime or dep.cxx):
+            raise RuleFault(
+                f"`{dep.label}` in `deps` is no library: it only makes files",
+                hint="put it into `srcs` or `resources`",
+                mention=dep.label,
+            )
+    return [*deps, *ctx.data("resources")[1]]
 
 
 def _imports(ctx: Context, deps: list[Analysed]) -> tuple[str, ...]:

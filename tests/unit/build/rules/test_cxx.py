@@ -274,7 +274,7 @@ def test_an_undefined_symbol_is_an_error_of_the_link(project: Project) -> None:
 
     words = project.error("//a:lib")
 
-    assert words.startswith("//a:lib: CxxLink liba_lib.so failed with exit code 1")
+    assert words.startswith("`//a:lib`: CxxLink liba_lib.so failed with exit code 1")
     assert "undefined reference to `nowhere()'" in words
 
 
@@ -479,3 +479,25 @@ def test_outputs_do_not_know_where_they_were_built(
         )
 
     assert project.build("//a:lib") == other.build("//a:lib")
+
+
+def test_a_library_brings_its_data_and_the_programs_in_it(project: Project) -> None:
+    project.write(
+        {
+            "BUILD": """
+cc_library(name = "a", srcs = ["a.cc"], data = ["d.txt", ":group"])
+cc_binary(name = "tool", srcs = ["t.cc"])
+filegroup(name = "group", srcs = [":tool", "e.txt"])
+cc_binary(name = "main", srcs = ["t.cc"], deps = [":a"])
+""",
+            "a.cc": "",
+            "t.cc": "int main() {}\n",
+            "d.txt": "",
+            "e.txt": "",
+        }
+    )
+
+    root = project.package("//:main").parent
+
+    wanted = ["main", "tool", "bin/main", "bin/tool", "d.txt", "e.txt"]
+    assert [name for name in wanted if not (root / name).exists()] == []

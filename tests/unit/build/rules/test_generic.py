@@ -156,7 +156,7 @@ def test_the_environment_of_a_command_can_be_set(project: Project) -> None:
 def test_a_command_stops_at_its_first_failure(project: Project) -> None:
     project.write({"BUILD": rule("false | true; echo x > $@", "outs = ['o']")})
 
-    assert project.error("//:g").startswith("//:g: Genrule o failed with exit code 1")
+    assert project.error("//:g").startswith("`//:g`: Genrule o failed with exit code 1")
 
 
 def test_an_undeclared_file_cannot_be_read(project: Project) -> None:

@@ -459,9 +459,14 @@ def test_a_package_root_can_be_copied(launcher: Path, tmp_path: Path) -> None:
         ("py_library(name = 'x', srcs = ['d.txt'])", "`d.txt` in `srcs` is not a Python file"),
         ("py_binary(name = 'x', srcs = ['a.py', 'b.py'])", "it does not say what to run"),
         ("py_binary(name = 'x')", "it does not say what to run"),
-        ("py_library(name = 'x', srcs = ['a.py'], base_module = '..')", "is not a path"),
-        ("py_library(name = 'x', data = ['d.txt'], base_module = 'a..b')", "is not a path"),
-        ("cc_library(name = 'x', srcs = ['c.c'], soname = '../x.so')", "is not a path"),
+        ("py_library(name = 'x', srcs = ['a.py'], base_module = '..')", "is not a Python package"),
+        ("py_library(name = 'x', data = ['d.txt'], base_module = 'a..b')", "not a Python package"),
+        ("cc_library(name = 'x', srcs = ['c.c'], soname = '../x.so')", "would lie outside"),
+        ("cc_library(name = 'x', deps = [':l'])\npy_library(name = 'l')", "not a C or C++ library"),
+        (
+            "py_library(name = 'x', deps = [':g'])\ngenrule(name = 'g', outs = ['o'], cmd = 'x')",
+            "no library",
+        ),
     ],
 )
 def test_a_target_that_makes_no_sense_is_told(project: Project, rule: str, expected: str) -> None:
@@ -485,6 +490,6 @@ def test_a_syntax_error_is_told_with_its_place(project: Project) -> None:
 
     words = project.error("//p:x")
 
-    assert words.startswith("//p:x: PyCompile //p:x failed with exit code 1")
+    assert words.startswith("`//p:x`: PyCompile //p:x failed with exit code 1")
     assert 'File "p/a.py", line 1' in words
     assert 'File "p/b.py", line 1' in words
