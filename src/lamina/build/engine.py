@@ -23,6 +23,10 @@ from lamina.store import trees
 from lamina.store.actioncache import ActionCache
 from lamina.store.local import LocalStore
 
+# The kernel may hand a signal to a worker thread. That does not wake the main thread, which alone
+# runs signal handlers: so it never sleeps for longer than this.
+_HEARTBEAT = 0.2  # seconds
+
 
 class Listener(Protocol):
     """Who is told how a build goes on; called from the thread that called `Engine.build`."""
@@ -110,7 +114,7 @@ class Engine:
             try:
                 while (state.ready or running) and (self._keep_going or not state.errors):
                     self._start(state, running, pool)
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    done, _ = wait(running, _HEARTBEAT, return_when=FIRST_COMPLETED)
                     for future in done:
                         self._finish(state, running.pop(future), future)
             except BaseException:

@@ -52,8 +52,11 @@ class IntegrityError(LaminaError):
     exit_code = 4
 
 
-class Interrupted(LaminaError):
-    """The user or the system asked lamina to stop; `signal` is the number that did."""
+class Interrupted(BaseException):
+    """The user or the system asked lamina to stop; `signal` is the number that did.
+
+    No error: nothing that handles errors may take it for one and go on.
+    """
 
     def __init__(self, signal: int) -> None:
         super().__init__("interrupted")
