@@ -63,7 +63,7 @@ class Toolchains:
     def python(self) -> Python:
         """The interpreter: `[python] interpreter` in `lamina.toml`, else the system's python3."""
         path = self._find(
-            "python", "interpreter", self._workspace.python_interpreter or _system_python()
+            "python", "interpreter", self._workspace.python_interpreter or process.system_python()
         )
         answer = self._versions.ask(path, "-I", "-S", "-c", _ASK_PYTHON)
         full, tag, version, include, soabi, prefix = json.loads(answer)
@@ -115,11 +115,6 @@ class Toolchains:
         path = path or process.require(tool)
         self.files.add(str(path.resolve()))
         return path
-
-
-def _system_python() -> str:
-    """The distribution's interpreter where there is one: it is on the nodes too, a shim is not."""
-    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
 
 
 def _command(path: Path) -> str:

@@ -59,7 +59,7 @@ def mount_driver() -> drivers.Choice:
 
 
 def _tool(name: str) -> Feature:
-    path = process.find(name)
+    path = process.find(process.system_python() if name == "python3" else name)
     package = process.DEBIAN_PACKAGE.get(name, name)
     hint = "" if path else f"on Debian or Ubuntu: `apt-get install {package}`"
     return Feature(name, TOOL, path is not None, str(path or "not on PATH"), hint, _TOOLS[name])

@@ -39,6 +39,11 @@ def find(tool: str) -> Path | None:
     return Path(found) if found else None
 
 
+def system_python() -> str:
+    """The distribution's interpreter where there is one: it is on the nodes too, a shim is not."""
+    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
+
+
 def require(tool: str) -> Path:
     """Where a tool lies; raises HostError naming the Debian package that brings it."""
     found = find(tool)

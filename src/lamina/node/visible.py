@@ -122,7 +122,9 @@ def umount(where: Path | str) -> None:
             if record.where == path or record.title == str(where):
                 _undo(record)
                 return
-    raise UserError(f"nothing of lamina's is mounted at `{where}`", hint="see `lamina umount`")
+    raise UserError(
+        f"nothing of lamina's is mounted at `{where}`", hint="`lamina mount` lists what is"
+    )
 
 
 def _undo(record: Mounted) -> None:
