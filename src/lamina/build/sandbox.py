@@ -159,6 +159,8 @@ class Sandbox:
         found: dict[str, Node] = {}
         for parent, folders, files in os.walk(out):
             links = [name for name in folders if (Path(parent) / name).is_symlink()]
+            for name in set(folders).difference(links):
+                (Path(parent) / name).chmod(0o700)  # else it could not be looked into
             if not folders and not files and Path(parent) != out:
                 found[Path(parent).relative_to(out).as_posix()] = Folder()
             for name in (*files, *links):
@@ -173,7 +175,7 @@ class Sandbox:
         if not stat.S_ISREG(status.st_mode):
             raise ActionError(f"it made `{path.name}`, which is neither file, link nor folder")
         executable = bool(status.st_mode & 0o100)
-        path.chmod(0o600)
+        path.chmod(0o444)  # that of a blob: it may be one already, under another name
         return File(self._store.take(path), executable)
 
 

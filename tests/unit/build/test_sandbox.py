@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -253,3 +254,19 @@ def commands() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_outputs_that_are_one_file_under_two_names_are_both_kept(store: LocalStore) -> None:
+    outputs = made(store, "echo x > out/a; chmod 600 out/a; ln out/a out/b")
+
+    assert outputs["a"] == outputs["b"]
+    assert stat.S_IMODE(store.path(outputs["a"].digest).stat().st_mode) == 0o444
+
+
+def test_an_output_folder_that_nobody_may_enter_is_looked_into(store: LocalStore) -> None:
+    assert list(made(store, "mkdir out/d; echo x > out/d/f; chmod 000 out/d")) == ["d/f"]
+
+
+def made(store: LocalStore, command: str) -> dict[str, File]:
+    run = Run(("/bin/sh", "-ec", command), {}, {}, ("a",))
+    return {p: node for p, node in Sandbox(store).run(run, "m").outputs if isinstance(node, File)}
