@@ -142,13 +142,13 @@ def root(area: Path) -> Person:
 def user(area: Path) -> Iterator[Person]:
     """An ordinary user with access to /dev/fuse, as distributions give it."""
     device = Path("/dev/fuse")
+    home = {"HOME": "/nonexistent", "LAMINA_STORE": str(area / "store")}
     if not ROOT:
         if not os.access(device, os.R_OK | os.W_OK):
             pytest.skip("/dev/fuse is closed to this user")
-        yield Person(os.geteuid(), sys.executable, area)
+        yield Person(os.geteuid(), sys.executable, area, home)
         return
     with _open_to_all(device):
-        home = {"HOME": "/nonexistent", "LAMINA_STORE": str(area / "store")}
         yield Person(NOBODY, _python_for_nobody(), area, home)
 
 
@@ -168,6 +168,7 @@ def _open_to_all(device: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.seek(0)
             device.chmod(int(lock.read()))
+            lock.truncate(0)
             lock.truncate(0)
 
 

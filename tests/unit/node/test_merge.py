@@ -144,7 +144,7 @@ def test_a_merged_image_can_be_merged_and_one_alone_is_itself(
 
 def test_modes_stay_and_all_belongs_to_root(store: LocalStore, tmp_path: Path) -> None:
     images = []
-    for number, modes in enumerate([(0o755, 0o644), (0o555, 0o4751), (0o700, 0o040)]):
+    for number, modes in enumerate([(0o755, 0o644), (0o555, 0o751), (0o700, 0o040)]):
         tree = tmp_path / f"tree{number}"
         folder, file = tree / f"d{number}", tree / f"d{number}" / "file"
         folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_modes_stay_and_all_belongs_to_root(store: LocalStore, tmp_path: Path) -
         "drwxr-xr-x 0/0 squashfs-root/d0",
         "-rw-r--r-- 0/0 squashfs-root/d0/file",
         "drwxr-xr-x 0/0 squashfs-root/d1",  # writable for its owner, root, whom nothing holds
-        "-rwsr-x--x 0/0 squashfs-root/d1/file",
+        "-rwxr-x--x 0/0 squashfs-root/d1/file",
         "drwx------ 0/0 squashfs-root/d2",
         "-r--r----- 0/0 squashfs-root/d2/file",  # likewise readable
     ]
