@@ -69,6 +69,15 @@ class Loader:
                 raise
         return self._packages[name]
 
+    def is_package(self, name: str) -> bool:
+        """Whether a folder is a build package."""
+        return bool(self.view.build_file(name))
+
+    def has(self, package: str, name: str) -> bool:
+        """Whether a build package has a target, or one that makes a file, of this name."""
+        loaded = self.package(package)
+        return name in loaded.targets or name in loaded.generated
+
     def target(self, label: Label) -> Target:
         """A target by its label; raises a FaultReport when there is none."""
         target = self.package(label.package).targets.get(label.name) if not label.cell else None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lamina.build.toolchains import Toolchains
     from lamina.build.workspace import Workspace
     from lamina.cli.output import Progress
-    from lamina.core.label import Label
+    from lamina.core.label import Label, Pattern
     from lamina.linux.versions import ToolVersions
 
 MARKER = "lamina.toml"
@@ -136,19 +136,31 @@ class Session:
 
     def labels(self, patterns: Sequence[str]) -> tuple[Label, ...]:
         """The targets that some patterns choose."""
+        return self.loader.resolve([self._pattern(text) for text in patterns])
+
+    def _pattern(self, text: str) -> Pattern:
+        """A pattern as typed; a bare path that is no build package names a target, as in Bazel."""
         from lamina.core.label import Pattern
 
-        return self.loader.resolve([Pattern.parse(text, self.here) for text in patterns])
+        pattern = Pattern.parse(text, self.here)
+        path = pattern.package
+        if "//" in text or ":" in text or pattern.recursive or self.loader.is_package(path):
+            return pattern
+        folder = path.rpartition("/")[0]
+        while folder and not self.loader.is_package(folder):
+            folder = folder.rpartition("/")[0]
+        name = path.removeprefix(f"{folder}/")
+        if not self.loader.is_package(folder) or not self.loader.has(folder, name):
+            return pattern  # whose fault is told
+        return Pattern.parse(f"{'-' * pattern.subtract}//{folder}:{name}")
 
     def label(self, text: str) -> Label:
         """The one target that a word names; raises UserError where it is a pattern of many."""
-        from lamina.core.label import Pattern
-
-        label = Pattern.parse(text, self.here).label
-        if label is None:
+        pattern = self._pattern(text)
+        if pattern.label is None:
             hint = f"`lamina targets {text}` lists them"
             raise UserError(f"`{text}` names many targets, one is wanted", hint=hint)
-        return self.loader.resolve([Pattern.parse(text, self.here)])[0]
+        return self.loader.resolve([pattern])[0]
 
     def analyse(self, labels: Iterable[Label]) -> dict[Label, Analysed]:
         """Load and analyse some targets and all they depend on."""

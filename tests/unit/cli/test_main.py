@@ -257,3 +257,27 @@ def test_init_of_a_folder_that_is_not_there_is_a_fault(lamina: Lamina) -> None:
         3,
         "error: there is no folder `absent`",
     )
+
+
+@pytest.mark.parametrize(
+    ("at", "word", "label"),
+    [
+        ("", "top", "//:top"),
+        ("", "a/b", "//a:b"),
+        ("", "a", "//a:a"),
+        ("a", "b", "//a:b"),
+        ("", "a/c/d", "//a:c/d"),
+    ],
+)
+def test_a_bare_path_names_a_target_where_it_is_no_build_package(
+    lamina: Lamina, at: str, word: str, label: str
+) -> None:
+    rule = "genrule(name = '{0}', outs = ['{0}.out'], cmd = 'echo > $@')\n"
+    lamina.write({"BUILD": rule.format("top"), "a/BUILD": "".join(map(rule.format, NAMES))})
+
+    done = lamina("targets", word, at=at)
+
+    assert done.stdout == f"{label}\n"
+
+
+NAMES = ("a", "b", "c/d")
