@@ -147,7 +147,10 @@ class Loader:
         if not self.view.build_file(folder):
             return ()
         file = Label("", folder, path.removeprefix(f"{folder}/"))
-        targets = self.package(folder).targets.values()
+        try:
+            targets = self.package(folder).targets.values()
+        except FaultReport:
+            return ()  # it is asked for advice: the fault at hand must not give way to another
         return tuple(target.label for target in targets if file in target.dependencies())
 
     def _load(self, name: str) -> BuildPackage:

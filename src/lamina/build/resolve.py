@@ -67,6 +67,8 @@ def _below(loader: Loader, pattern: Pattern) -> list[str]:
         message = what if exists else f"no folder `{pattern.package}`"
         hint = "write one: `BUILD`, `BUILD.bazel` or `BUCK`"
         hint = hint if exists else _sibling(loader, pattern.package, "//{}/...")
+        if hint.startswith("there is no folder"):
+            hint = "`lamina targets` lists all targets"
         raise FaultReport([Fault(NOWHERE, f"`{pattern}` finds nothing: {message}", hint)])
     return found
 

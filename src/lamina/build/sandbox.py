@@ -116,19 +116,9 @@ class Sandbox:
             with self._lock:
                 if self._cancelled:
                     raise Cancelled
-                alive, held = os.pipe()
-                child = process.spawn(
-                    self._command(run, folder),
-                    env={},
-                    stdout=out.fileno(),
-                    stderr=err.fileno(),
-                    pass_fds=[held],
-                )
+                child, alive = _start(self._command(run, folder), out.fileno(), err.fileno())
                 self._running.add(child)
-            os.close(held)
             code = child.wait()
-            # The processes inside hold the other end: when it is closed, the last one is gone,
-            # and nobody writes to an output any more.
             os.read(alive, 1)
             os.close(alive)
             with self._lock:
@@ -177,6 +167,22 @@ class Sandbox:
         executable = bool(status.st_mode & 0o100)
         path.chmod(0o444)  # that of a blob: it may be one already, under another name
         return File(self._store.take(path), executable)
+
+
+def _start(command: list[str], stdout: int, stderr: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a command; also a descriptor that is at its end when the last process is gone.
+
+    The processes inside hold the other end: once it is closed, nobody writes to an output any more.
+    """
+    alive, held = os.pipe()
+    try:
+        child = process.spawn(command, env={}, stdout=stdout, stderr=stderr, pass_fds=[held])
+    except OSError as error:  # above all a command line that is too long
+        os.close(alive)
+        raise ActionError(f"cannot start: {error.strerror}") from error
+    finally:
+        os.close(held)
+    return child, alive
 
 
 def _text(path: str) -> str:

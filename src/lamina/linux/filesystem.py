@@ -130,6 +130,8 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
     import shutil
 
+    if folder.is_symlink():
+        folder.unlink()  # what it leads to is somebody else's
     if not folder.is_dir():
         return
     for parent, _, _ in os.walk(folder):

@@ -399,3 +399,10 @@ def commands() -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_command_line_that_is_too_long_is_told(bench: Bench) -> None:
+    error = bench.error(shell("a", "true # " + "x" * 200_000))
+
+    assert isinstance(error, ActionError)
+    assert error.message == "`//p:a`: Shell a: cannot start: Argument list too long"

@@ -58,7 +58,13 @@ def test_manual_targets_are_chosen_on_demand(write: Write) -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("//x/...", ["`//x/...` finds nothing: no folder `x`", "hint: there is no folder `x`"]),
+        (
+            "//x/...",
+            [
+                "`//x/...` finds nothing: no folder `x`",
+                "hint: `lamina targets` lists all targets",
+            ],
+        ),
         (
             "//c/...",
             [

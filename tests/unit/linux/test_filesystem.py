@@ -213,3 +213,14 @@ def test_a_file_is_settled_once_its_clock_tick_must_be_over() -> None:
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+def test_a_link_to_a_folder_is_removed_without_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").touch()
+    (tmp_path / "link").symlink_to("kept")
+
+    filesystem.remove_tree(tmp_path / "link")
+
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "kept/file").exists()
