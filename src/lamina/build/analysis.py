@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.disk import join
 from lamina.build.faults import Fault, FaultReport, Place
 from lamina.build.providers import Analysed, CxxInfo
@@ -50,11 +51,18 @@ class Context:
     """What a rule's implementation is given: one target, what its dependencies handed out."""
 
     def __init__(
-        self, target: Target, analysed: Mapping[Label, Analysed], toolchains: Toolchains
+        self,
+        target: Target,
+        analysed: Mapping[Label, Analysed],
+        toolchains: Toolchains,
+        configuration: Configuration = DEFAULT,
     ) -> None:
         self.target = target
         self.label = target.label
         self.toolchains = toolchains
+        self.configuration = configuration
+        self.root = ""  # folder of the cell that the target is in, from the workspace's root
+        self.folder = join(self.root, self.label.package)  # that of its build package
         self._analysed = analysed
 
     @property
@@ -160,7 +168,7 @@ class Context:
 
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
-        return join(self.label.package, path)
+        return join(self.folder, path)
 
     def action(
         self,
@@ -219,6 +227,7 @@ def analyse(
     generated: Mapping[Label, Label],
     toolchains: Toolchains,
     locate: Locate,
+    configuration: Configuration = DEFAULT,
 ) -> dict[Label, Analysed]:
     """Analyse a closed set of targets without cycles, dependencies first.
 
@@ -230,7 +239,9 @@ def analyse(
     for label in _order(targets, generated):
         target = targets[label]
         try:
-            result = target.rule.implementation(Context(target, analysed, toolchains))
+            result = target.rule.implementation(
+                Context(target, analysed, toolchains, configuration)
+            )
             assert isinstance(result, Analysed)
             _check_paths(result)
         except UserError as error:

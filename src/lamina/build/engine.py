@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from lamina.build import undeclared
+from lamina.build.events import Listener, Outcome
 from lamina.build.plan import Plan, plan
 from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
 from lamina.build.sources import Sources
@@ -28,19 +29,6 @@ from lamina.store.local import LocalStore
 _HEARTBEAT = 0.2  # seconds
 
 
-class Listener(Protocol):
-    """Who is told how a build goes on; called from the thread that called `Engine.build`."""
-
-    def planned(self, actions: int) -> None:
-        """So many actions are to be looked at."""
-
-    def started(self, action: Action) -> None:
-        """An action was handed to a worker."""
-
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None:
-        """An action succeeded; `printed` is what it wrote on stderr, such as warnings."""
-
-
 @dataclass(slots=True)
 class _State:
     """How far a build has come."""
@@ -50,15 +38,6 @@ class _State:
     waiting: dict[Action, int] = field(default_factory=dict)
     ready: list[Action] = field(default_factory=list)
     errors: dict[Action, LaminaError] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What a worker found out about an action."""
-
-    outputs: dict[str, Node]
-    cached: bool
-    printed: bytes = b""
 
 
 class Engine:
@@ -109,7 +88,7 @@ class Engine:
     def _work(self, state: _State, sandbox: Sandbox) -> None:
         state.waiting = {action: len(state.plan.needs[action]) for action in state.plan.actions}
         state.ready = [action for action, count in state.waiting.items() if count == 0]
-        running: dict[Future[_Done], Action] = {}
+        running: dict[Future[Outcome], Action] = {}
         with ThreadPoolExecutor(self._jobs, "action") as pool:
             try:
                 while (state.ready or running) and (self._keep_going or not state.errors):
@@ -126,7 +105,7 @@ class Engine:
                 self._sandbox = None
 
     def _start(
-        self, state: _State, running: dict[Future[_Done], Action], pool: ThreadPoolExecutor
+        self, state: _State, running: dict[Future[Outcome], Action], pool: ThreadPoolExecutor
     ) -> None:
         while state.ready and len(running) < self._jobs:
             action = state.ready.pop(0)
@@ -135,18 +114,19 @@ class Engine:
             running[pool.submit(self._perform, action, inputs, f"{self._count}")] = action
             self._listener.started(action)
 
-    def _finish(self, state: _State, action: Action, future: Future[_Done]) -> None:
+    def _finish(self, state: _State, action: Action, future: Future[Outcome]) -> None:
         try:
             done = future.result()
         except LaminaError as error:
             state.errors[action] = error
             if isinstance(error, UndeclaredFile):
                 error.hint = _advice(error.path, action.owner, self._owners(error.path))
+            self._listener.failed(action, error)
             return
         state.results[action] = done.outputs
         if not done.cached:
             self.executed.add(action)
-        self._listener.finished(action, cached=done.cached, printed=done.printed)
+        self._listener.finished(done)
         for dependent in state.plan.dependents[action]:
             state.waiting[dependent] -= 1
             if state.waiting[dependent] == 0:
@@ -166,17 +146,21 @@ class Engine:
         action: Action,
         inputs: list[tuple[str, dict[str, Node] | Source | Literal]],
         name: str,
-    ) -> _Done:
+    ) -> Outcome:
+        begun = time.monotonic()
         tree = self._tree(action, inputs)
         root, _ = trees.encode(tree)
         _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
         digest = Digest.of(message)
         known = self._cache.get(digest)
         if known is not None and _is_whole(action, known):
-            return _Done(dict(known.outputs), cached=True)
+            outputs = dict(known.outputs)
+            return Outcome(action, digest, tree, outputs, True, begun, time.monotonic())
         result = self._run(action, tree, name)
         self._cache.put(digest, result)
-        return _Done(dict(result.outputs), cached=False, printed=result.stderr)
+        outputs = dict(result.outputs)
+        ended = time.monotonic()
+        return Outcome(action, digest, tree, outputs, False, begun, ended, result.stderr)
 
     def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
         assert self._sandbox is not None

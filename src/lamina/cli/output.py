@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from lamina.core.errors import LaminaError
 
 if TYPE_CHECKING:
+    from lamina.build.events import Outcome
     from lamina.core.action import Action
 
 
@@ -83,7 +84,8 @@ class Progress(Protocol):
 
     def planned(self, actions: int) -> None: ...
     def started(self, action: Action) -> None: ...
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None: ...
+    def finished(self, outcome: Outcome) -> None: ...
+    def failed(self, action: Action, error: LaminaError) -> None: ...
     def close(self) -> None: ...
 
 
@@ -101,12 +103,15 @@ class PlainProgress:
     def started(self, action: Action) -> None:
         """Plain lines tell of what is done, not of what begins."""
 
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None:
+    def finished(self, outcome: Outcome) -> None:
         self._done += 1
-        if not cached and not self._quiet:
-            note(f"[{self._done}/{self._total}] {action}")
-        if printed:
-            note(printed.decode(errors="replace").rstrip())
+        if not outcome.cached and not self._quiet:
+            note(f"[{self._done}/{self._total}] {outcome.action}")
+        if outcome.printed:
+            note(outcome.printed.decode(errors="replace").rstrip())
+
+    def failed(self, action: Action, error: LaminaError) -> None:
+        """What failed is told once, at the end."""
 
     def close(self) -> None:
         """There is nothing to wipe."""
@@ -137,12 +142,17 @@ class TerminalProgress:
     def started(self, action: Action) -> None:
         self._running[action] = time.monotonic()
 
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None:
-        self._running.pop(action, None)
+    def finished(self, outcome: Outcome) -> None:
+        self._running.pop(outcome.action, None)
         self._done += 1
-        self._cached += cached
-        if printed:
-            self._live.console.print(printed.decode(errors="replace").rstrip(), markup=False)
+        self._cached += outcome.cached
+        if outcome.printed:
+            printed = outcome.printed.decode(errors="replace").rstrip()
+            self._live.console.print(printed, markup=False)
+
+    def failed(self, action: Action, error: LaminaError) -> None:
+        """What failed is told once, at the end."""
+        self._running.pop(action, None)
 
     def close(self) -> None:
         """Wipe the region."""

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.build.configuration import DEFAULT, Configuration
 from lamina.cli import output
 from lamina.core.errors import UserError
 from lamina.store import local
@@ -43,6 +44,7 @@ class Options:
     keep_going: bool = False
     verbose: bool = False
     quiet: bool = False
+    configuration: Configuration = DEFAULT
 
 
 class Session:
@@ -169,7 +171,10 @@ class Session:
         targets: Mapping[Label, Target] = self.loader.closure(labels)
         for line in self.loader.prints:
             output.note(line)
-        return analyse(targets, self._makers(targets), self.toolchains, self.loader.place)
+        makers = self._makers(targets)
+        return analyse(
+            targets, makers, self.toolchains, self.loader.place, self.options.configuration
+        )
 
     def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
         """Which target makes a file that another one names."""

@@ -67,6 +67,12 @@ class Action:
     toolchain: str = ""  # identity of the tools used; part of the digest as its salt
     subject: str = ""  # what it works on, for people: `train/model.cc`
     mounts: tuple[str, ...] = field(default=())  # folders of the machine its toolchain needs
+    # Below `out`, a Makefile fragment that the command writes and that names the inputs it read:
+    # the others, where they have the same paths, do not matter to its result. No output.
+    depfile: str = ""
+    worker: str = ""  # a resident program that does the same without a process of its own
+    timeout: float = 0.0  # seconds after which it is ended; 0 is never
+    network: bool = False  # whether it may use the network
 
     def output(self, path: str) -> Output:
         """The artifact at one of the declared outputs."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lamina.build.engine import Engine
+from lamina.build.events import Outcome
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
 from lamina.core.errors import ActionError, LaminaError
@@ -22,6 +23,7 @@ class Log:
     def __init__(self) -> None:
         self.total = 0
         self.lines: list[str] = []
+        self.failures: list[str] = []
         self.on_start: Callable[[], None] = lambda: None
 
     def planned(self, actions: int) -> None:
@@ -30,9 +32,12 @@ class Log:
     def started(self, action: Action) -> None:
         self.on_start()
 
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None:
-        word = "known" if cached else "ran"
-        self.lines.append(f"{word} {action.subject}{printed.decode()}")
+    def finished(self, outcome: Outcome) -> None:
+        word = "known" if outcome.cached else "ran"
+        self.lines.append(f"{word} {outcome.action.subject}{outcome.printed.decode()}")
+
+    def failed(self, action: Action, error: LaminaError) -> None:
+        self.failures.append(action.subject)
 
 
 class Bench:

@@ -11,8 +11,10 @@ from typing import Protocol
 
 import pytest
 
+from lamina.build.events import Outcome
 from lamina.cli import output
 from lamina.core.action import Action
+from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, UserError
 
 Capture = pytest.CaptureFixture[str]
@@ -65,18 +67,22 @@ def action(name: str) -> Action:
     return Action("Test", f"//:{name}", ("true",), (), (name,), subject=name)
 
 
+def outcome(name: str, *, cached: bool = False, printed: bytes = b"") -> Outcome:
+    return Outcome(action(name), Digest.of(b""), {}, {}, cached, 0.0, 1.0, printed)
+
+
 def test_plain_progress_tells_what_ran(capsys: Capture) -> None:
     progress = output.PlainProgress()
     progress.planned(2)
     progress.planned(1)
     for name, cached in (("a", False), ("b", True), ("c", False)):
-        progress.finished(action(name), cached=cached, printed=b"")
+        progress.finished(outcome(name, cached=cached))
 
     assert capsys.readouterr().err == "[1/3] Test a\n[3/3] Test c\n"
 
 
 def test_quiet_progress_still_tells_warnings(capsys: Capture) -> None:
-    output.PlainProgress(quiet=True).finished(action("a"), cached=False, printed=b"careful\n")
+    output.PlainProgress(quiet=True).finished(outcome("a", printed=b"careful\n"))
 
     assert capsys.readouterr().err == "careful\n"
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from lamina.build.engine import Engine
+from lamina.build.events import Outcome
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Literal
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
+from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Layer
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux.versions import ToolVersions
@@ -33,7 +34,8 @@ class Silent:
 
     def planned(self, actions: int) -> None: ...
     def started(self, action: Action) -> None: ...
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None: ...
+    def finished(self, outcome: Outcome) -> None: ...
+    def failed(self, action: Action, error: LaminaError) -> None: ...
 
 
 @pytest.fixture

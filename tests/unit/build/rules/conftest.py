@@ -13,6 +13,7 @@ import pytest
 from lamina.build import workspace
 from lamina.build.analysis import analyse, runtime_order
 from lamina.build.engine import Engine
+from lamina.build.events import Outcome
 from lamina.build.loader import Loader
 from lamina.build.providers import Analysed
 from lamina.build.sources import Sources
@@ -34,8 +35,10 @@ class Silent:
     def planned(self, actions: int) -> None: ...
     def started(self, action: Action) -> None: ...
 
-    def finished(self, action: Action, *, cached: bool, printed: bytes) -> None:
-        self.printed += printed
+    def finished(self, outcome: Outcome) -> None:
+        self.printed += outcome.printed
+
+    def failed(self, action: Action, error: LaminaError) -> None: ...
 
 
 class Project:

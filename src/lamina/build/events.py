@@ -1,0 +1,41 @@
+"""What happens to actions during a build, for those who show it or write it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lamina.core.action import Action
+from lamina.core.digest import Digest
+from lamina.core.errors import LaminaError
+from lamina.core.tree import Node, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an action that succeeded came to its outputs."""
+
+    action: Action
+    digest: Digest  # of the Action message of the Remote Execution API
+    inputs: Tree  # all that it could read
+    outputs: dict[str, Node]
+    cached: bool  # it was known, and did not run
+    begun: float  # time.monotonic() when a worker took it up
+    ended: float
+    printed: bytes = b""  # on stderr, such as warnings; empty when it did not run
+
+
+class Listener(Protocol):
+    """Who is told how a build goes on; called from the thread that called `Engine.build`."""
+
+    def planned(self, actions: int) -> None:
+        """So many more actions are to be looked at."""
+
+    def started(self, action: Action) -> None:
+        """An action was handed to a worker."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """An action succeeded, or was known."""
+
+    def failed(self, action: Action, error: LaminaError) -> None:
+        """An action failed; the error tells all that a person needs."""
