@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.disk import join
 from lamina.build.faults import Fault, FaultReport, Place
@@ -56,13 +57,16 @@ class Context:
         analysed: Mapping[Label, Analysed],
         toolchains: Toolchains,
         configuration: Configuration = DEFAULT,
+        cells: Cells = NO_CELLS,
     ) -> None:
         self.target = target
         self.label = target.label
         self.toolchains = toolchains
         self.configuration = configuration
-        self.root = ""  # folder of the cell that the target is in, from the workspace's root
-        self.folder = join(self.root, self.label.package)  # that of its build package
+        self.cells = cells
+        # Folders of the cell that the target is in and of its build package, from the root.
+        self.root = cells.folder(self.label.cell)
+        self.folder = cells.folder(self.label.cell, self.label.package)
         self._analysed = analysed
 
     @property
@@ -198,19 +202,22 @@ class Context:
     def _files(self, path: str, label: Label) -> list[SourceFile]:
         target = self._analysed.get(label)
         if target is None:
-            source = Source(join(label.package, label.name))
+            source = Source(join(self.cells.folder(label.cell, label.package), label.name))
             return [self._file(path, label, source.path, source)]
         if len(target.files) == 1 and path != label.name:
             return [self._file(path, label, self.in_package(path), target.files[0][1])]
         return [
-            self._file(_relative(full, label.package), label, full, artifact)
+            self._file(_relative(full, self._folder(label)), label, full, artifact)
             for full, artifact in target.files
         ]
 
     def _file(self, path: str, label: Label, full: str, artifact: Artifact) -> SourceFile:
         if path != label.name:
-            full = self.in_package(path) if label.package == self.label.package else full
+            full = self.in_package(path) if self._folder(label) == self.folder else full
         return SourceFile(path, full, artifact, label)
+
+    def _folder(self, label: Label) -> str:
+        return self.cells.folder(label.cell, label.package)
 
     def _get(self, name: str, kind: type[T]) -> T:
         value = self.target.attributes[name]
@@ -228,6 +235,7 @@ def analyse(
     toolchains: Toolchains,
     locate: Locate,
     configuration: Configuration = DEFAULT,
+    cells: Cells = NO_CELLS,
 ) -> dict[Label, Analysed]:
     """Analyse a closed set of targets without cycles, dependencies first.
 
@@ -239,9 +247,8 @@ def analyse(
     for label in _order(targets, generated):
         target = targets[label]
         try:
-            result = target.rule.implementation(
-                Context(target, analysed, toolchains, configuration)
-            )
+            context = Context(target, analysed, toolchains, configuration, cells)
+            result = target.rule.implementation(context)
             assert isinstance(result, Analysed)
             _check_paths(result)
         except UserError as error:
@@ -250,7 +257,7 @@ def analyse(
             faults.append(Fault(place, f"`{label}`: {error.message}", error.hint or ""))
             result = Analysed(label)
         analysed[label] = result
-        _add_outputs(result, analysed)
+        _add_outputs(result, analysed, cells)
     if faults:
         raise FaultReport(faults)
     return analysed
@@ -268,11 +275,11 @@ def _check_paths(target: Analysed) -> None:
             ) from None
 
 
-def _add_outputs(target: Analysed, analysed: dict[Label, Analysed]) -> None:
+def _add_outputs(target: Analysed, analysed: dict[Label, Analysed], cells: Cells) -> None:
     """Let each single output be named by its own label, as `:gen.h` of genrule `:gen`."""
-    package = target.label.package
+    cell, package = target.label.cell, target.label.package
     for full, artifact in target.files:
-        label = Label(target.label.cell, package, _relative(full, package))
+        label = Label(cell, package, _relative(full, cells.folder(cell, package)))
         if not isinstance(artifact, Source):
             analysed.setdefault(label, Analysed(label, files=((full, artifact),)))
 

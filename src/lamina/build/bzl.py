@@ -16,10 +16,9 @@ from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.build.locations import SourceMap
 from lamina.build.rule import Rule
 from lamina.build.starlark_globals import Interpreter
+from lamina.build.workspace import Workspace
 from lamina.core.errors import UserError
-from lamina.core.label import Label
-
-BUILT_IN_CELLS = frozenset({"rules_cc", "rules_python"})
+from lamina.core.label import Home, Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +34,16 @@ class Module:
 class _Importer:
     """What the loads of one file gave, in order."""
 
-    package: str
+    home: Home
     loaded: list[Module] = field(default_factory=list)
 
 
 class Evaluator:
     """Evaluates the files of a workspace; each .bzl file once."""
 
-    def __init__(self, root: Path, disk: Disk, rules: Mapping[str, Rule]) -> None:
-        self._root = root
+    def __init__(self, workspace: Workspace, disk: Disk, rules: Mapping[str, Rule]) -> None:
+        self._workspace = workspace
+        self._cells = workspace.cells
         self._disk = disk
         self._interpreter = Interpreter(rules)
         self._modules: dict[str, Module] = {}
@@ -57,7 +57,7 @@ class Evaluator:
     def build(self, path: str, evaluation: Evaluation) -> list[Module]:
         """Evaluate a BUILD file and return what it loads; raises FaultReport."""
         text = self.text(path)
-        importer = _Importer(path.rpartition("/")[0])
+        importer = _Importer(evaluation.scope.home)
         self._interpreter.current = evaluation
         try:
             self._interpreter.evaluate_build(path, text, self._file_loader(importer))
@@ -69,7 +69,7 @@ class Evaluator:
 
     def trace(self, path: str, evaluation: Evaluation) -> starlark_errors.Trace | None:
         """Evaluate a BUILD file until the evaluation's trap is met, and tell where that is."""
-        importer, printed = _Importer(path.rpartition("/")[0]), len(self.prints)
+        importer, printed = _Importer(evaluation.scope.home), len(self.prints)
         self._interpreter.current = evaluation
         try:
             self._interpreter.evaluate_build(path, self.text(path), self._file_loader(importer))
@@ -83,7 +83,7 @@ class Evaluator:
     def text(self, path: str) -> str:
         """The text of a file of the workspace; raises FaultReport when it cannot be read."""
         try:
-            return (self._root / path).read_text(encoding="utf-8")
+            return Path(self._workspace.locate(path)).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise FaultReport([Fault(Place(path), "not UTF-8 text")]) from error
         except OSError as error:
@@ -94,7 +94,7 @@ class Evaluator:
             evaluation = self._interpreter.current
             self._interpreter.current = None
             try:
-                module = self._module(name, importer.package)
+                module = self._module(name, importer.home)
             except BaseException as error:
                 self._interpreter.raised = error
                 raise
@@ -105,23 +105,26 @@ class Evaluator:
 
         return starlark.FileLoader(load)
 
-    def _module(self, name: str, package: str) -> Module:
+    def _module(self, name: str, home: Home) -> Module:
         """The module that a load names; raises CallFault or FaultReport."""
-        label = _load_label(name, package)
-        if label.cell in BUILT_IN_CELLS:
-            return Module("", self._interpreter.built_in)
-        if label.cell:
-            known = " and ".join(f"`@{cell}`" for cell in sorted(BUILT_IN_CELLS))
-            hint = (
-                f"{known} are built in; files of this workspace are loaded by `//folder:file.bzl`"
+        label = _load_label(name, home)
+        if label.cell and not self._cells.has(label.cell):
+            raise CallFault(
+                f"no repository `@{label.cell}` to load `{name}` from",
+                "if its files are here, write"
+                f' `{label.cell} = "its/folder"` below `[cells]` in `lamina.toml`',
+                name,
             )
-            raise CallFault(f"no repository `@{label.cell}` to load `{name}` from", hint, name)
-        path = label.path
+        path = self._path(label)
         if path not in self._modules:
-            self._modules[path] = self._evaluate(path, name)
+            inside = self._cells.home(label.cell, label.package)
+            self._modules[path] = self._evaluate(path, name, inside)
         return self._modules[path]
 
-    def _evaluate(self, path: str, name: str) -> Module:
+    def _path(self, label: Label) -> str:
+        return join(self._cells.folder(label.cell, label.package), label.name)
+
+    def _evaluate(self, path: str, name: str, home: Home) -> Module:
         folder, _, file = path.rpartition("/")
         present = self._disk.folder(folder).files
         if file not in present:
@@ -131,7 +134,7 @@ class Evaluator:
             cycle = [*self._loading[self._loading.index(path) :], path]
             hint = "move what they share into a file of its own"
             raise CallFault(f"load cycle: `{' -> '.join(cycle)}`", hint, name)
-        text, importer = self.text(path), _Importer(folder)
+        text, importer = self.text(path), _Importer(home)
         self._loading.append(path)
         try:
             symbols = self._interpreter.evaluate_bzl(path, text, self._file_loader(importer))
@@ -189,12 +192,9 @@ class Evaluator:
         call = next((c for c in source.calls() if source.string(c, symbol)), None)
         names = source.strings(call.args[0]) if call and call.args else []
         file = str(names[0].value) if names else ""
-        label = _load_label(file, path.rpartition("/")[0])
-        known = (
-            set(self._interpreter.rules)
-            if label.cell
-            else SourceMap(label.path, self.text(label.path)).symbols()
-        )
+        cell, package = self._cells.owner(path.rpartition("/")[0])
+        loaded = self._path(_load_label(file, self._cells.home(cell, package)))
+        known = SourceMap(loaded, self.text(loaded)).symbols()
         return Fault(place, f"`{file}` has no symbol `{symbol}`", did_you_mean(symbol, known))
 
 
@@ -207,11 +207,11 @@ def _with_column(fault: Fault, path: str, text: str) -> Fault:
     return Fault(source.place(call), fault.message, fault.hint) if call else fault
 
 
-def _load_label(name: str, package: str) -> Label:
+def _load_label(name: str, home: Home) -> Label:
     try:
-        label = Label.parse(name, package)
+        label = home.label(name)
     except UserError as error:
         raise CallFault(error.message, error.hint or "", name) from error
-    if not label.cell and not name.startswith(("//", ":", "@")):
+    if not name.startswith(("//", ":", "@")):
         raise CallFault(f"not a file to load: `{name}`", f"did you mean `:{name}`?", name)
     return label

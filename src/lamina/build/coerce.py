@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from lamina.build.attributes import Attribute, Kind
 from lamina.core.errors import UserError
-from lamina.core.label import Label
+from lamina.core.label import Home, Label
 
 T = TypeVar("T")
 
@@ -31,23 +31,23 @@ class BadValue(Exception):
         self.complaints = tuple(complaints)
 
 
-def coerce(attribute: Attribute, name: str, value: object, package: str) -> object:
+def coerce(attribute: Attribute, name: str, value: object, home: Home) -> object:
     """The typed form of a value that a BUILD file gives; raises BadValue.
 
-    `name` is the attribute as written; labels are relative to `package`. None is "not given".
+    `name` is the attribute as written; labels are relative to `home`. None is "not given".
     """
     if value is None:
         return attribute.empty
-    return _CONVERTERS[attribute.kind](_Slot(attribute.kind, name, package), value)
+    return _CONVERTERS[attribute.kind](_Slot(attribute.kind, name, home), value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """What a value is for: the attribute's kind, its name as written, the build package."""
+    """What a value is for: the attribute's kind, its name as written, where it stands."""
 
     kind: Kind
     name: str
-    package: str
+    home: Home
 
     def wrong(self, value: object) -> BadValue:
         message = f"`{self.name}` takes {self.kind.value}, not {describe(value)}"
@@ -148,7 +148,7 @@ def _parse(slot: _Slot, value: object) -> Label:
     if not isinstance(value, str):
         raise slot.wrong_element(value)
     try:
-        return Label.parse(value, slot.package)
+        return slot.home.label(value)
     except UserError as error:
         complaint = Complaint(error.message, error.hint or "", slot.name, value)
         raise BadValue([complaint]) from error

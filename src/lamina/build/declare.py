@@ -13,7 +13,7 @@ from lamina.build.rule import Rule
 from lamina.build.target import Target
 from lamina.build.visibility import canonical
 from lamina.core.errors import UserError
-from lamina.core.label import Label
+from lamina.core.label import Home, Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Schema:
         attributes.update((name, a) for name, a in COMMON.items() if name not in attributes)
         names = {**COMMON_ALIASES, **rule.aliases, **{name: name for name in attributes}}
         defaults = {
-            name: coerce(attribute, name, attribute.default, "")
+            name: coerce(attribute, name, attribute.default, Home())
             for name, attribute in attributes.items()
             if name not in ("name", "visibility")
         }
@@ -43,9 +43,9 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a build package gives to its targets: its name and the defaults of `package()`."""
+    """What a build package gives to its targets: its place and the defaults of `package()`."""
 
-    package: str
+    home: Home
     visibility: tuple[str, ...] = ()
     testonly: bool = False
 
@@ -70,7 +70,7 @@ def declare(
         elif value is not None:
             written[known] = name
             try:
-                values[known] = coerce(schema.attributes[known], name, value, scope.package)
+                values[known] = coerce(schema.attributes[known], name, value, scope.home)
             except BadValue as error:
                 complaints.extend(error.complaints)
     complaints.extend(_missing(schema, called, written))
@@ -112,7 +112,7 @@ def _label(name: object, scope: Scope, complaints: list[Complaint]) -> Label | N
     if not isinstance(name, str):
         return None
     try:
-        return Label.parse(f"//{scope.package}:{name}")
+        return Label.parse(f"//{scope.home.package}:{name}", cell=scope.home.cell)
     except UserError as error:
         complaint = Complaint(f"not a target name: `{name}`", error.hint or "", "name", name)
         complaints.append(complaint)
@@ -125,7 +125,7 @@ def _visibility(
     if not isinstance(entries, tuple):
         return scope.visibility
     try:
-        return canonical(entries, scope.package, written["visibility"])
+        return canonical(entries, scope.home, written["visibility"])
     except BadValue as error:
         complaints.extend(error.complaints)
         return ()

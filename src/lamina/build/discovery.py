@@ -17,7 +17,7 @@ def build_packages(view: View, folder: str = "") -> Iterator[str]:
     while waiting:
         here = waiting.pop()
         listing = view.folder(here)
-        if here and WORKSPACE_FILE in listing.files:
+        if here != folder and WORKSPACE_FILE in listing.files:
             continue
         if listing.build_file:
             yield here

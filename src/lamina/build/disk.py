@@ -4,7 +4,7 @@ whether anything that loading saw has changed."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -31,16 +31,25 @@ class Listing:
 class Disk:
     """Listings of the folders of a workspace, named by their path relative to the root."""
 
-    def __init__(self, root: Path, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        ignore: tuple[str, ...] = (),
+        locate: Callable[[str], str] | None = None,
+        roots: Iterable[str] = (),
+    ) -> None:
+        """`locate` tells where a path is; `roots` are the folders of cells in the workspace."""
         self._root = str(root)
+        self._locate = locate or (lambda path: f"{self._root}/{path}" if path else self._root)
         self._ignore = frozenset(ignore)
+        self._roots = frozenset(roots)
         self._listings: dict[str, Listing] = {}
 
     def folder(self, path: str) -> Listing:
         """What lies in a folder of the workspace, as it was at the first look."""
         listing = self._listings.get(path)
         if listing is None:
-            listing = self._listings[path] = look(f"{self._root}/{path}" if path else self._root)
+            listing = self._listings[path] = look(self._locate(path))
         return listing
 
     @property
@@ -49,8 +58,8 @@ class Disk:
         return MappingProxyType(self._listings)
 
     def ignores(self, path: str, name: str) -> bool:
-        """Whether a folder is never entered: version control, outputs, and the ignored ones."""
-        return name in NEVER_ENTERED or path in self._ignore
+        """Whether a folder is never entered: version control, outputs, cells, the ignored ones."""
+        return name in NEVER_ENTERED or path in self._ignore or path in self._roots
 
 
 class View:

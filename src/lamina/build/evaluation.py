@@ -17,7 +17,7 @@ from lamina.build.disk import View
 from lamina.build.target import Target
 from lamina.build.visibility import PUBLIC, canonical
 from lamina.core.errors import UserError
-from lamina.core.label import Label
+from lamina.core.label import Home, Label
 
 _STRINGS = Attribute(Kind.STRING_LIST)
 _FLAG = Attribute(Kind.BOOLEAN)
@@ -50,8 +50,10 @@ class Pending:
 class Evaluation:
     """The state of a BUILD file while Starlark evaluates it."""
 
-    def __init__(self, package: str, view: View, trap: int = -1) -> None:
-        self.scope = Scope(package)
+    def __init__(self, home: Home, folder: str, view: View, trap: int = -1) -> None:
+        """`folder` is that of the build package, from the root of the workspace."""
+        self.scope = Scope(home)
+        self.folder = folder
         self.view = view
         self.targets: dict[str, Target] = {}
         self.ordinals: dict[str, int] = {}
@@ -109,7 +111,7 @@ class Evaluation:
         chosen = _patterns("include", include)
         unwanted = _patterns("exclude", exclude)
         folders_too = not _value(_FLAG, "exclude_directories", exclude_directories)
-        found = globs.expand(self.view, self.scope.package, chosen, unwanted, folders_too)
+        found = globs.expand(self.view, self.folder, chosen, unwanted, folders_too)
         self.globs.append(found)
         if not found.files and not _value(_FLAG, "allow_empty", allow_empty):
             shown = ", ".join(f"`{pattern}`" for pattern in chosen)
@@ -133,17 +135,17 @@ class Evaluation:
             raise CallFault("`package` is called twice", "a BUILD file says its defaults once")
         self._configured = True
         entries = _value(_STRINGS, "default_visibility", default_visibility)
-        visibility = _visibility(entries, self.scope.package, "default_visibility")
+        visibility = _visibility(entries, self.scope.home, "default_visibility")
         testonly = bool(_value(_FLAG, "default_testonly", default_testonly))
-        self.scope = Scope(self.scope.package, visibility, testonly)
+        self.scope = Scope(self.scope.home, visibility, testonly)
 
     def package_name(self) -> str:
         """The path of the build package from the root."""
-        return self.scope.package
+        return self.scope.home.package
 
     def repository_name(self) -> str:
         """The name of the workspace as labels write it."""
-        return "@"
+        return f"@{self.scope.home.cell}"
 
     def exports_files(
         self, srcs: object, visibility: object = None, licenses: object = None
@@ -151,9 +153,9 @@ class Evaluation:
         """Let other build packages use source files by label."""
         del licenses
         entries = (PUBLIC,) if visibility is None else _value(_STRINGS, "visibility", visibility)
-        shown = _visibility(entries, self.scope.package, "visibility")
-        for label in _exported(srcs, self.scope.package):
-            if label.package != self.scope.package:
+        shown = _visibility(entries, self.scope.home, "visibility")
+        for label in _exported(srcs, self.scope.home):
+            if label.package != self.scope.home.package:
                 raise CallFault(
                     f"`exports_files` names `{label}` of another build package",
                     "export it in the BUILD file of its own build package",
@@ -196,22 +198,22 @@ def _value(attribute: Attribute, name: str, value: object) -> object:
     """An argument of a function, typed like an attribute of a rule."""
     try:
         given = list(value) if isinstance(value, tuple) else value
-        return coerce(attribute, name, given, "")
+        return coerce(attribute, name, given, Home())
     except BadValue as error:
         raise _first(error) from error
 
 
-def _visibility(entries: object, package: str, name: str) -> tuple[str, ...]:
+def _visibility(entries: object, home: Home, name: str) -> tuple[str, ...]:
     try:
-        return canonical(entries if isinstance(entries, tuple) else (), package, name)
+        return canonical(entries if isinstance(entries, tuple) else (), home, name)
     except BadValue as error:
         raise _first(error) from error
 
 
-def _exported(srcs: object, package: str) -> list[Label]:
+def _exported(srcs: object, home: Home) -> list[Label]:
     names = _value(_STRINGS, "srcs", srcs)
     try:
-        return [Label.parse(n, package) for n in (names if isinstance(names, tuple) else ())]
+        return [home.label(n) for n in (names if isinstance(names, tuple) else ())]
     except UserError as error:
         raise CallFault(error.message, error.hint or "") from error
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lamina.build import resolve
-from lamina.build.disk import Disk, Listing, View
+from lamina.build.disk import Disk, Listing, View, join
 from lamina.build.evaluation import Evaluation, Pending
 from lamina.build.faults import Fault, FaultReport, Place
 from lamina.build.glob import Glob
@@ -21,7 +21,7 @@ from lamina.build.rule import Rule, registry
 from lamina.build.target import Target
 from lamina.build.workspace import Workspace
 from lamina.core.errors import UserError
-from lamina.core.label import Label, Pattern
+from lamina.core.label import Home, Label, Pattern
 
 if TYPE_CHECKING:
     from ast import Call
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 class BuildPackage:
     """A folder with a BUILD file, after loading; all paths are relative to the root."""
 
-    name: str
+    name: str  # its path in its cell
+    cell: str
+    folder: str
     build_file: str
     targets: Mapping[str, Target]  # in the order of the file
     generated: Mapping[str, Target]  # output file -> the target that makes it
@@ -51,45 +53,58 @@ class Loader:
     def __init__(self, workspace: Workspace, rules: Mapping[str, Rule] | None = None) -> None:
         self.workspace = workspace
         self._rules = rules
-        self._disk = Disk(workspace.root, workspace.ignore)
+        self.cells = workspace.cells
+        roots = self.cells.folders.values()
+        self._disk = Disk(workspace.root, workspace.ignore, workspace.locate, roots)
         self.view = View(self._disk)
         self._evaluator: Evaluator | None = None
-        self._packages: dict[str, BuildPackage] = {}
+        self._packages: dict[str, BuildPackage] = {}  # by folder
         self._failed: dict[str, FaultReport] = {}
 
-    def package(self, name: str) -> BuildPackage:
+    def package(self, name: str, cell: str = "") -> BuildPackage:
         """A build package; raises a FaultReport with all that is wrong in its BUILD file."""
-        if name in self._failed:
-            raise self._failed[name]
-        if name not in self._packages:
+        folder = self.cells.folder(cell, name)
+        if folder in self._failed:
+            raise self._failed[folder]
+        if folder not in self._packages:
             try:
-                self._packages[name] = self._load(name)
+                self._packages[folder] = self._load(name, cell, folder)
             except FaultReport as report:
-                self._failed[name] = report
+                self._failed[folder] = report
                 raise
-        return self._packages[name]
+        return self._packages[folder]
 
-    def is_package(self, name: str) -> bool:
+    def package_of(self, label: Label) -> BuildPackage:
+        """The build package that a label is in; raises a FaultReport."""
+        return self.package(label.package, label.cell)
+
+    def is_package(self, name: str, cell: str = "") -> bool:
         """Whether a folder is a build package."""
-        return bool(self.view.build_file(name))
+        return bool(self.view.build_file(self.cells.folder(cell, name)))
 
-    def has(self, package: str, name: str) -> bool:
+    def has(self, package: str, name: str, cell: str = "") -> bool:
         """Whether a build package has a target, or one that makes a file, of this name."""
-        loaded = self.package(package)
+        loaded = self.package(package, cell)
         return name in loaded.targets or name in loaded.generated
+
+    def path(self, label: Label) -> str:
+        """Where the file of this name lies, from the root of the workspace."""
+        return join(self.cells.folder(label.cell, label.package), label.name)
 
     def target(self, label: Label) -> Target:
         """A target by its label; raises a FaultReport when there is none."""
-        target = self.package(label.package).targets.get(label.name) if not label.cell else None
+        if not self.cells.has(label.cell) and label.cell:
+            raise FaultReport([resolve.missing(self, label)])
+        target = self.package_of(label).targets.get(label.name)
         if target is None:
             raise FaultReport([resolve.missing(self, label)])
         return target
 
     def generated(self, label: Label) -> Target | None:
         """The target that makes the file of this label, if one does."""
-        if label.cell or not self.view.build_file(label.package):
+        if not self.view.build_file(self.cells.folder(label.cell, label.package)):
             return None
-        return self.package(label.package).generated.get(label.name)
+        return self.package_of(label).generated.get(label.name)
 
     def resolve(self, patterns: Iterable[Pattern], manual: bool = False) -> tuple[Label, ...]:
         """The labels that patterns choose, in their order, those of one pattern sorted.
@@ -127,17 +142,18 @@ class Loader:
 
     def place(self, target: Target, mention: Label | None = None, attribute: str = "") -> Place:
         """Where a target is declared, or where in its call it mentions a label or an attribute."""
-        package = self.package(target.label.package)
+        package = self.package_of(target.label)
         ordinal = package.ordinals[target.label.name]
         source = self._source(package.build_file)
-        place, call = self._call(package.name, source, ordinal, target.label.name)
+        home = self.cells.home(package.cell, package.name)
+        place, call = self._call(home, package.folder, source, ordinal, target.label.name)
         if call is None:
             return place
         if mention is None:
             return source.within(call, _written_as(target, {attribute})) if attribute else place
         holding = {name for name, value in target.attributes.items() if _holds(value, mention)}
         written = _written_as(target, holding)
-        return source.within(call, written, lambda text: _names(text, package.name, mention))
+        return source.within(call, written, lambda text: _names(text, home, mention))
 
     def owners(self, path: str) -> tuple[Label, ...]:
         """The targets that name a file of the workspace, in the order of their BUILD file."""
@@ -146,19 +162,20 @@ class Loader:
             folder = folder.rpartition("/")[0]
         if not self.view.build_file(folder):
             return ()
-        file = Label("", folder, path.removeprefix(f"{folder}/"))
+        cell, package = self.cells.owner(folder)
+        file = Label(cell, package, path.removeprefix(f"{folder}/"))
         try:
-            targets = self.package(folder).targets.values()
+            targets = self.package(package, cell).targets.values()
         except FaultReport:
             return ()  # it is asked for advice: the fault at hand must not give way to another
         return tuple(target.label for target in targets if file in target.dependencies())
 
-    def _load(self, name: str) -> BuildPackage:
+    def _load(self, name: str, cell: str, folder: str) -> BuildPackage:
         view = View(self._disk)
-        path = view.build_file(name)
+        path = view.build_file(folder)
         if not path:
-            raise FaultReport([resolve.missing_package(self, name)])
-        evaluation = Evaluation(name, view)
+            raise FaultReport([resolve.missing_package(self, name, cell)])
+        evaluation = Evaluation(self.cells.home(cell, name), folder, view)
         try:
             modules = self._evaluate().build(path, evaluation)
         except FaultReport as report:
@@ -169,6 +186,8 @@ class Loader:
         loads = frozenset[str]().union(*(module.inputs for module in modules))
         return BuildPackage(
             name=name,
+            cell=cell,
+            folder=folder,
             build_file=path,
             targets=MappingProxyType(evaluation.targets),
             generated=MappingProxyType(evaluation.generated),
@@ -185,7 +204,7 @@ class Loader:
             from lamina.build.bzl import Evaluator  # starlark is met only by who loads a file
 
             rules = registry() if self._rules is None else self._rules
-            self._evaluator = Evaluator(self.workspace.root, self._disk, rules)
+            self._evaluator = Evaluator(self.workspace, self._disk, rules)
         return self._evaluator
 
     def _source(self, path: str) -> SourceMap:
@@ -199,19 +218,19 @@ class Loader:
         return [self._fault(source, evaluation, pending) for pending in evaluation.pending]
 
     def _fault(self, source: SourceMap, evaluation: Evaluation, pending: Pending) -> Fault:
-        package, complaint = evaluation.scope.package, pending.complaint
-        place, call = self._call(package, source, pending.ordinal, pending.name)
+        home, folder, complaint = evaluation.scope.home, evaluation.folder, pending.complaint
+        place, call = self._call(home, folder, source, pending.ordinal, pending.name)
         if call is not None and complaint.attribute:
             element = complaint.element
             is_it = None if element is None else lambda text: text == element
             place = source.within(call, (complaint.attribute,), is_it)
         message = complaint.message
         if pending.also is not None:
-            message += f" `{self._call(package, source, pending.also, '')[0]}`"
+            message += f" `{self._call(home, folder, source, pending.also, '')[0]}`"
         return Fault(place, message, complaint.hint)
 
     def _call(
-        self, package: str, source: SourceMap, ordinal: int, name: str
+        self, home: Home, folder: str, source: SourceMap, ordinal: int, name: str
     ) -> tuple[Place, Call | None]:
         """The call in a BUILD file that made a target: itself, or the macro's that did.
 
@@ -220,7 +239,7 @@ class Loader:
         named = source.calls_named(name) if name else []
         if len(named) == 1:
             return source.place(named[0]), named[0]
-        trapped = Evaluation(package, View(self._disk), trap=ordinal)
+        trapped = Evaluation(home, folder, View(self._disk), trap=ordinal)
         trace = self._evaluate().trace(source.path, trapped)
         if trace is None:
             return Place(source.path), None
@@ -241,9 +260,9 @@ def _holds(value: object, mention: Label) -> bool:
     return value == mention
 
 
-def _names(text: str, package: str, label: Label) -> bool:
+def _names(text: str, home: Home, label: Label) -> bool:
     """Whether a string of a BUILD file is this label."""
     try:
-        return Label.parse(text, package) == label
+        return home.label(text) == label
     except UserError:
         return False

@@ -57,7 +57,10 @@ def _matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
     return all(
         _same_file(path if path.startswith("/") else prefix + path, known)
         for path, known in state["files"].items()
-    ) and all(_same_folder(prefix + path, known) for path, known in state["folders"].items())
+    ) and all(
+        _same_folder(path if path.startswith("/") else prefix + path, known)
+        for path, known in state["folders"].items()
+    )
 
 
 def save(

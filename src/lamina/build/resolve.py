@@ -35,8 +35,8 @@ def labels(loader: Loader, patterns: Iterable[Pattern], manual: bool) -> tuple[L
 
 
 def _chosen(loader: Loader, pattern: Pattern, manual: bool) -> list[Label]:
-    if pattern.cell:
-        raise FaultReport([_no_cell(pattern.cell, str(pattern))])
+    if pattern.cell and not loader.cells.has(pattern.cell):
+        raise FaultReport([no_cell(pattern.cell, str(pattern))])
     if pattern.label is not None:
         return [_one(loader, pattern.label)]
     names = [pattern.package]
@@ -44,7 +44,7 @@ def _chosen(loader: Loader, pattern: Pattern, manual: bool) -> list[Label]:
         names = _below(loader, pattern)
     return [
         target.label
-        for package in _packages(loader, names)
+        for package in _packages(loader, names, pattern.cell)
         for _, target in sorted(package.items())
         if manual or "manual" not in _tags(target)
     ]
@@ -60,9 +60,11 @@ def _one(loader: Loader, label: Label) -> Label:
 
 
 def _below(loader: Loader, pattern: Pattern) -> list[str]:
-    found = list(build_packages(loader.view, pattern.package))
+    root = loader.cells.folder(pattern.cell)
+    start = loader.cells.folder(pattern.cell, pattern.package)
+    found = [folder[len(root) :].lstrip("/") for folder in build_packages(loader.view, start)]
     if not found:
-        exists = loader.view.has_folder(pattern.package)
+        exists = loader.view.has_folder(start)
         what = f"no BUILD file in or below `{pattern.package or '.'}`"
         message = what if exists else f"no folder `{pattern.package}`"
         hint = "write one: `BUILD`, `BUILD.bazel` or `BUCK`"
@@ -73,13 +75,13 @@ def _below(loader: Loader, pattern: Pattern) -> list[str]:
     return found
 
 
-def _packages(loader: Loader, names: list[str]) -> list[Mapping[str, Target]]:
+def _packages(loader: Loader, names: list[str], cell: str) -> list[Mapping[str, Target]]:
     """The targets of several build packages; the faults of all of them are reported at once."""
     found: list[Mapping[str, Target]] = []
     faults: list[Fault] = []
     for name in names:
         try:
-            found.append(loader.package(name).targets)
+            found.append(loader.package(name, cell).targets)
         except FaultReport as report:
             faults.extend(report.faults)
     if faults:
@@ -97,11 +99,13 @@ def _find(loader: Loader, label: Label) -> Target | None:
 
     Raises a FaultReport without a place when there is none, or when its BUILD file has faults.
     """
-    if label.cell or not loader.view.build_file(label.package):
+    if label.cell and not loader.cells.has(label.cell):
+        raise FaultReport([no_cell(label.cell, str(label))])
+    if not loader.is_package(label.package, label.cell):
         raise FaultReport([missing(loader, label)])
-    package = loader.package(label.package)
+    package = loader.package_of(label)
     target = package.targets.get(label.name) or package.generated.get(label.name)
-    if target is None and (_border(loader, label) or not loader.view.has_file(label.path)):
+    if target is None and (_border(loader, label) or not loader.view.has_file(loader.path(label))):
         raise FaultReport([missing(loader, label)])
     return target
 
@@ -109,49 +113,53 @@ def _find(loader: Loader, label: Label) -> Target | None:
 def _border(loader: Loader, label: Label) -> str:
     """The build package below the label's own that its path leads into, or ""."""
     parts = label.name.split("/")[:-1]
-    folders = [join(label.package, "/".join(parts[: n + 1])) for n in range(len(parts))]
+    home = loader.cells.folder(label.cell, label.package)
+    folders = [join(home, "/".join(parts[: n + 1])) for n in range(len(parts))]
     return next((path for path in reversed(folders) if loader.view.build_file(path)), "")
 
 
 def missing(loader: Loader, label: Label) -> Fault:
     """The fault of a label that names nothing."""
-    if label.cell:
-        return _no_cell(label.cell, str(label))
-    if not loader.view.build_file(label.package):
-        return missing_package(loader, label.package, label)
+    if label.cell and not loader.cells.has(label.cell):
+        return no_cell(label.cell, str(label))
+    if not loader.is_package(label.package, label.cell):
+        return missing_package(loader, label.package, label.cell, label)
     border = _border(loader, label)
     if border:
-        below = label.path.removeprefix(border + "/")
-        message = f"`{label}` crosses into the build package `//{border}`"
-        return Fault(NOWHERE, message, f"write `//{border}:{below}`")
-    if loader.view.has_folder(label.path):
+        below = loader.path(label).removeprefix(border + "/")
+        inner = Label(*loader.cells.owner(border), below)
+        message = f"`{label}` crosses into the build package `{inner.home}`"
+        return Fault(NOWHERE, message, f"write `{inner}`")
+    if loader.view.has_folder(loader.path(label)):
         hint = f'name its files: `glob(["{label.name}/**"])`'
         return Fault(NOWHERE, f"`{label}` is a folder, not a target or file", hint)
     return Fault(NOWHERE, f"no target or file `{label}`", _meant(loader, label))
 
 
-def _no_cell(cell: str, text: str) -> Fault:
-    hint = "labels of this workspace start with `//`"
+def no_cell(cell: str, text: str) -> Fault:
+    """The fault of a label in a cell that is nowhere."""
+    hint = f'if its files are here, write `{cell} = "its/folder"` below `[cells]` in `lamina.toml`'
     return Fault(NOWHERE, f"no repository `@{cell}` for `{text}`", hint)
 
 
 def _meant(loader: Loader, label: Label) -> str:
     """A hint at the nearest target or file of the build package."""
-    package = loader.package(label.package)
-    files = loader.view.folder(label.path.rpartition("/")[0]).files
+    package = loader.package_of(label)
+    files = loader.view.folder(loader.path(label).rpartition("/")[0]).files
     folder = label.name.rpartition("/")[0]
     known = {*package.targets, *package.generated, *(join(folder, file) for file in files)}
     otherwise = f"`{package.build_file}` declares no target of this name"
-    return did_you_mean(label.name, known, otherwise, f"//{label.package}:{{}}")
+    return did_you_mean(label.name, known, otherwise, f"{label.home}:{{}}")
 
 
-def missing_package(loader: Loader, name: str, label: Label | None = None) -> Fault:
+def missing_package(loader: Loader, name: str, cell: str, label: Label | None = None) -> Fault:
     """The fault of a build package that does not exist, perhaps needed for a label."""
     wanted = f", needed for `{label}`" if label else ""
-    message = f"no build package `//{name}`{wanted}"
-    if loader.view.has_folder(name):
-        return Fault(NOWHERE, message, f"`{name or '.'}` has no BUILD file: write one")
-    return Fault(NOWHERE, message, _sibling(loader, name, "//{}"))
+    message = f"no build package `{Label(cell, name, '').home}`{wanted}"
+    folder = loader.cells.folder(cell, name)
+    if loader.view.has_folder(folder):
+        return Fault(NOWHERE, message, f"`{folder or '.'}` has no BUILD file: write one")
+    return Fault(NOWHERE, message, "" if cell else _sibling(loader, name, "//{}"))
 
 
 def _sibling(loader: Loader, name: str, form: str) -> str:
@@ -239,9 +247,9 @@ class _Walk:
 
     def _hidden(self, target: Target, mention: Label, below: Target | None) -> Fault | None:
         """The fault of using what is not visible."""
-        if mention.package == target.label.package:
+        if (mention.cell, mention.package) == (target.label.cell, target.label.package):
             return None
-        package = self._loader.package(mention.package)
+        package = self._loader.package_of(mention)
         if below is None:
             return self._hidden_file(target, mention, package.exports.get(mention.name))
         if admits(below.visibility, below.label, target.label):
@@ -256,7 +264,7 @@ class _Walk:
     ) -> Fault | None:
         if shown is not None and admits(shown, mention, target.label):
             return None
-        build_file = self._loader.package(mention.package).build_file
+        build_file = self._loader.package_of(mention).build_file
         message = f"the file `{mention}` is not visible to `{target.label}`"
         hint = f'write `exports_files(["{mention.name}"])` or a `filegroup` in `{build_file}`'
         return Fault(self._loader.place(target, mention), message, hint)

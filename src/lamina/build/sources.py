@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lamina.core.digest import Digest
@@ -25,9 +26,15 @@ from lamina.store.local import LocalStore
 class Sources:
     """The files of a workspace as nodes of trees; safe to use from several threads."""
 
-    def __init__(self, root: Path, store: LocalStore, cache: Path) -> None:
-        """`cache` is the file that keeps the digests between two runs."""
-        self._root = root
+    def __init__(
+        self,
+        root: Path,
+        store: LocalStore,
+        cache: Path,
+        locate: Callable[[str], str] | None = None,
+    ) -> None:
+        """`cache` keeps the digests between two runs; `locate` tells where a path is."""
+        self._locate = locate or (lambda path: f"{root}/{path}")
         self._store = store
         self._cache = cache
         self._known: dict[str, tuple[Identity, str]] = _load(cache)
@@ -50,7 +57,9 @@ class Sources:
         with self._lock:
             found = self._nodes.get(path)
         if found is None:
-            found = self._walk(path) if (self._root / path).is_dir() else {path: self._file(path)}
+            found = (
+                self._walk(path) if Path(self._locate(path)).is_dir() else {path: self._file(path)}
+            )
             with self._lock:
                 self._nodes[path] = found
         return found
@@ -64,16 +73,17 @@ class Sources:
 
     def _walk(self, folder: str) -> dict[str, Node]:
         found: dict[str, Node] = {}
-        for parent, folders, files in os.walk(self._root / folder):
+        top = self._locate(folder)
+        for parent, folders, files in os.walk(top):
             folders.sort()
-            relative = Path(parent).relative_to(self._root).as_posix()
+            relative = folder + parent[len(top) :]
             found.update((f"{relative}/{name}", self._file(f"{relative}/{name}")) for name in files)
             if not folders and not files:
                 found[relative] = Folder()
         return found
 
     def _file(self, path: str) -> File:
-        full = self._root / path
+        full = Path(self._locate(path))
         start = time.time_ns()
         try:
             status = full.stat()

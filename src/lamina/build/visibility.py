@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from lamina.build.coerce import BadValue, Complaint
 from lamina.core.errors import UserError
-from lamina.core.label import Label, Pattern
+from lamina.core.label import Home, Label, Pattern
 
 PUBLIC = "PUBLIC"
 PRIVATE = "PRIVATE"
@@ -20,12 +20,12 @@ _WORDS = {
 }
 
 
-def canonical(entries: Sequence[str], package: str, attribute: str) -> tuple[str, ...]:
+def canonical(entries: Sequence[str], home: Home, attribute: str) -> tuple[str, ...]:
     """The entries as PUBLIC, PRIVATE or patterns; raises BadValue with all that are none."""
     found, complaints = [], []
     for entry in entries:
         try:
-            found.append(_WORDS.get(entry) or _pattern(entry, package))
+            found.append(_WORDS.get(entry) or _pattern(entry, home))
         except UserError:
             message = f"not a visibility: `{entry}`"
             hint = 'write `["PUBLIC"]`, or labels and patterns such as `["//a:b", "//c/..."]`'
@@ -35,16 +35,16 @@ def canonical(entries: Sequence[str], package: str, attribute: str) -> tuple[str
     return tuple(found)
 
 
-def _pattern(entry: str, package: str) -> str:
+def _pattern(entry: str, home: Home) -> str:
     head, colon, name = entry.partition(":")
     if colon and name == "__pkg__":
         entry = f"{head}:all"
     elif colon and name == "__subpackages__":
-        folder = head or f"//{package}"
+        folder = head or f"//{home.package}"
         entry = f"{folder}..." if folder.endswith("//") else f"{folder}/..."
     elif not entry.startswith(("//", ":", "@")):
         raise UserError("", hint=f"did you mean `//{entry}` or `:{entry}`?")
-    return str(Pattern.parse(entry, package))
+    return str(home.pattern(entry))
 
 
 def admits(visibility: Sequence[str], owner: Label, asker: Label) -> bool:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.build import cellmap
+from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.core.errors import UserError
+
+BAZEL_IGNORE = ".bazelignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Workspace:
     archiver: str = ""
     compiler_flags: tuple[str, ...] = ()
     linker_flags: tuple[str, ...] = ()
+    cells: Cells = NO_CELLS
+    files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
     def package_of(self, folder: Path) -> str:
         """The path of a folder relative to the root: what relative patterns start from."""
@@ -35,6 +41,11 @@ class Workspace:
         except ValueError:
             raise UserError(f"`{folder}` is not inside the workspace `{self.root}`") from None
         return "" if relative == Path() else relative.as_posix()
+
+    def locate(self, path: str) -> str:
+        """Where on the disk a path from the root is, cells that lie elsewhere included."""
+        found = self.cells.disk_path(path)
+        return found if found.startswith("/") else f"{self.root}/{found}".removesuffix("/")
 
 
 # section -> key -> field of Workspace
@@ -108,19 +119,41 @@ def read(root: Path) -> Workspace:
 
 
 def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspace:
+    settings = dict(settings)
+    mapped = settings.pop("cells", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
         for key, value in table.items()
     }
-    fields["ignore"] = tuple(path.strip("/") for path in fields.get("ignore", ()))
+    ignored = (*fields.get("ignore", ()), *_bazelignore(root))
+    fields["ignore"] = tuple(path.strip("/") for path in ignored)
     fields.setdefault("name", root.name)
-    return Workspace(root=root, **fields)
+    found = cellmap.read(root, mapped, fields["name"])
+    looked = [
+        found.disk_path(f"{folder}/{file}")
+        for folder in found.folders.values()
+        for file in cellmap.NAMING
+    ]
+    files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked)
+    return Workspace(root=root, cells=found, files=files, **fields)
+
+
+def _bazelignore(root: Path) -> list[str]:
+    """The folders that a repository made for Bazel wants left out."""
+    try:
+        lines = (root / BAZEL_IGNORE).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
     faults = []
     for section, table in settings.items():
+        if section == "cells" and isinstance(table, dict):
+            faults.extend(_faults_of_cells(table, text))
+            continue
         known = _KEYS.get(section)
         if known is None or not isinstance(table, dict):
             hint = did_you_mean(section, _KEYS, _list_of(_KEYS), "[{}]")
@@ -128,6 +161,17 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             faults.append(Fault(_place_of(text, "", section), message, hint))
             continue
         faults.extend(_faults_of_section(section, table, known, text))
+    return faults
+
+
+def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
+    faults = []
+    for cell, folder in table.items():
+        place = _place_of(text, "cells", cell)
+        if not isinstance(folder, str) or not folder:
+            faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder"))
+        elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
+            faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
     return faults
 
 

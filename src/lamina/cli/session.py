@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.build.toolchains import Toolchains
     from lamina.build.workspace import Workspace
     from lamina.cli.output import Progress
-    from lamina.core.label import Label, Pattern
+    from lamina.core.label import Home, Label, Pattern
     from lamina.linux.versions import ToolVersions
 
 MARKER = "lamina.toml"
@@ -106,7 +106,8 @@ class Session:
         """The files of the workspace by digest."""
         from lamina.build.sources import Sources
 
-        return Sources(self.root, self.store, self.state / "sources.json")
+        locate = self.workspace.locate
+        return Sources(self.root, self.store, self.state / "sources.json", locate)
 
     @cached_property
     def engine(self) -> Engine:
@@ -144,7 +145,7 @@ class Session:
         """A pattern as typed; a bare path that is no build package names a target, as in Bazel."""
         from lamina.core.label import Pattern
 
-        pattern = Pattern.parse(text, self.here)
+        pattern = self._home.pattern(text)
         path = pattern.package
         if "//" in text or ":" in text or pattern.recursive or self.loader.is_package(path):
             return pattern
@@ -155,6 +156,12 @@ class Session:
         if not self.loader.is_package(folder) or not self.loader.has(folder, name):
             return pattern  # whose fault is told
         return Pattern.parse(f"{'-' * pattern.subtract}//{folder}:{name}")
+
+    @property
+    def _home(self) -> Home:
+        """Where what is typed is written: in the cell that the current folder lies in."""
+        cells = self.loader.cells
+        return cells.home(*cells.owner(self.here))
 
     def label(self, text: str) -> Label:
         """The one target that a word names; raises UserError where it is a pattern of many."""
@@ -173,7 +180,12 @@ class Session:
             output.note(line)
         makers = self._makers(targets)
         return analyse(
-            targets, makers, self.toolchains, self.loader.place, self.options.configuration
+            targets,
+            makers,
+            self.toolchains,
+            self.loader.place,
+            self.options.configuration,
+            self.loader.cells,
         )
 
     def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
@@ -189,9 +201,13 @@ class Session:
         """Every file and folder that loading and building have looked at so far."""
         from lamina.build.record import Seen
 
-        files = {MARKER, *self.loader.inputs, *self.toolchains.files}
-        known = {**dict.fromkeys(files), **self.sources.read}
-        return Seen(self.begun, known, self.loader.listings, frozenset(made))
+        disk_path = self.loader.cells.disk_path
+        read = [*self.workspace.files, *self.loader.inputs]
+        files = {*map(disk_path, read), *self.toolchains.files}
+        sources = {disk_path(path): node for path, node in self.sources.read.items()}
+        listings = {disk_path(path): item for path, item in self.loader.listings.items()}
+        known = {**dict.fromkeys(files), **sources}
+        return Seen(self.begun, known, listings, frozenset(made))
 
     def key(self, *words: str) -> str:
         """Names the record of a command: all that it depends on and that is no file."""

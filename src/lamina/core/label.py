@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from lamina.core.errors import UserError
@@ -31,6 +32,11 @@ class Label:
         return f"{cell}//{self.package}:{self.name}"
 
     @property
+    def home(self) -> str:
+        """Its build package, as labels write it: `@cell//folder`."""
+        return f"@{self.cell}//{self.package}" if self.cell else f"//{self.package}"
+
+    @property
     def path(self) -> str:
         """Where the file of this name lies, relative to the root of its cell."""
         return f"{self.package}/{self.name}" if self.package else self.name
@@ -52,6 +58,29 @@ class Label:
         if fault:
             raise UserError(f"not a label: `{text}`", hint=fault)
         return cls(found_cell, folder, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where labels are written: relative ones start from this build package of this cell."""
+
+    package: str = ""
+    cell: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)  # other name of a cell -> its name
+
+    def label(self, text: str) -> Label:
+        """The label that a text stands for here; raises UserError."""
+        label = Label.parse(text, self.package, self.cell)
+        if label.cell in self.names:
+            return Label(self.names[label.cell], label.package, label.name)
+        return label
+
+    def pattern(self, text: str) -> Pattern:
+        """The pattern that a text stands for here; raises UserError."""
+        pattern = Pattern.parse(text, self.package)
+        written = text.removeprefix("-").startswith("@")
+        cell = self.names.get(pattern.cell, pattern.cell) if written else self.cell
+        return replace(pattern, cell=cell)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -282,8 +282,8 @@ def test_misuse_of_functions(complaint: Complain, call: str, expected: list[str]
             "load('@foo//x:y.bzl', 'z')",
             [
                 "p/BUILD:1:6: no repository `@foo` to load `@foo//x:y.bzl` from",
-                "hint: `@rules_cc` and `@rules_python` are built in; files of this workspace are "
-                "loaded by `//folder:file.bzl`",
+                'hint: if its files are here, write `foo = "its/folder"` below `[cells]` in '
+                "`lamina.toml`",
             ],
         ),
         (

@@ -82,7 +82,8 @@ def test_manual_targets_are_chosen_on_demand(write: Write) -> None:
             "@cell//a",
             [
                 "no repository `@cell` for `@cell//a:a`",
-                "hint: labels of this workspace start with `//`",
+                'hint: if its files are here, write `cell = "its/folder"` below `[cells]` in '
+                "`lamina.toml`",
             ],
         ),
         (

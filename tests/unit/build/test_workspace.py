@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lamina.build import workspace
+from lamina.build.cellmap import NO_CELLS
 from lamina.build.discovery import build_packages
 from lamina.build.disk import Disk, View
 from lamina.core.errors import UserError
@@ -73,7 +75,10 @@ compiler_flags = ["-O2"]
 linker_flags = ["-fuse-ld=lld"]
 """
 
-    assert workspace.read(marked(tmp_path, text)) == workspace.Workspace(
+    found = workspace.read(marked(tmp_path, text))
+
+    assert found.cells.names == {"w": ""}
+    assert replace(found, cells=NO_CELLS, files=("lamina.toml",)) == workspace.Workspace(
         root=tmp_path.resolve(),
         name="w",
         ignore=("third_party/x",),

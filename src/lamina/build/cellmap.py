@@ -1,0 +1,111 @@
+"""Cells: other roots that labels may start from, `@name//folder:target`.
+
+Every file has one path from the root of the workspace: that of a cell which lies in the workspace
+starts with its folder, that of any other with `external/<name>`. Some cells come with this program:
+what is expected of `@platforms` or `@bazel_skylib` lies below `cells/`, beside this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lamina.core.label import Home
+
+EXTERNAL = "external"  # where the files of cells that lie elsewhere have their paths
+_BUILT_IN = Path(__file__).parent / "cells"
+_NAMED = re.compile(
+    r"""^(?:module|workspace)\s*\([^)]*?\bname\s*=\s*["']([^"']+)["']""", re.M | re.S
+)
+NAMING = ("MODULE.bazel", "WORKSPACE", "WORKSPACE.bazel")  # files that may tell a root's own name
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of a workspace; its own name is "", and so is its folder."""
+
+    folders: Mapping[str, str]  # name -> folder, from the root of the workspace
+    elsewhere: Mapping[str, str]  # folders of those -> where they are, absolute
+    names: Mapping[str, str]  # other name -> name
+
+    def home(self, cell: str, package: str) -> Home:
+        """Where the labels of a build package are written."""
+        return Home(package, cell, self.names)
+
+    def has(self, cell: str) -> bool:
+        """Whether there is a cell of this name."""
+        return cell in self.folders or cell in built_in()
+
+    def folder(self, cell: str, package: str = "") -> str:
+        """The folder of a build package from the root of the workspace."""
+        if not cell:
+            return package
+        root = self.folders.get(cell) or f"{EXTERNAL}/{cell}"
+        return f"{root}/{package}" if package else root
+
+    def owner(self, path: str) -> tuple[str, str]:
+        """The cell that a path from the root of the workspace lies in, and its path in there."""
+        for cell, folder in self.folders.items():
+            if path == folder or path.startswith(f"{folder}/"):
+                return cell, path[len(folder) + 1 :]
+        first, _, rest = path.partition("/")
+        cell, _, rest = rest.partition("/")
+        return (cell, rest) if first == EXTERNAL and cell in built_in() else ("", path)
+
+    def disk_path(self, path: str) -> str:
+        """Where a file is: absolute when it lies outside of the workspace, else unchanged."""
+        if not path.startswith(f"{EXTERNAL}/"):
+            return path
+        parts = path.split("/", 2)
+        root = self.elsewhere.get("/".join(parts[:2]))
+        if root is None and parts[1] in built_in():
+            root = f"{_BUILT_IN}/{parts[1]}"
+        return path if root is None else "/".join([root, *parts[2:]])
+
+
+NO_CELLS = Cells({}, {}, {})
+
+
+@cache
+def built_in() -> frozenset[str]:
+    """The names of the cells that come with this program."""
+    return frozenset(path.name for path in _BUILT_IN.iterdir() if not path.name.startswith("_"))
+
+
+def read(root: Path, settings: Mapping[str, str], name: str) -> Cells:
+    """The cells that `lamina.toml` maps to folders; a root's own name is a name of its cell."""
+    folders: dict[str, str] = {}
+    elsewhere: dict[str, str] = {}
+    known: dict[Path, str] = {}
+    names = dict.fromkeys((name, *own_names(root)), "")
+    for cell, text in settings.items():
+        place = (root / Path(text).expanduser()).resolve()
+        if place in known:
+            names[cell] = known[place]
+            continue
+        known[place] = cell
+        if place.is_relative_to(root):
+            folders[cell] = place.relative_to(root).as_posix()
+        else:
+            folders[cell] = f"{EXTERNAL}/{cell}"
+            elsewhere[folders[cell]] = str(place)
+    for place, cell in known.items():
+        for other in own_names(place):
+            if other not in folders:
+                names.setdefault(other, cell)
+    return Cells(folders, elsewhere, {k: v for k, v in names.items() if k not in folders})
+
+
+def own_names(root: Path) -> list[str]:
+    """What a root calls itself in `module(name = ...)` or `workspace(name = ...)`."""
+    found = []
+    for file in NAMING:
+        try:
+            text = (root / file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        found += _NAMED.findall(text)
+    return found
