@@ -18,6 +18,7 @@ class Kind(Enum):
     STRING_DICT = "a dict of strings"
     LABEL = "a label"
     LABEL_LIST = "a list of labels"
+    LABEL_DICT = "a dict of label to string"
     SOURCE = "a file or label"
     SOURCES = "a list of files or labels, or a dict of path to file"
     ANY = "anything"  # accepted and ignored
@@ -31,6 +32,7 @@ _EMPTY: Mapping[Kind, object] = {
     Kind.STRING_DICT: (),
     Kind.LABEL: None,
     Kind.LABEL_LIST: (),
+    Kind.LABEL_DICT: (),
     Kind.SOURCE: None,
     Kind.SOURCES: (),
     Kind.ANY: None,
@@ -63,7 +65,9 @@ COMMON: Mapping[str, Attribute] = MappingProxyType(
         "features": Attribute(Kind.ANY),
         "toolchains": Attribute(Kind.ANY),
         "compatible_with": Attribute(Kind.ANY),
-        "target_compatible_with": Attribute(Kind.ANY),
+        "target_compatible_with": Attribute(
+            Kind.LABEL_LIST, doc="constraints that the platform must have"
+        ),
         "exec_compatible_with": Attribute(Kind.ANY),
         "restricted_to": Attribute(Kind.ANY),
         "contacts": Attribute(Kind.ANY),

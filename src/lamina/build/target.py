@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.build.rule import Rule
+from lamina.build.selects import conditions_in, is_open, leaves
 from lamina.core.label import Label
 
 
@@ -15,7 +16,8 @@ class Target:
 
     Attributes have their canonical names, in the order of the rule, defaults filled in. By kind:
     LABEL and SOURCE a Label or None; LABEL_LIST a tuple of labels; SOURCES a tuple of (path in the
-    build package, label); STRING_LIST a tuple; STRING_DICT a tuple of pairs in declared order.
+    build package, label); STRING_LIST a tuple; STRING_DICT and LABEL_DICT a tuple of pairs in
+    declared order. Where `select()` is used, a `Select` or `Joined` of such values.
     """
 
     label: Label
@@ -23,17 +25,23 @@ class Target:
     attributes: Mapping[str, object]
     visibility: tuple[str, ...]  # "PUBLIC", "PRIVATE", "//a/...", "//a:x", "//a:all"
     given: frozenset[str] = frozenset()  # canonical names of the attributes the call set itself
+    selects: tuple[str, ...] = ()  # canonical names of the attributes with a `select()`
 
     def dependencies(self) -> tuple[Label, ...]:
-        """Every label it mentions, in declared order, each once."""
+        """Every label it mentions, in declared order, each once; those of all branches."""
         found: dict[Label, None] = {}
         for value in self.attributes.values():
             found.update(dict.fromkeys(_labels(value)))
         return tuple(found)
 
+    def conditions(self) -> tuple[Label, ...]:
+        """The conditions of its selects, in declared order, each once."""
+        values = (self.attributes[name] for name in self.selects)
+        return tuple(dict.fromkeys(label for value in values for label in conditions_in(value)))
+
 
 def _labels(value: object) -> Iterator[Label]:
-    """The labels in an attribute's value: itself, a tuple's elements, or a pair's second half."""
+    """The labels in an attribute's value: itself, a tuple's elements, or a pair's label."""
     if isinstance(value, Label):
         yield value
     elif isinstance(value, tuple):
@@ -41,4 +49,9 @@ def _labels(value: object) -> Iterator[Label]:
             if isinstance(element, Label):
                 yield element
             elif isinstance(element, tuple):
-                yield from _labels(element[1])
+                label = element[1] if isinstance(element[1], Label) else element[0]
+                if isinstance(label, Label):
+                    yield label
+    elif is_open(value):
+        for leaf in leaves(value):
+            yield from _labels(leaf)
