@@ -267,6 +267,12 @@ _COMPILING = {
 }
 _ALIASES = {"hdrs": "exported_headers", "copts": "compiler_flags", "data": "resources"}
 
+BINARY = {
+    **_COMPILING,
+    "env": Attribute(Kind.STRING_DICT, doc="environment it is started with"),
+}
+ALIASES = {**_ALIASES, "linkopts": "linker_flags"}
+
 RULES = (
     Rule(
         "cxx_library",
@@ -294,12 +300,9 @@ RULES = (
     ),
     Rule(
         "cxx_binary",
-        {
-            **_COMPILING,
-            "env": Attribute(Kind.STRING_DICT, doc="environment it is started with"),
-        },
+        BINARY,
         binary,
-        aliases={**_ALIASES, "linkopts": "linker_flags"},
+        aliases=ALIASES,
         names=("cc_binary",),
         doc="A program.",
     ),
