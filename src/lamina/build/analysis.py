@@ -113,9 +113,13 @@ class Context:
         """The files of these attributes, in declared order; a target stands for its outputs."""
         found: list[SourceFile] = []
         for name in names:
-            for path, label in self._get(name, tuple):
+            for path, label, *_ in self._get(name, tuple):
                 found.extend(self._files(path, label))
         return found
+
+    def files(self, label: Label, path: str = "") -> list[SourceFile]:
+        """The files that a label this target mentions stands for, the only one put at a path."""
+        return self._files(path or label.name, label)
 
     def data(self, *names: str) -> tuple[list[SourceFile], list[Analysed]]:
         """The files of these attributes, and the targets among them that bring layers.
@@ -164,7 +168,7 @@ class Context:
 
     def labels(self, name: str) -> tuple[Label, ...]:
         """The labels of a SOURCES attribute, each once."""
-        return tuple(dict.fromkeys(label for _, label in self._get(name, tuple)))
+        return tuple(dict.fromkeys(label for _, label, *_ in self._get(name, tuple)))
 
     def runtime_closure(self, root: Analysed) -> list[Analysed]:
         """All whose own files a target needs when it runs, what is depended on first."""

@@ -16,11 +16,13 @@ class Kind(Enum):
     BOOLEAN = "True or False"
     STRING_LIST = "a list of strings"
     STRING_DICT = "a dict of strings"
+    LIST_DICT = "a dict of lists of strings"
     LABEL = "a label"
     LABEL_LIST = "a list of labels"
     LABEL_DICT = "a dict of label to string"
     SOURCE = "a file or label"
     SOURCES = "a list of files or labels, or a dict of path to file"
+    FLAGGED_SOURCES = "a list of files, labels or pairs of file and flags, or a dict"
     ANY = "anything"  # accepted and ignored
 
 
@@ -30,11 +32,13 @@ _EMPTY: Mapping[Kind, object] = {
     Kind.BOOLEAN: False,
     Kind.STRING_LIST: (),
     Kind.STRING_DICT: (),
+    Kind.LIST_DICT: (),
     Kind.LABEL: None,
     Kind.LABEL_LIST: (),
     Kind.LABEL_DICT: (),
     Kind.SOURCE: None,
     Kind.SOURCES: (),
+    Kind.FLAGGED_SOURCES: (),
     Kind.ANY: None,
 }
 

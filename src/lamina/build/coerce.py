@@ -128,6 +128,32 @@ def _sources(slot: _Slot, value: object) -> tuple[tuple[str, Label], ...]:
     return tuple((label.name, label) for label in labels)
 
 
+def _flagged_sources(slot: _Slot, value: object) -> tuple[tuple[object, ...], ...]:
+    """As `_sources`; a file may come with flags, which are the third element of its entry."""
+    if isinstance(value, dict):
+        return _sources(slot, value)
+    return _each(slot, value, _flagged_source)
+
+
+def _flagged_source(slot: _Slot, item: object) -> tuple[object, ...]:
+    """A file, or Buck's `("x.cc", ["-DX"])`."""
+    if not isinstance(item, tuple):
+        label = _parse(slot, item)
+        return label.name, label
+    if len(item) != 2 or not isinstance(item[1], list):
+        message = f"`{slot.name}` takes pairs of a file and a list of flags"
+        raise BadValue([Complaint(message, "", slot.name)])
+    label = _parse(slot, item[0])
+    return label.name, label, _each(slot, item[1], _element)
+
+
+def _lists(slot: _Slot, value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if not isinstance(value, dict):
+        raise slot.wrong(value)
+    _each(slot, [*value], _element)
+    return tuple((key, _each(slot, texts, _element)) for key, texts in value.items())
+
+
 def _named_source(slot: _Slot, item: object) -> tuple[str, Label]:
     """One entry of the dict form, {path in the build package: file}."""
     path, source = item if isinstance(item, tuple) else ("", None)
@@ -180,9 +206,11 @@ _CONVERTERS: Mapping[Kind, Callable[[_Slot, object], object]] = {
     Kind.BOOLEAN: _boolean,
     Kind.STRING_LIST: _strings,
     Kind.STRING_DICT: _pairs,
+    Kind.LIST_DICT: _lists,
     Kind.LABEL: _label,
     Kind.LABEL_LIST: _labels,
     Kind.SOURCE: _label,
     Kind.SOURCES: _sources,
+    Kind.FLAGGED_SOURCES: _flagged_sources,
     Kind.ANY: lambda _slot, _value: None,
 }
