@@ -1,0 +1,3 @@
+"""`cc_import`, as it is built in."""
+
+cc_import = getattr(native, "cc_import", None)

@@ -1,0 +1,3 @@
+"""`py_library`, as it is built in."""
+
+py_library = getattr(native, "py_library", None)
