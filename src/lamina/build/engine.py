@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
-import time
-from collections.abc import Callable, Iterable, Mapping
+import heapq
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamina.build import undeclared
+from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.events import Listener, Outcome
+from lamina.build.memo import Memo
+from lamina.build.performer import Performer, UndeclaredFile
 from lamina.build.plan import Plan, plan
-from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
 from lamina.build.sources import Sources
-from lamina.core.action import Action, ActionResult, Artifact, Literal, Source, Stored
-from lamina.core.digest import Digest
+from lamina.core.action import Action, Artifact, Literal, Source, Stored
 from lamina.core.errors import ActionError, LaminaError
 from lamina.core.label import Label
-from lamina.core.tree import File, Node, Tree, conflicts, place
-from lamina.formats import reapi
-from lamina.store import trees
-from lamina.store.actioncache import ActionCache
+from lamina.core.tree import File, Node, place
 from lamina.store.local import LocalStore
 
 # The kernel may hand a signal to a worker thread. That does not wake the main thread, which alone
 # runs signal handlers: so it never sleeps for longer than this.
 _HEARTBEAT = 0.2  # seconds
+
+_Inputs = list[tuple[str, "dict[str, Node] | Source | Literal"]]
 
 
 @dataclass(slots=True)
@@ -34,10 +32,14 @@ class _State:
     """How far a build has come."""
 
     plan: Plan
-    results: dict[Action, dict[str, Node]] = field(default_factory=dict)
     waiting: dict[Action, int] = field(default_factory=dict)
-    ready: list[Action] = field(default_factory=list)
+    ready: list[tuple[int, int, Action]] = field(default_factory=list)  # a heap: most urgent first
+    rank: dict[Action, tuple[int, int]] = field(default_factory=dict)
     errors: dict[Action, LaminaError] = field(default_factory=dict)
+
+    def push(self, action: Action) -> None:
+        """What all of whose inputs are there may run."""
+        heapq.heappush(self.ready, (*self.rank[action], action))
 
 
 class Engine:
@@ -54,19 +56,28 @@ class Engine:
         keep_going: bool = False,
         show_commands: bool = False,
         owners: Callable[[str], Iterable[Label]] = lambda _path: (),
+        cells: Cells = NO_CELLS,
+        known: Memo | None = None,
     ) -> None:
-        """`owners` tells which targets have a file of the workspace, for advice on a failure."""
+        """`owners` tells which targets have a file of the workspace, for advice on a failure.
+
+        `known` is what an earlier build found out.
+        """
         self._owners = owners
+        self._cells = cells
         self._root = root
         self._store = store
-        self._cache = ActionCache(store)
         self._sources = sources
-        self._sandbox: Sandbox | None = None
+        self._performer: Performer | None = None
         self._listener = listener
         self._jobs = jobs
         self._keep_going = keep_going
         self._show_commands = show_commands
         self._count = 0
+        self._known = known or Memo()
+        self.memo = Memo()  # what this build found out
+        self.results: dict[Action, dict[str, Node]] = {}  # of every action that was asked for
+        self.used: dict[Action, tuple[str, ...]] = {}  # inputs read, where an action tells them
         self.executed: set[Action] = set()  # the actions that ran, and were not just looked up
 
     def build(self, artifacts: Iterable[Artifact]) -> dict[Artifact, dict[str, Node]]:
@@ -76,43 +87,61 @@ class Engine:
         been. Whatever ends it, no action is left running.
         """
         wanted = list(dict.fromkeys(artifacts))
-        state = _State(plan(wanted))
+        state = _State(plan(wanted, self.results))
         self._listener.planned(len(state.plan.actions))
         if state.plan.actions:
-            self._sandbox = self._sandbox or Sandbox(self._store)
-            self._work(state, self._sandbox)
+            self._work(state)
         if state.errors:
             raise _together([state.errors[a] for a in state.plan.actions if a in state.errors])
-        return {artifact: self._resolve(artifact, state.results) for artifact in wanted}
+        return {artifact: self._resolve(artifact) for artifact in wanted}
 
-    def _work(self, state: _State, sandbox: Sandbox) -> None:
+    def _work(self, state: _State) -> None:
+        state.rank = _ranks(state.plan)
         state.waiting = {action: len(state.plan.needs[action]) for action in state.plan.actions}
-        state.ready = [action for action, count in state.waiting.items() if count == 0]
+        for action in state.plan.actions:
+            if state.waiting[action] == 0:
+                state.push(action)
+        performer = self._performer = Performer(
+            self, self._root, self._store, self._known, show_commands=self._show_commands
+        )
         running: dict[Future[Outcome], Action] = {}
         with ThreadPoolExecutor(self._jobs, "action") as pool:
             try:
                 while (state.ready or running) and (self._keep_going or not state.errors):
-                    self._start(state, running, pool)
+                    self._start(state, running, pool, performer)
                     done, _ = wait(running, _HEARTBEAT, return_when=FIRST_COMPLETED)
                     for future in done:
                         self._finish(state, running.pop(future), future)
             except BaseException:
-                sandbox.cancel()  # the pool waits for its threads, and they for their programs
-                self._sandbox = None
+                performer.cancel()  # the pool waits for its threads, and they for their programs
                 raise
             if running:
-                sandbox.cancel()
-                self._sandbox = None
+                performer.cancel()
+        performer.end()
+        self.used |= performer.used
+        self.memo.outputs |= performer.memo.outputs
+        self.memo.used |= performer.memo.used
 
     def _start(
-        self, state: _State, running: dict[Future[Outcome], Action], pool: ThreadPoolExecutor
+        self,
+        state: _State,
+        running: dict[Future[Outcome], Action],
+        pool: ThreadPoolExecutor,
+        performer: Performer,
     ) -> None:
         while state.ready and len(running) < self._jobs:
-            action = state.ready.pop(0)
-            inputs = self._inputs(action, state.results)
+            action = heapq.heappop(state.ready)[2]
+            inputs = self._inputs(action)
             self._count += 1
-            running[pool.submit(self._perform, action, inputs, f"{self._count}")] = action
+            future = pool.submit(self._perform, performer, action, inputs, f"{self._count}")
+            running[future] = action
             self._listener.started(action)
+
+    def _perform(self, performer: Performer, action: Action, inputs: _Inputs, name: str) -> Outcome:
+        tree: dict[str, Node] = {}
+        for path, item in inputs:
+            tree.update(place(path, self._local(item)))
+        return performer.perform(action, tree, name)
 
     def _finish(self, state: _State, action: Action, future: Future[Outcome]) -> None:
         try:
@@ -123,68 +152,30 @@ class Engine:
                 error.hint = _advice(error.path, action.owner, self._owners(error.path))
             self._listener.failed(action, error)
             return
-        state.results[action] = done.outputs
+        self.results[action] = done.outputs
         if not done.cached:
             self.executed.add(action)
         self._listener.finished(done)
         for dependent in state.plan.dependents[action]:
             state.waiting[dependent] -= 1
             if state.waiting[dependent] == 0:
-                state.ready.append(dependent)
+                state.push(dependent)
 
-    def _inputs(
-        self, action: Action, results: Mapping[Action, dict[str, Node]]
-    ) -> list[tuple[str, dict[str, Node] | Source | Literal]]:
+    def _inputs(self, action: Action) -> _Inputs:
         """The inputs with all outputs of other actions put in; sources are read by the worker."""
         return [
-            (path, item if isinstance(item, Source | Literal) else self._resolve(item, results))
+            (path, item if isinstance(item, Source | Literal) else self._resolve(item))
             for path, item in action.inputs
         ]
 
-    def _perform(
-        self,
-        action: Action,
-        inputs: list[tuple[str, dict[str, Node] | Source | Literal]],
-        name: str,
-    ) -> Outcome:
-        begun = time.monotonic()
-        tree = self._tree(action, inputs)
-        root, _ = trees.encode(tree)
-        _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
-        digest = Digest.of(message)
-        known = self._cache.get(digest)
-        if known is not None and _is_whole(action, known):
-            outputs = dict(known.outputs)
-            return Outcome(action, digest, tree, outputs, True, begun, time.monotonic())
-        result = self._run(action, tree, name)
-        self._cache.put(digest, result)
-        outputs = dict(result.outputs)
-        ended = time.monotonic()
-        return Outcome(action, digest, tree, outputs, False, begun, ended, result.stderr)
+    def locate(self, path: str) -> str:
+        """Where on the disk a path from the root of the workspace is."""
+        return f"{self._root}/{self._cells.disk_path(path)}"
 
-    def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
-        assert self._sandbox is not None
-        run = Run(action.arguments, dict(action.environment), tree, action.outputs, action.mounts)
-        try:
-            result = self._sandbox.run(run, name)
-        except ActionError as error:
-            raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
-        if result.exit_code != 0:
-            raise self._failure(action, tree, result)
-        outputs = _declared(action, result)
-        return ActionResult(tuple(outputs.items()), 0, result.stdout, result.stderr)
-
-    def _tree(
-        self, action: Action, inputs: list[tuple[str, dict[str, Node] | Source | Literal]]
-    ) -> dict[str, Node]:
-        tree: dict[str, Node] = {}
-        for path, item in inputs:
-            tree.update(place(path, self._local(item)))
-        for file, inner in conflicts(tree):
-            raise ActionError(
-                f"`{action.owner}`: `{file}` is both a file and a folder of `{inner}`"
-            )
-        return tree
+    def folder(self, owner: str) -> str:
+        """The folder of the build package of a target."""
+        label = Label.parse(owner, "")
+        return self._cells.folder(label.cell, label.package)
 
     def _local(self, item: dict[str, Node] | Source | Literal) -> dict[str, Node]:
         if isinstance(item, Source):
@@ -192,17 +183,15 @@ class Engine:
             prefix = len(item.path) + 1
             return {path[prefix:]: node for path, node in found.items()}
         if isinstance(item, Literal):
-            return {"": File(self._store.write(item.data), item.executable)}
+            return {"": File(self._store.write(item.data, durable=False), item.executable)}
         return item
 
-    def _resolve(
-        self, artifact: Artifact, results: Mapping[Action, dict[str, Node]]
-    ) -> dict[str, Node]:
+    def _resolve(self, artifact: Artifact) -> dict[str, Node]:
         if isinstance(artifact, Source | Literal):
             return self._local(artifact)
         if isinstance(artifact, Stored):
             return {"": artifact.node}
-        outputs = results[artifact.action]
+        outputs = self.results[artifact.action]
         if artifact.path in outputs:
             return {"": outputs[artifact.path]}
         prefix = f"{artifact.path}/"
@@ -212,26 +201,13 @@ class Engine:
             if path.startswith(prefix)
         }
 
-    def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
-        words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
-        package = Label.parse(action.owner, "").package
-        lines = [f"`{action.owner}`: {action} failed with exit code {result.exit_code}"]
-        missing = undeclared.find(words, self._root, package, tree)
-        lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
-        if self._show_commands:
-            lines.append(f"command: {shlex.join(action.arguments)}")
-        message = "\n".join((*lines, words)).rstrip()
-        if missing:
-            return UndeclaredFile(message, missing[0])
-        return ActionError(message, hint="`--verbose` shows the whole command")
 
-
-class UndeclaredFile(ActionError):
-    """An action failed for want of a file that is there, but not among its inputs."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
+def _ranks(plan: Plan) -> dict[Action, tuple[int, int]]:
+    """What is at the bottom of the longest chain runs first, else in the plan's order."""
+    height: dict[Action, int] = {}
+    for action in reversed(plan.actions):
+        height[action] = 1 + max((height[above] for above in plan.dependents[action]), default=0)
+    return {action: (-height[action], number) for number, action in enumerate(plan.actions)}
 
 
 def _advice(path: str, owner: str, having: Iterable[Label]) -> str:
@@ -239,35 +215,6 @@ def _advice(path: str, owner: str, having: Iterable[Label]) -> str:
     if others:
         return f"add {others[0]}, which has it, to the `deps` of `{owner}`"
     return f"declare `{path}` in `{owner}`, or depend on a target that has it"
-
-
-def _is_whole(action: Action, known: ActionResult) -> bool:
-    """Whether a remembered result has all outputs; an entry of the cache may be cut short."""
-    try:
-        _declared(action, known)
-    except ActionError:
-        return False
-    return True
-
-
-def _declared(action: Action, result: ActionResult) -> dict[str, Node]:
-    """The outputs the action declared; raises ActionError for one that it did not make."""
-    made = dict(result.outputs)
-    found: dict[str, Node] = {}
-    for output in action.outputs:
-        part = {output: made[output]} if output in made else _folder(output, made)
-        if not part:
-            raise ActionError(
-                f"`{action.owner}`: {action} succeeded but did not make `{output}`",
-                hint="outputs are written below `out/`; `$@`, `$(OUTS)` and `$OUT` name them",
-            )
-        found.update(part)
-    return found
-
-
-def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
-    """What was made below a folder."""
-    return {path: node for path, node in made.items() if path.startswith(f"{output}/")}
 
 
 def _together(errors: list[LaminaError]) -> LaminaError:

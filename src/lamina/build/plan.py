@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.core.action import Action, Artifact, Output
@@ -17,17 +17,17 @@ class Plan:
     dependents: Mapping[Action, tuple[Action, ...]]
 
 
-def plan(wanted: Iterable[Artifact]) -> Plan:
-    """Everything that has to be known before the artifacts are there."""
+def plan(wanted: Iterable[Artifact], done: Container[Action] = ()) -> Plan:
+    """Everything that has to be known before the artifacts are there, without what is `done`."""
     needs: dict[Action, frozenset[Action]] = {}
     order: dict[Action, None] = {}
-    stack = [(action, False) for action in reversed(_makers(wanted))]
+    stack = [(action, False) for action in reversed(_makers(wanted, done))]
     while stack:
-        action, done = stack.pop()
-        if done:
+        action, finished = stack.pop()
+        if finished:
             order[action] = None
         elif action not in needs:
-            makers = _makers(artifact for _, artifact in action.inputs)
+            makers = _makers((artifact for _, artifact in action.inputs), done)
             needs[action] = frozenset(makers)
             stack.append((action, True))
             stack.extend((maker, False) for maker in reversed(makers))
@@ -38,6 +38,7 @@ def plan(wanted: Iterable[Artifact]) -> Plan:
     return Plan(tuple(order), needs, {key: tuple(value) for key, value in dependents.items()})
 
 
-def _makers(artifacts: Iterable[Artifact]) -> list[Action]:
+def _makers(artifacts: Iterable[Artifact], done: Container[Action]) -> list[Action]:
     """The actions that make these artifacts, in order, each once."""
-    return list(dict.fromkeys(item.action for item in artifacts if isinstance(item, Output)))
+    makers = dict.fromkeys(item.action for item in artifacts if isinstance(item, Output))
+    return [action for action in makers if action not in done]

@@ -131,18 +131,32 @@ class Sandbox:
         return code, stdout.read_bytes(), words
 
     def _command(self, run: Run, folder: Path) -> list[str]:
+        shown = [
+            "--ro-bind", str(folder / "work"), WORK,
+            "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
+        ]  # fmt: skip
         environment = {**ENVIRONMENT, **run.environment}
+        return self._wrapped(run.arguments, environment, run.mounts, shown)
+
+    def resident(self, command: Sequence[str], mounts: Sequence[str]) -> list[str]:
+        """The command that runs another where it sees the system, and nothing of any action."""
+        return self._wrapped(command, ENVIRONMENT, mounts, ["--dir", WORK])
+
+    def _wrapped(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        mounts: Sequence[str],
+        shown: Sequence[str],
+    ) -> list[str]:
         variables = [word for key in environment for word in ("--setenv", key, environment[key])]
-        mounts = [word for mount in run.mounts for word in ("--ro-bind", mount, mount)]
         return [
             self._bwrap, "--unshare-all", "--die-with-parent", "--clearenv",
             "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "localhost",
-            *self._system, *mounts,
-            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-            "--ro-bind", str(folder / "work"), WORK,
-            "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
+            *self._system, *(word for mount in mounts for word in ("--ro-bind", mount, mount)),
+            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *shown,
             "--remount-ro", "/",
-            "--chdir", WORK, *variables, "--", *run.arguments,
+            "--chdir", WORK, *variables, "--", *command,
         ]  # fmt: skip
 
     def _collect(self, out: Path) -> dict[str, Node]:

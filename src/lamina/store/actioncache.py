@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from lamina.core.action import ActionResult
@@ -36,6 +37,22 @@ class ActionCache:
         """Keep a result; all blobs it names must be in the store already."""
         data = reapi.encode_result(result)
         filesystem.write_atomic(self._path(action), data, scratch=self._store.scratch)
+
+    def used(self, key: bytes) -> list[tuple[str, ...]]:
+        """The sets of paths that a command was seen to read, by what names the command."""
+        try:
+            return [tuple(paths) for paths in json.loads(self._used(key).read_bytes())]
+        except (FileNotFoundError, ValueError, TypeError):
+            return []  # a damaged entry costs one execution
+
+    def put_used(self, key: bytes, sets: list[tuple[str, ...]]) -> None:
+        """Keep those sets in place of what was kept."""
+        data = json.dumps(sets, separators=(",", ":")).encode()
+        filesystem.write_atomic(self._used(key), data, scratch=self._store.scratch)
+
+    def _used(self, key: bytes) -> Path:
+        name = key.hex()
+        return self._store.folder / "actions" / name[:2] / f"{name[2:]}.used"
 
     def _path(self, action: Digest) -> Path:
         return self._store.folder / "actions" / action.hash[:2] / action.hash[2:]

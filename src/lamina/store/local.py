@@ -124,13 +124,15 @@ class LocalStore:
             path.unlink(missing_ok=True)
             raise mismatch(digest)
 
-    def write(self, data: bytes) -> Digest:
+    def write(self, data: bytes, *, durable: bool = True) -> Digest:
+        """Keep a blob; what is not `durable` is not synced, as in `add`."""
         digest = Digest.of(data)
         if not self.has(digest):
             with self._temporary() as temporary, temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fdatasync(file.fileno())
+                if durable:
+                    os.fdatasync(file.fileno())
                 self._adopt(temporary, digest)
         return digest
 
@@ -145,7 +147,7 @@ class LocalStore:
     def add(self, source: Path) -> Digest:
         """Copy a file into the store: what is hashed is what is kept, whoever writes meanwhile.
 
-        Unlike what cannot be read again, it is not synced: what a power cut leaves of it has
+        Unlike what cannot be made again, it is not synced: what a power cut leaves of it has
         another size, and so is not taken for the blob.
         """
         with self._temporary() as temporary:
@@ -154,11 +156,12 @@ class LocalStore:
         return digest
 
     def take(self, source: Path) -> Digest:
-        """Move a file that nobody else holds open into the store (same file system)."""
+        """Move a file that nobody else holds open into the store (same file system).
+
+        It is not synced, as in `add`: an action can run again.
+        """
         with source.open("rb") as file:
             digest = Digest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
-            if not self.has(digest):
-                os.fdatasync(file.fileno())
         self._adopt(source, digest)
         return digest
 

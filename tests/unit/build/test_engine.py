@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lamina.build.engine import Engine
 from lamina.build.events import Outcome
+from lamina.build.memo import Memo
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
 from lamina.core.errors import ActionError, LaminaError
@@ -48,12 +50,19 @@ class Bench:
         self.store = store
         self.log = Log()
 
-    def engine(self, *, jobs: int = 2, keep_going: bool = False, verbose: bool = False) -> Engine:
+    def engine(
+        self,
+        *,
+        jobs: int = 2,
+        keep_going: bool = False,
+        verbose: bool = False,
+        known: Memo | None = None,
+    ) -> Engine:
         sources = Sources(self.root, self.store, self.root / ".sources.json")
         self.log = Log()
         return Engine(
             self.root, self.store, sources, self.log,
-            jobs=jobs, keep_going=keep_going, show_commands=verbose,
+            jobs=jobs, keep_going=keep_going, show_commands=verbose, known=known,
         )  # fmt: skip
 
     def outputs(self, action: Action) -> dict[str, Node]:
@@ -411,3 +420,83 @@ def test_a_command_line_that_is_too_long_is_told(bench: Bench) -> None:
 
     assert isinstance(error, ActionError)
     assert error.message == "`//p:a`: Shell a: cannot start: Argument list too long"
+
+
+def telling(*inputs: str, used: str = "s") -> Action:
+    """An action that may read several files and tells which it did."""
+    command = f"cat {used} > out/a; echo 'out/a: {used} /usr/include/x.h' > out/a.d"
+    return Action(
+        "Shell", "//p:a", ("/bin/sh", "-ec", command),
+        tuple((path, Source(path)) for path in inputs), ("a",), subject="a", depfile="a.d",
+    )  # fmt: skip
+
+
+def test_an_input_that_was_not_read_does_not_matter(bench: Bench) -> None:
+    for name in ("s", "t"):
+        (bench.root / name).write_text("1")
+    bench.ran(telling("s", "t"))
+    (bench.root / "t").write_text("2")
+
+    assert not bench.ran(telling("s", "t"))
+    (bench.root / "s").write_text("2")
+    assert bench.ran(telling("s", "t"))
+
+
+def test_an_input_that_comes_or_goes_matters_though_it_is_not_read(bench: Bench) -> None:
+    for name in ("s", "t"):
+        (bench.root / name).write_text("1")
+    bench.ran(telling("s"))
+
+    assert bench.ran(telling("s", "t"))
+    assert not bench.ran(telling("s"))
+
+
+def test_an_old_state_of_what_was_read_is_still_known(bench: Bench) -> None:
+    for text in ("1", "2"):
+        (bench.root / "s").write_text(text)
+        bench.ran(telling("s"))
+    (bench.root / "s").write_text("1")
+
+    assert not bench.ran(telling("s"))
+
+
+def test_what_analysis_wrote_down_matters_though_no_compiler_tells_of_it(bench: Bench) -> None:
+    (bench.root / "s").write_text("1")
+
+    def with_arguments(text: bytes) -> Action:
+        action = telling("s")
+        return replace(action, inputs=(*action.inputs, ("args", Literal(text))))
+
+    bench.ran(with_arguments(b"x"))
+
+    assert not bench.ran(with_arguments(b"x"))
+    assert bench.ran(with_arguments(b"y"))
+
+
+def test_the_list_of_what_was_read_is_no_output(bench: Bench) -> None:
+    (bench.root / "s").write_text("1")
+
+    assert list(bench.outputs(telling("s"))) == ["a"]
+
+
+def test_an_action_that_does_not_tell_what_it_read_is_an_error(bench: Bench) -> None:
+    error = bench.error(replace(shell("a", "echo > out/a"), depfile="a.d"))
+
+    assert error.message == ("`//p:a`: Shell a succeeded but did not tell what it read in `a.d`")
+
+
+def test_what_an_earlier_build_found_out_is_not_looked_up(bench: Bench) -> None:
+    (bench.root / "s").write_text("1")
+    action = telling("s")
+    first = bench.engine()
+    first.build([action.output("a")])
+    for path in (bench.store.folder / "actions").rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+    again = bench.engine(known=first.memo)
+    again.build([action.output("a")])
+
+    assert again.executed == set()
+    assert again.memo == first.memo
+    assert again.used == {action: ("s",)}

@@ -1,0 +1,265 @@
+"""Does one action: looks for what it gave before, runs it where nothing is known.
+
+An action that tells what it read (by a depfile) is known by that: a result stays good while those
+inputs are as they were and no input came or went, whatever happens to the others. First the paths
+of its inputs lead to the sets of paths it was seen to read, then the content of each set to a
+result. Without the other inputs' content, but with their names, a header that comes to lie in front
+of another one is noticed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lamina.build import depfile, memo, undeclared, workers
+from lamina.build.events import Outcome
+from lamina.build.memo import Memo
+from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
+from lamina.build.workers import WorkerFailed, Workers
+from lamina.core.action import Action, ActionResult, Literal
+from lamina.core.digest import Digest
+from lamina.core.errors import ActionError
+from lamina.core.tree import File, Node, Tree, conflicts
+from lamina.formats import reapi
+from lamina.store import trees
+from lamina.store.actioncache import ActionCache
+from lamina.store.local import LocalStore
+
+_SETS = 8  # of inputs that one command was seen to read, the newest first
+
+
+class Ground(Protocol):
+    """Where actions come from, for advice when one fails."""
+
+    def locate(self, path: str) -> str:
+        """Where on the disk a path from the root of the workspace is."""
+
+    def folder(self, owner: str) -> str:
+        """The folder of the build package of a target."""
+
+
+class Performer:
+    """Does actions for an engine, several at once in as many threads."""
+
+    def __init__(
+        self, ground: Ground, root: Path, store: LocalStore, known: Memo, *, show_commands: bool
+    ) -> None:
+        self._ground = ground
+        self._root = root
+        self._store = store
+        self._cache = ActionCache(store)
+        self._sandbox = Sandbox(store)
+        self._workers = Workers(self._sandbox.resident)
+        self._show_commands = show_commands
+        self._known = known
+        self.memo = Memo()  # what was found out, for the next build
+        self.used: dict[Action, tuple[str, ...]] = {}
+
+    def cancel(self) -> None:
+        """End all that runs; nothing can be done any more."""
+        self._sandbox.cancel()
+        self._workers.end()
+
+    def end(self) -> None:
+        """End the resident programs."""
+        self._workers.end()
+
+    def perform(self, action: Action, tree: Tree, name: str) -> Outcome:
+        """Find or make the outputs of an action, by a name of its own; raises ActionError."""
+        begun = time.monotonic()
+        if action.depfile:
+            return self._perform_narrow(action, tree, name, begun)
+        key = memo.key(action, tree)
+        outputs = self._known.outputs.get(key)
+        if outputs is not None:
+            self.memo.outputs[key] = outputs
+            return _known(action, dict(outputs), begun)
+        _check(action, tree)
+        digest = _digest(action, tree)
+        result = self._find(action, digest)
+        if result is not None:
+            self.memo.outputs[key] = result.outputs
+            return _known(action, dict(result.outputs), begun, digest)
+        result = self._make(action, tree, name)
+        self._cache.put(digest, result)
+        self.memo.outputs[key] = result.outputs
+        return _made(action, digest, tree, result, begun)
+
+    def _perform_narrow(self, action: Action, tree: Tree, name: str, begun: float) -> Outcome:
+        """The same for an action that tells what it read."""
+        names = memo.names_key(action, tree)
+        sets = self._known.used.get(names, ())
+        for used in sets:
+            key = memo.key(action, {path: tree[path] for path in used})
+            outputs = self._known.outputs.get(key)
+            if outputs is not None:
+                self._keep(action, names, used, key, outputs)
+                return _known(action, dict(outputs), begun)
+        _check(action, tree)
+        for used in (more := self._cache.used(names)):
+            narrow = {path: tree[path] for path in used}
+            digest = _digest(action, narrow)
+            result = self._find(action, digest)
+            if result is not None:
+                self._keep(action, names, used, memo.key(action, narrow), result.outputs)
+                return _known(action, dict(result.outputs), begun, digest)
+        result, used = self._make_narrow(action, tree, name)
+        narrow = {path: tree[path] for path in used}
+        digest = _digest(action, narrow)
+        self._cache.put(digest, result)
+        self._cache.put_used(names, list(dict.fromkeys((used, *more)))[:_SETS])
+        self._keep(action, names, used, memo.key(action, narrow), result.outputs)
+        return _made(action, digest, narrow, result, begun)
+
+    def _keep(
+        self,
+        action: Action,
+        names: memo.Key,
+        used: tuple[str, ...],
+        key: memo.Key,
+        outputs: tuple[tuple[str, Node], ...],
+    ) -> None:
+        self.used[action] = used
+        others = [other for other in self._known.used.get(names, ()) if other != used]
+        self.memo.used[names] = (used, *others)[:_SETS]
+        self.memo.outputs[key] = outputs
+
+    def _find(self, action: Action, digest: Digest) -> ActionResult | None:
+        result = self._cache.get(digest)
+        return result if result is not None and _is_whole(action, result) else None
+
+    def _make_narrow(
+        self, action: Action, tree: Tree, name: str
+    ) -> tuple[ActionResult, tuple[str, ...]]:
+        made = self._run(action, tree, name)
+        told = dict(made.outputs).get(action.depfile)
+        if not isinstance(told, File):
+            raise ActionError(
+                f"`{action.owner}`: {action} succeeded but did not tell what it read in "
+                f"`{action.depfile}`"
+            )
+        text = self._store.read(told.digest).decode(errors="surrogateescape")
+        # What analysis wrote down, such as a file of arguments, no compiler tells of.
+        written = {path for path, artifact in action.inputs if isinstance(artifact, Literal)}
+        used = sorted(written.union(depfile.used(text, tree)))
+        return _declared(action, made), tuple(used)
+
+    def _make(self, action: Action, tree: Tree, name: str) -> ActionResult:
+        return _declared(action, self._run(action, tree, name))
+
+    def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
+        try:
+            result = self._execute(action, tree, name)
+        except ActionError as error:
+            raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
+        if result.exit_code != 0:
+            raise self._failure(action, tree, result)
+        return result
+
+    def _execute(self, action: Action, tree: Tree, name: str) -> ActionResult:
+        if workers.knows(action):
+            try:
+                return self._ask_worker(action, tree)
+            except WorkerFailed:
+                pass  # the action's own command tells what is wrong, if anything is
+        return self._sandbox.run(_prepared(action, tree), name)
+
+    def _ask_worker(self, action: Action, tree: Tree) -> ActionResult:
+        def read(path: str) -> bytes:
+            node = tree.get(path)
+            if not isinstance(node, File):
+                raise WorkerFailed
+            return self._store.read(node.digest)
+
+        answer = self._workers.run(action, read)
+        outputs = tuple(
+            (path, File(self._store.write(data, durable=False)))
+            for path, data in sorted(answer.outputs.items())
+        )
+        return ActionResult(outputs, answer.exit_code, b"", answer.stderr)
+
+    def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
+        words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
+        lines = [f"`{action.owner}`: {action} failed with exit code {result.exit_code}"]
+        folder = self._ground.folder(action.owner)
+        missing = undeclared.find(words, self._root, folder, tree)
+        lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
+        if self._show_commands:
+            lines.append(f"command: {shlex.join(action.arguments)}")
+        message = "\n".join((*lines, words)).rstrip()
+        if missing:
+            return UndeclaredFile(message, missing[0])
+        return ActionError(message, hint="`--verbose` shows the whole command")
+
+
+class UndeclaredFile(ActionError):
+    """An action failed for want of a file that is there, but not among its inputs."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def _check(action: Action, tree: Tree) -> None:
+    for file, inner in conflicts(tree):
+        raise ActionError(f"`{action.owner}`: `{file}` is both a file and a folder of `{inner}`")
+
+
+def _prepared(action: Action, tree: Tree) -> Run:
+    outputs = (*action.outputs, *((action.depfile,) if action.depfile else ()))
+    return Run(action.arguments, dict(action.environment), tree, outputs, action.mounts)
+
+
+def _digest(action: Action, tree: Tree) -> Digest:
+    root, _ = trees.encode(tree)
+    _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
+    return Digest.of(message)
+
+
+_UNKNOWN = Digest.of(b"")
+
+
+def _known(
+    action: Action, outputs: dict[str, Node], begun: float, digest: Digest = _UNKNOWN
+) -> Outcome:
+    return Outcome(action, digest, {}, outputs, True, begun, time.monotonic())
+
+
+def _made(
+    action: Action, digest: Digest, inputs: Tree, result: ActionResult, begun: float
+) -> Outcome:
+    outputs = dict(result.outputs)
+    return Outcome(action, digest, inputs, outputs, False, begun, time.monotonic(), result.stderr)
+
+
+def _is_whole(action: Action, known: ActionResult) -> bool:
+    """Whether a remembered result has all outputs; an entry of the cache may be cut short."""
+    try:
+        _declared(action, known)
+    except ActionError:
+        return False
+    return True
+
+
+def _declared(action: Action, result: ActionResult) -> ActionResult:
+    """The outputs the action declared; raises ActionError for one that it did not make."""
+    made = dict(result.outputs)
+    found: dict[str, Node] = {}
+    for output in action.outputs:
+        part = {output: made[output]} if output in made else _folder(output, made)
+        if not part:
+            raise ActionError(
+                f"`{action.owner}`: {action} succeeded but did not make `{output}`",
+                hint="outputs are written below `out/`; `$@`, `$(OUTS)` and `$OUT` name them",
+            )
+        found.update(part)
+    return ActionResult(tuple(sorted(found.items())), 0, result.stdout, result.stderr)
+
+
+def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
+    """What was made below a folder."""
+    return {path: node for path, node in made.items() if path.startswith(f"{output}/")}
