@@ -45,7 +45,7 @@ class Evaluator:
         self._workspace = workspace
         self._cells = workspace.cells
         self._disk = disk
-        self._interpreter = Interpreter(rules)
+        self._interpreter = Interpreter(rules, workspace)
         self._modules: dict[str, Module] = {}
         self._loading: list[str] = []
 
@@ -137,7 +137,9 @@ class Evaluator:
         text, importer = self.text(path), _Importer(home)
         self._loading.append(path)
         try:
-            symbols = self._interpreter.evaluate_bzl(path, text, self._file_loader(importer))
+            symbols = self._interpreter.evaluate_bzl(
+                path, text, self._file_loader(importer), importer.home
+            )
         except starlark.StarlarkError as error:
             raise self._report(error, path, text, bzl=True) from error
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from lamina.build.attributes import Attribute, Kind
+from lamina.build.markers import LABEL
 from lamina.core.errors import UserError
 from lamina.core.label import Home, Label
 
@@ -112,9 +113,26 @@ def _pairs(slot: _Slot, value: object) -> tuple[tuple[str, str], ...]:
 
 
 def _label(slot: _Slot, value: object) -> Label:
-    if not isinstance(value, str):
+    text = _text_of(value)
+    if not isinstance(text, str):
         raise slot.wrong(value)
-    return _parse(slot, value)
+    return _parse(slot, text)
+
+
+def _text_of(value: object) -> object:
+    """The text of a label that Starlark gives as a `Label()`; anything else as it is."""
+    return value.get(LABEL, value) if isinstance(value, dict) else value
+
+
+def _label_keys(slot: _Slot, value: object) -> tuple[tuple[Label, str], ...]:
+    if not isinstance(value, dict):
+        raise slot.wrong(value)
+    return _each(slot, list(value.items()), _keyed)
+
+
+def _keyed(slot: _Slot, item: object) -> tuple[Label, str]:
+    key, value = item if isinstance(item, tuple) else (None, None)
+    return _parse(slot, key), _element(slot, value)
 
 
 def _labels(slot: _Slot, value: object) -> tuple[Label, ...]:
@@ -171,6 +189,7 @@ def _element(slot: _Slot, value: object) -> str:
 
 
 def _parse(slot: _Slot, value: object) -> Label:
+    value = _text_of(value)
     if not isinstance(value, str):
         raise slot.wrong_element(value)
     try:
@@ -209,6 +228,7 @@ _CONVERTERS: Mapping[Kind, Callable[[_Slot, object], object]] = {
     Kind.LIST_DICT: _lists,
     Kind.LABEL: _label,
     Kind.LABEL_LIST: _labels,
+    Kind.LABEL_DICT: _label_keys,
     Kind.SOURCE: _label,
     Kind.SOURCES: _sources,
     Kind.FLAGGED_SOURCES: _flagged_sources,

@@ -9,7 +9,7 @@ from typing import Any
 from lamina.build.attributes import Kind
 from lamina.build.configuration import Configuration
 from lamina.build.faults import FaultReport, did_you_mean
-from lamina.build.selects import SelectFault
+from lamina.build.selects import SelectFault, is_default
 from lamina.build.target import Target
 from lamina.core.errors import UserError
 from lamina.core.label import Label
@@ -255,11 +255,6 @@ def host_cpu() -> str:
     """The processor of this machine by Bazel's name: `k8` for x86_64."""
     machine = os.uname().machine
     return _BAZEL_CPUS.get(machine, machine)
-
-
-def is_default(text: str) -> bool:
-    """Whether the key of a branch stands for "else", in either dialect."""
-    return text in ("//conditions:default", "DEFAULT")
 
 
 def _host() -> Iterator[tuple[Label, Label]]:

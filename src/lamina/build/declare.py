@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from lamina.build.attributes import COMMON, COMMON_ALIASES, Attribute, Kind
-from lamina.build.coerce import BadValue, Complaint, coerce
+from lamina.build.coerce import BadValue, Complaint, coerce, describe
 from lamina.build.faults import did_you_mean
+from lamina.build.markers import LABEL, Call, Selects
 from lamina.build.rule import Rule
+from lamina.build.selects import Joined, Select, is_default
 from lamina.build.target import Target
 from lamina.build.visibility import canonical
 from lamina.core.errors import UserError
@@ -41,6 +43,9 @@ class Schema:
         return cls(rule, attributes, names, defaults, required)
 
 
+NO_SELECTS = Selects()
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a build package gives to its targets: its place and the defaults of `package()`."""
@@ -48,10 +53,15 @@ class Scope:
     home: Home
     visibility: tuple[str, ...] = ()
     testonly: bool = False
+    deprecation: str = ""
 
 
 def declare(
-    schema: Schema, called: str, arguments: Mapping[str, object], scope: Scope
+    schema: Schema,
+    called: str,
+    arguments: Mapping[str, object],
+    scope: Scope,
+    selects: Selects = NO_SELECTS,
 ) -> tuple[Target | None, list[Complaint]]:
     """The target that a call of the rule under the name `called` makes, and what is wrong with it.
 
@@ -59,6 +69,7 @@ def declare(
     """
     values: dict[str, object] = {}
     written: dict[str, str] = {}
+    chosen: list[str] = []
     complaints: list[Complaint] = []
     for name, value in arguments.items():
         known = schema.names.get(name)
@@ -69,8 +80,13 @@ def declare(
             complaints.append(Complaint(message, "give one of them", name))
         elif value is not None:
             written[known] = name
+            attribute, parts = schema.attributes[known], selects.split(value)
             try:
-                values[known] = coerce(schema.attributes[known], name, value, scope.home)
+                if parts is None:
+                    values[known] = coerce(attribute, name, value, scope.home)
+                elif attribute.kind is not Kind.ANY:
+                    values[known] = _Opening(attribute, name, scope.home, selects).value(parts)
+                    chosen.append(known)
             except BadValue as error:
                 complaints.extend(error.complaints)
     complaints.extend(_missing(schema, called, written))
@@ -81,8 +97,57 @@ def declare(
     given = frozenset(values)
     if scope.testonly:
         values.setdefault("testonly", True)
+    if scope.deprecation:
+        values.setdefault("deprecation", scope.deprecation)
     attributes = MappingProxyType({**schema.defaults, **values})
-    return Target(label, schema.rule, attributes, visibility, given), complaints
+    return Target(label, schema.rule, attributes, visibility, given, tuple(chosen)), complaints
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Types the values of an attribute that a `select()` is in."""
+
+    attribute: Attribute
+    name: str  # as written
+    home: Home
+    selects: Selects
+
+    def value(self, parts: list[object]) -> Select | Joined:
+        """What the parts of a value are together; raises BadValue."""
+        if self.name in _SETTLED:
+            hint = "it is needed before there is a configuration"
+            raise BadValue([Complaint(f"`{self.name}` takes no `select`", hint, self.name)])
+        typed = tuple(self._part(part) for part in parts)
+        only = typed[0]
+        return only if len(typed) == 1 and isinstance(only, Select) else Joined(typed)
+
+    def _part(self, part: object) -> object:
+        if isinstance(part, Call):
+            branches = [(self._condition(key), self._branch(value)) for key, value in part.branches]
+            return Select(tuple(branches), part.no_match_error)
+        return coerce(self.attribute, self.name, part, self.home)
+
+    def _branch(self, value: object) -> object:
+        if value is None:
+            return None
+        parts = self.selects.split(value)
+        return self._part(value) if parts is None else self.value(parts)
+
+    def _condition(self, key: object) -> Label | None:
+        text = key.get(LABEL, "") if isinstance(key, dict) else key
+        if not isinstance(text, str):
+            message = f"a condition is a label, not {describe(text)}"
+            raise BadValue([Complaint(message, "", self.name)])
+        if is_default(text):
+            return None
+        try:
+            return self.home.label(text)
+        except UserError as error:
+            complaint = Complaint(error.message, error.hint or "", self.name, text)
+            raise BadValue([complaint]) from error
+
+
+_SETTLED = frozenset({"name", "visibility", "out", "outs"})
 
 
 def _unknown(schema: Schema, called: str, name: str) -> Complaint:

@@ -85,6 +85,11 @@ def _chosen(names: frozenset[str], segment: str) -> list[str]:
     return [name for name in names if expression.match(name)]
 
 
+def matches(path: str, pattern: str) -> bool:
+    """Whether a pattern chooses a path."""
+    return _matches(path.split("/"), pattern.split("/"))
+
+
 def _matches(path: list[str], pattern: list[str]) -> bool:
     if not pattern:
         return not path

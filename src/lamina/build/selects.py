@@ -52,6 +52,11 @@ class SelectFault(UserError):
         self.mention = mention
 
 
+def is_default(text: str) -> bool:
+    """Whether the key of a branch stands for "else", in either dialect."""
+    return text in ("//conditions:default", "DEFAULT")
+
+
 def is_open(value: object) -> bool:
     """Whether the value of an attribute is not known before there is a configuration."""
     return isinstance(value, (Select, Joined))
@@ -150,8 +155,8 @@ def _join(parts: list[object]) -> object:
 
 
 def _is_entry(element: object) -> bool:
-    """Whether it is an entry of a dict of strings."""
-    return isinstance(element, tuple) and isinstance(element[1], str)
+    """Whether it is an entry of a dict, of which the last with a key counts."""
+    return isinstance(element, tuple) and len(element) == 2 and not isinstance(element[1], Label)
 
 
 def _chosen(select: Select, name: str, conditions: Conditions) -> object:

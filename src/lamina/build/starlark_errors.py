@@ -13,6 +13,7 @@ import ast
 import re
 from dataclasses import dataclass
 
+from lamina.build import prelude
 from lamina.build.faults import Fault, Place
 
 _PLACE = re.compile(r"^ *--> (.+):(\d+):(\d+)$", re.MULTILINE)
@@ -43,13 +44,14 @@ class Trace:
 
 def read(text: str) -> Trace:
     """The parts of the text of a StarlarkError."""
-    place = _PLACE.search(text)
+    found = _PLACE.search(text)
     message = _MESSAGE.search(text)
-    return Trace(
-        message[1].strip() if message else text.strip(),
-        Place(place[1], int(place[2]), int(place[3])) if place else Place(""),
-        tuple(Place(frame[1], int(frame[2])) for frame in _FRAME.finditer(text)),
-    )
+    place = Place(found[1], int(found[2]), int(found[3])) if found else Place("")
+    frames = [Place(frame[1], int(frame[2])) for frame in _FRAME.finditer(text)]
+    frames = [frame for frame in frames if frame.path != prelude.PATH]
+    if place.path == prelude.PATH and frames:
+        place = frames[-1]  # who called what is built in
+    return Trace(message[1].strip() if message else text.strip(), place, tuple(frames))
 
 
 def fault(trace: Trace, build_file: str, text: str) -> Fault:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from inspect import signature
+from typing import TYPE_CHECKING
 
 import starlark
 
+from lamina.build import functions, prelude
+from lamina.build.coerce import describe
 from lamina.build.declare import Schema
 from lamina.build.evaluation import CallFault, Evaluation
+from lamina.build.markers import Call, Selects
 from lamina.build.rule import Rule
+from lamina.core.label import Home
 
-_FUNCTIONS = (
-    "glob",
-    "package",
-    "package_name",
-    "repository_name",
-    "exports_files",
-    "licenses",
-)
-_CORE = ("fail", "json", "load", "print", "struct")
-_NOT_NATIVE = ("package", "licenses")
+if TYPE_CHECKING:
+    from lamina.build.workspace import Workspace
+
+_CORE = ("fail", "json", "load", "print", "select", "struct")
 Function = Callable[..., object]
+HOME = Home()
 
 
 def dialect() -> starlark.Dialect:
@@ -40,7 +40,9 @@ class Interpreter:
     An exception raised in one of them comes back from Starlark as mere text, so `raised` keeps it.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], workspace: Workspace | None = None) -> None:
+        self.workspace = workspace
+        self.selects = Selects()
         self.current: Evaluation | None = None
         self.raised: BaseException | None = None
         self.prints: list[str] = []
@@ -53,44 +55,77 @@ class Interpreter:
             name: self._kept(_rule_function(self, schemas[id(rule)], name))
             for name, rule in rules.items()
         }
-        self._functions = {name: self._kept(_function(self, name)) for name in _FUNCTIONS}
+        self._functions = {
+            name: self._kept(_function(self, name, function))
+            for name, function in functions.FUNCTIONS.items()
+        } | {
+            "read_config": self._kept(self._read_config),
+            "read_root_config": self._kept(self._read_config),
+        }
+        self._relative = self._kept(_function(self, "Label", functions.relative_label))
+        self._select = self._kept(self._selected)
         self._print = self._kept(self._collect)
 
     def evaluate_build(self, path: str, text: str, loader: starlark.FileLoader) -> None:
         """Evaluate a BUILD file for what its calls do; raises StarlarkError."""
+        home = Home()
+        if self.current is not None:
+            self.current.selects, self.current.workspace = self.selects, self.workspace
+            home = self.current.scope.home
         module = starlark.Module()
         for name, function in (*self.rules.items(), *self._functions.items()):
             module.add_callable(name, function)
+        module.add_callable("select", self._select)
+        self._bring(module, prelude.wanted(text, bzl=False), home)
         self._evaluate(module, path, text, loader)
 
     def evaluate_bzl(
-        self, path: str, text: str, loader: starlark.FileLoader
+        self, path: str, text: str, loader: starlark.FileLoader, home: Home = HOME
     ) -> starlark.FrozenModule:
         """Evaluate a .bzl file, which sees `native`, and return its symbols."""
         module = starlark.Module()
-        prelude = starlark.parse("native", 'load("native", "native")', self._dialect)
-        starlark.eval(
-            module, prelude, self._globals, starlark.FileLoader(lambda _name: self.built_in)
-        )
+        self._bring(module, prelude.wanted(text, bzl=True), home)
         self._evaluate(module, path, text, loader)
         return module.freeze()
 
+    def _bring(self, module: starlark.Module, names: list[str], home: Home) -> None:
+        """Define names of the prelude in a module; those of a label are relative to `home`."""
+        if not names:
+            return
+        shared = ", ".join(f'"{name}"' for name in names if name != "Label")
+        text = f'load("native", {shared})\n' if shared else ""
+        if "Label" in names:
+            parts = self._kept(lambda written: functions.label_parts(written, home))
+            module.add_callable("_label", parts)
+            text += prelude.LABEL
+        tree = starlark.parse(prelude.PATH, text, self._dialect)
+        loader = starlark.FileLoader(lambda _name: self.built_in)
+        starlark.eval(module, tree, self._globals, loader)
+
     @cached_property
     def built_in(self) -> starlark.FrozenModule:
-        """All rules as symbols, and `native`: what loads from built-in repositories give."""
+        """All rules as symbols, `native`, and what else the prelude defines."""
         module = starlark.Module()
-        shown = {n: f for n, f in self._functions.items() if n not in _NOT_NATIVE} | self.rules
+        functions_too = {
+            name: function
+            for name, function in self._functions.items()
+            if name not in functions.NOT_NATIVE
+        }
+        shown = functions_too | self.rules
         for name, function in shown.items():
             module.add_callable(name, function)
-        text = f"native = struct({', '.join(f'{name} = {name}' for name in shown)})"
-        starlark.eval(module, starlark.parse("native", text, self._dialect), self._globals)
+        module.add_callable("_select", self._select)
+        module.add_callable("_relative_label", self._relative)
+        names = ", ".join(f"{name} = {name}" for name in (*shown, *prelude.NATIVE))
+        text = f"{prelude.text()}native = struct({names})\n"
+        starlark.eval(module, starlark.parse(prelude.PATH, text, self._dialect), self._globals)
         return module.freeze()
 
     def names(self, bzl: bool) -> frozenset[str]:
         """Rules and functions of a file: what a wrong name in it may have meant."""
-        return (
-            frozenset({"native", *_CORE}) if bzl else frozenset({*self.rules, *_FUNCTIONS, *_CORE})
-        )
+        if bzl:
+            return frozenset({"native", *prelude.SYMBOLS, *_CORE})
+        return frozenset({*self.rules, *self._functions, *prelude.SYMBOLS, *_CORE})
 
     def knows(self, name: str, bzl: bool) -> bool:
         """Whether a name means something in every BUILD file, or in every .bzl file."""
@@ -110,6 +145,22 @@ class Interpreter:
         module.add_callable("print", self._print)
         tree = starlark.parse(path, text, self._dialect)
         starlark.eval(module, tree, self._globals, loader)
+
+    def _selected(self, branches: object = None, no_match_error: object = "") -> object:
+        """What a `select()` is worth in Starlark: its branches are a dict, or a list of pairs."""
+        pairs = list(branches.items()) if isinstance(branches, dict) else branches
+        if not isinstance(pairs, list):
+            hint = 'write `select({"//:condition": …, "//conditions:default": …})`'
+            raise CallFault(f"`select` takes a dict, not {describe(branches)}", hint)
+        if not pairs:
+            raise CallFault("`select` has no branch", "give it `//conditions:default`")
+        call = Call(tuple((key, value) for key, value in pairs), str(no_match_error))
+        return self.selects.mark(call)
+
+    def _read_config(self, section: object, key: object, default: object = None) -> object:
+        """A setting of `[buckconfig]` in `lamina.toml`, as a string."""
+        settings = self.workspace.buckconfig if self.workspace else {}
+        return settings.get(str(section), {}).get(str(key), default)
 
     def _collect(self, *values: object, sep: str = " ") -> None:
         self.prints.append(sep.join(str(value) for value in values))
@@ -132,8 +183,8 @@ def _rule_function(interpreter: Interpreter, schema: Schema, called: str) -> Fun
     return call
 
 
-def _function(interpreter: Interpreter, name: str) -> Function:
-    shape = signature(getattr(Evaluation, name))
+def _function(interpreter: Interpreter, name: str, function: Function) -> Function:
+    shape = signature(function)
 
     def call(*positional: object, **named: object) -> object:
         evaluation = _current(interpreter, name)
@@ -141,8 +192,7 @@ def _function(interpreter: Interpreter, name: str) -> Function:
             shape.bind(evaluation, *positional, **named)
         except TypeError as error:
             raise CallFault(f"`{name}`: {error}") from error
-        function: Function = getattr(evaluation, name)
-        return function(*positional, **named)
+        return function(evaluation, *positional, **named)
 
     return call
 

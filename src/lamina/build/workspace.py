@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ class Workspace:
     c_compiler: str = ""
     archiver: str = ""
     compiler_flags: tuple[str, ...] = ()
+    c_flags: tuple[str, ...] = ()
+    cxx_flags: tuple[str, ...] = ()
     linker_flags: tuple[str, ...] = ()
+    build_flags: tuple[str, ...] = ()  # of every command that builds, before those that are typed
+    configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
+    buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
@@ -51,21 +56,35 @@ class Workspace:
 # section -> key -> field of Workspace
 _KEYS: Mapping[str, Mapping[str, str]] = {
     "workspace": {"name": "name", "ignore": "ignore"},
+    "build": {"flags": "build_flags"},
     "python": {"interpreter": "python_interpreter"},
     "cxx": {
         "compiler": "cxx_compiler",
         "c_compiler": "c_compiler",
         "archiver": "archiver",
         "compiler_flags": "compiler_flags",
+        "c_flags": "c_flags",
+        "cxx_flags": "cxx_flags",
         "linker_flags": "linker_flags",
     },
 }
-_LISTS = frozenset({"ignore", "compiler_flags", "linker_flags"})
+_LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
+_CONFIG = {"flags": "flags"}
+_TABLES = ("config", "buckconfig")  # sections that hold a table for each name
 _TEMPLATE = """\
 # The root of a lamina workspace: labels such as `//folder:target` start here.
 [workspace]
 name = "{name}"
 # ignore = ["third_party/x"]
+
+# Flags of every build; those on the command line come after them and win.
+# `-c opt` makes fast programs, `-c dbg` ones for the debugger, `-c fastbuild` is built soonest.
+[build]
+flags = ["-c", "opt"]
+
+# Taken by `--config asan`.
+# [config.asan]
+# flags = ["-c", "dbg", "--copt=-fsanitize=address", "--linkopt=-fsanitize=address"]
 
 # [python]
 # interpreter = "python3"
@@ -121,6 +140,10 @@ def read(root: Path) -> Workspace:
 def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspace:
     settings = dict(settings)
     mapped = settings.pop("cells", {})
+    configs = {
+        name: tuple(table.get("flags", ())) for name, table in settings.pop("config", {}).items()
+    }
+    buckconfig = settings.pop("buckconfig", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -136,7 +159,9 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
         for file in cellmap.NAMING
     ]
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked)
-    return Workspace(root=root, cells=found, files=files, **fields)
+    return Workspace(
+        root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig, **fields
+    )
 
 
 def _bazelignore(root: Path) -> list[str]:
@@ -154,6 +179,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
         if section == "cells" and isinstance(table, dict):
             faults.extend(_faults_of_cells(table, text))
             continue
+        if section in _TABLES and isinstance(table, dict):
+            faults.extend(_faults_of_tables(section, table, text))
+            continue
         known = _KEYS.get(section)
         if known is None or not isinstance(table, dict):
             hint = did_you_mean(section, _KEYS, _list_of(_KEYS), "[{}]")
@@ -161,6 +189,25 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             faults.append(Fault(_place_of(text, "", section), message, hint))
             continue
         faults.extend(_faults_of_section(section, table, known, text))
+    return faults
+
+
+def _faults_of_tables(section: str, tables: Mapping[str, object], text: str) -> list[Fault]:
+    """What is wrong in `[config.NAME]` and `[buckconfig.SECTION]`."""
+    faults = []
+    for name, table in tables.items():
+        inner = f"{section}.{name}"
+        place = _place_of(text, "", inner)
+        if not isinstance(table, dict):
+            faults.append(Fault(place, f"`{section}` has tables: write `[{inner}]`"))
+        elif section == "config":
+            faults.extend(_faults_of_section(inner, table, _CONFIG, text))
+        else:
+            wrong = [key for key, value in table.items() if not isinstance(value, str)]
+            faults += [
+                Fault(_place_of(text, inner, key), f"`{key}` in `[{inner}]` takes a string")
+                for key in wrong
+            ]
     return faults
 
 
@@ -220,7 +267,7 @@ def _place_of(text: str, section: str, key: str) -> Place:
         if header:
             current = header[1]
         word = re.match(r"\s*[\"']?([^\s\"'=.]+)[\"']?\s*[=.]", line)
-        if (header and not section and current.split(".")[0] == key) or (
+        if (header and not section and key in (current, current.split(".")[0])) or (
             word and not header and current == section and word[1] == key
         ):
             return Place(WORKSPACE_FILE, number, len(line) - len(line.lstrip()) + 1)

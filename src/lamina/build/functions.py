@@ -1,0 +1,296 @@
+"""The functions that BUILD files and macros call beside the rules: `glob`, `package`, …
+
+Each takes the evaluation it acts on, then what Starlark gives. A CallFault ends the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from lamina.build import glob as globs
+from lamina.build.attributes import Attribute, Kind
+from lamina.build.coerce import BadValue, coerce, describe
+from lamina.build.declare import Scope
+from lamina.build.disk import join
+from lamina.build.evaluation import CallFault, Evaluation
+from lamina.build.markers import LABEL
+from lamina.build.visibility import PUBLIC, canonical
+from lamina.core.errors import UserError
+from lamina.core.label import Home, Label
+
+_STRING = Attribute(Kind.STRING)
+_STRINGS = Attribute(Kind.STRING_LIST)
+_FLAG = Attribute(Kind.BOOLEAN)
+
+
+def glob(
+    evaluation: Evaluation,
+    include: object = (),
+    exclude: object = (),
+    exclude_directories: object = 1,
+    allow_empty: object = True,
+) -> list[str]:
+    """The files of the build package that match; see `lamina.build.glob`."""
+    chosen = _patterns("glob", "include", include)
+    unwanted = _patterns("glob", "exclude", exclude)
+    folders_too = not _value(_FLAG, "exclude_directories", exclude_directories)
+    found = globs.expand(evaluation.view, evaluation.folder, chosen, unwanted, folders_too)
+    evaluation.globs.append(found)
+    if not found.files and not _value(_FLAG, "allow_empty", allow_empty):
+        raise _nothing("glob", "file", chosen)
+    return list(found.files)
+
+
+def subpackages(
+    evaluation: Evaluation,
+    include: object = (),
+    exclude: object = (),
+    allow_empty: object = False,
+) -> list[str]:
+    """The nearest build packages below this one whose path matches, sorted."""
+    chosen = _patterns("subpackages", "include", include)
+    unwanted = _patterns("subpackages", "exclude", exclude)
+    found = [
+        path
+        for path in _below(evaluation)
+        if any(globs.matches(path, pattern) for pattern in chosen)
+        and not any(globs.matches(path, pattern) for pattern in unwanted)
+    ]
+    if not found and not _value(_FLAG, "allow_empty", allow_empty):
+        raise _nothing("subpackages", "build package", chosen)
+    return found
+
+
+def _below(evaluation: Evaluation) -> list[str]:
+    """The build packages below that no other one lies between."""
+    view, found, waiting = evaluation.view, [], [""]
+    while waiting:
+        here = waiting.pop()
+        listing = view.folder(join(evaluation.folder, here))
+        for name in listing.folders - listing.links:
+            path = join(here, name)
+            full = join(evaluation.folder, path)
+            if view.is_hidden(full):
+                continue
+            if view.build_file(full):
+                found.append(path)
+            else:
+                waiting.append(path)
+    return sorted(found)
+
+
+def package(
+    evaluation: Evaluation,
+    default_visibility: object = None,
+    default_testonly: object = None,
+    default_deprecation: object = None,
+    **ignored: object,
+) -> None:
+    """Set the defaults of the targets that follow; `features` and the like are accepted."""
+    unknown = sorted(ignored.keys() - _IGNORED)
+    if unknown:
+        raise CallFault(f"`package` has no argument `{unknown[0]}`")
+    if evaluation.configured:
+        raise CallFault("`package` is called twice", "a BUILD file says its defaults once")
+    evaluation.configured = True
+    home = evaluation.scope.home
+    entries = _value(_STRINGS, "default_visibility", default_visibility)
+    evaluation.scope = Scope(
+        home,
+        _visibility(entries, home, "default_visibility"),
+        bool(_value(_FLAG, "default_testonly", default_testonly)),
+        str(_value(_STRING, "default_deprecation", default_deprecation)),
+    )
+
+
+_IGNORED = frozenset(
+    {
+        "default_applicable_licenses",
+        "default_compatible_with",
+        "default_package_metadata",
+        "default_restricted_to",
+        "features",
+        "inherit",
+        "licenses",
+        "transitive_visibility",
+        "within_view",
+    }
+)
+
+
+def package_name(evaluation: Evaluation) -> str:
+    """The path of the build package from the root."""
+    return evaluation.scope.home.package
+
+
+def repository_name(evaluation: Evaluation) -> str:
+    """The name of the cell as labels write it: `@` for the workspace itself."""
+    return f"@{evaluation.scope.home.cell}"
+
+
+def repo_name(evaluation: Evaluation) -> str:
+    """The name of the cell, "" for the workspace itself."""
+    return evaluation.scope.home.cell
+
+
+def module_name(evaluation: Evaluation) -> str | None:
+    """What the cell calls itself: in MODULE.bazel, else by the name it has here."""
+    home = evaluation.scope.home
+    workspace = evaluation.workspace
+    return home.cell or (workspace.name if workspace else None)
+
+
+def module_version(evaluation: Evaluation) -> str | None:
+    """Cells have no versions."""
+    del evaluation
+    return None
+
+
+def relative_label(evaluation: Evaluation, text: object) -> dict[str, str]:
+    """The parts of a label that is written in the BUILD file; see `starlark_globals`."""
+    return label_parts(text, evaluation.scope.home)
+
+
+def label_parts(text: object, home: Home) -> dict[str, str]:
+    """What a `Label()` in Starlark holds; raises CallFault for what is no label."""
+    if not isinstance(text, str):
+        raise CallFault(f"`Label` takes a string, not {describe(text)}")
+    try:
+        label = home.label(text)
+    except UserError as error:
+        raise CallFault(error.message, error.hint or "", text) from error
+    return {
+        LABEL: f"@@{label}".replace("@@@", "@@"),
+        "name": label.name,
+        "package": label.package,
+        "workspace_name": label.cell,
+        "repo_name": label.cell,
+        "workspace_root": f"external/{label.cell}" if label.cell else "",
+    }
+
+
+def existing_rule(evaluation: Evaluation, name: object) -> object:
+    """What a target of this BUILD file was declared with, or None where there is none so far."""
+    return evaluation.calls.get(str(name))
+
+
+def existing_rules(evaluation: Evaluation) -> object:
+    """All targets so far, by name."""
+    return dict(evaluation.calls)
+
+
+def exports_files(
+    evaluation: Evaluation, srcs: object, visibility: object = None, licenses: object = None
+) -> None:
+    """Let other build packages use source files by label."""
+    del licenses
+    home = evaluation.scope.home
+    entries = (PUBLIC,) if visibility is None else _value(_STRINGS, "visibility", visibility)
+    shown = _visibility(entries, home, "visibility")
+    for label in _exported(srcs, home):
+        if (label.cell, label.package) != (home.cell, home.package):
+            raise CallFault(
+                f"`exports_files` names `{label}` of another build package",
+                "export it in the BUILD file of its own build package",
+                str(label),
+            )
+        evaluation.exports[label.name] = shown
+
+
+def licenses(evaluation: Evaluation, *_terms: object, **_named: object) -> None:
+    """Accepted, without effect."""
+    del evaluation
+
+
+def distribs(evaluation: Evaluation, *_names: object, **_named: object) -> None:
+    """Accepted, without effect."""
+    del evaluation
+
+
+def oncall(evaluation: Evaluation, *_names: object, **_named: object) -> None:
+    """Accepted, without effect."""
+    del evaluation
+
+
+Function = Callable[..., object]
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            glob,
+            subpackages,
+            package,
+            package_name,
+            repository_name,
+            repo_name,
+            module_name,
+            module_version,
+            existing_rule,
+            existing_rules,
+            exports_files,
+            licenses,
+            distribs,
+            oncall,
+        )
+    }
+)
+NOT_NATIVE = frozenset({"package", "licenses", "distribs"})
+
+
+def _nothing(function: str, what: str, patterns: tuple[str, ...]) -> CallFault:
+    shown = ", ".join(f"`{pattern}`" for pattern in patterns)
+    return CallFault(
+        f"`{function}` finds no {what} for {shown}",
+        "correct the pattern, or set `allow_empty = True`",
+    )
+
+
+def _patterns(function: str, name: str, value: object) -> tuple[str, ...]:
+    """The patterns of a glob; raises CallFault when they are none."""
+    if isinstance(value, str):
+        raise CallFault(
+            f"`{function}` takes a list of patterns, not {describe(value)}",
+            f'write `{function}(["{value}"])`',
+        )
+    patterns = _value(_STRINGS, name, value)
+    for pattern in patterns if isinstance(patterns, tuple) else ():
+        fault = globs.fault_of(pattern)
+        if fault:
+            raise CallFault(f"not a pattern for `{function}`: `{pattern}`", fault, pattern)
+    return patterns if isinstance(patterns, tuple) else ()
+
+
+def _value(attribute: Attribute, name: str, value: object) -> object:
+    """An argument of a function, typed like an attribute of a rule."""
+    if any(isinstance(part, str) and "\0" in part for part in _parts(value)):
+        raise CallFault(f"`{name}` takes no `select`", "call it in each branch of the `select`")
+    try:
+        given = list(value) if isinstance(value, tuple) else value
+        return coerce(attribute, name, given, Home())
+    except BadValue as error:
+        raise _first(error) from error
+
+
+def _parts(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _visibility(entries: object, home: Home, name: str) -> tuple[str, ...]:
+    try:
+        return canonical(entries if isinstance(entries, tuple) else (), home, name)
+    except BadValue as error:
+        raise _first(error) from error
+
+
+def _exported(srcs: object, home: Home) -> list[Label]:
+    names = _value(_STRINGS, "srcs", srcs)
+    try:
+        return [home.label(n) for n in (names if isinstance(names, tuple) else ())]
+    except UserError as error:
+        raise CallFault(error.message, error.hint or "") from error
+
+
+def _first(error: BadValue) -> CallFault:
+    complaint = error.complaints[0]
+    return CallFault(complaint.message, complaint.hint, complaint.element)
