@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lamina.build import resolve
+from lamina.build import resolve, selects
+from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.disk import Disk, Listing, View, join
 from lamina.build.evaluation import Evaluation, Pending
 from lamina.build.faults import Fault, FaultReport, Place
@@ -50,8 +51,14 @@ class BuildPackage:
 class Loader:
     """The build packages of a workspace, each loaded when first asked for."""
 
-    def __init__(self, workspace: Workspace, rules: Mapping[str, Rule] | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        rules: Mapping[str, Rule] | None = None,
+        configuration: Configuration = DEFAULT,
+    ) -> None:
         self.workspace = workspace
+        self.configuration = configuration
         self._rules = rules
         self.cells = workspace.cells
         roots = self.cells.folders.values()
@@ -100,6 +107,15 @@ class Loader:
             raise FaultReport([resolve.missing(self, label)])
         return target
 
+    def configured(self, target: Target) -> Target:
+        """The target as it is built in this configuration; raises a FaultReport."""
+        try:
+            return selects.configure(target, self.configuration, self.target)
+        except selects.SelectFault as fault:
+            place = self.place(target, fault.mention, fault.attribute)
+            message = f"`{target.label}`: {fault.message}"
+            raise FaultReport([Fault(place, message, fault.hint or "")]) from fault
+
     def generated(self, label: Label) -> Target | None:
         """The target that makes the file of this label, if one does."""
         if not self.view.build_file(self.cells.folder(label.cell, label.package)):
@@ -114,7 +130,7 @@ class Loader:
         return resolve.labels(self, patterns, manual)
 
     def closure(self, labels: Iterable[Label]) -> Mapping[Label, Target]:
-        """The targets and all that they depend on, dependencies before dependents.
+        """The targets and all that they depend on, dependencies before dependents, configured.
 
         Raises one FaultReport with every missing target or file, cycle and visibility fault.
         """

@@ -206,7 +206,7 @@ class _Walk:
             self.faults.extend(report.faults)
             return
         if root is not None and root.label not in self.done:
-            self._walk(root)
+            self._walk(self._configured(root))
 
     def _walk(self, root: Target) -> None:
         stack = [(root, self._edges(root))]
@@ -221,9 +221,17 @@ class _Walk:
             elif edge[1].label in self._open:
                 self.faults.append(self._cycle(*edge))
             elif edge[1].label not in self.done:
-                mention, below = edge
+                mention, below = edge[0], self._configured(edge[1])
                 self._open[below.label] = (below, mention)
                 stack.append((below, self._edges(below)))
+
+    def _configured(self, target: Target) -> Target:
+        """The target with its selects decided, as far as they can be."""
+        try:
+            return self._loader.configured(target)
+        except FaultReport as report:
+            self.faults.extend(report.faults)
+            return target
 
     def _edges(self, target: Target) -> Iterator[tuple[Label, Target]]:
         """What a target mentions and depends on; faults found on the way are kept."""

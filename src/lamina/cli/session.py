@@ -85,7 +85,7 @@ class Session:
         from lamina.build.loader import Loader
 
         gc.enable()
-        return Loader(self.workspace)
+        return Loader(self.workspace, configuration=self.options.configuration)
 
     @cached_property
     def versions(self) -> ToolVersions:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from lamina.build.configuration import Configuration
+from lamina.build.faults import FaultReport
 from lamina.build.loader import Loader
 from lamina.build.target import Target
 from lamina.core.errors import UserError
@@ -115,11 +117,11 @@ def library(name):
     assert loader.package("p").loads == ("tools/macros.bzl", "tools/names.bzl")
 
 
-def test_the_rules_of_both_dialects_can_be_loaded_from_their_repositories(write: Write) -> None:
+def test_rules_can_be_loaded_from_where_bazel_has_them(write: Write) -> None:
     loader = write(
         {
             "p/BUILD": "load('@rules_python//python:py_library.bzl', lib = 'py_library')\n"
-            "load('@rules_cc//cc:defs.bzl', 'python_library')\nlib(name = 'x')\n"
+            "load('@rules_cc//cc:defs.bzl', 'cc_library')\nlib(name = 'x')\n"
         }
     )
 
@@ -235,3 +237,32 @@ def test_finding_a_place_prints_nothing_again(write: Write) -> None:
 
     assert str(place) == "p/BUILD:2:2"
     assert loader.prints == ("once",)
+
+
+def test_a_closure_is_that_of_the_configuration(write: Write) -> None:
+    build = """
+config_setting(name = "fast", values = {"compilation_mode": "opt"})
+filegroup(name = "a", srcs = select({":fast": [":b"], "//conditions:default": [":c"]}))
+filegroup(name = "b")
+filegroup(name = "c")
+"""
+    loader = write({"p/BUILD": build})
+    fast = Loader(loader.workspace, configuration=Configuration(compilation_mode="opt"))
+
+    names = [[str(each) for each in found.closure([label("//p:a")])] for found in (loader, fast)]
+
+    assert names == [["//p:c", "//p:a"], ["//p:b", "//p:a"]]
+
+
+def test_a_select_that_no_condition_decides_is_a_fault_with_its_place(write: Write) -> None:
+    build = """
+config_setting(name = "fast", values = {"compilation_mode": "opt"})
+filegroup(
+    name = "a",
+    srcs = select({":fast": []}),
+)
+"""
+    with pytest.raises(FaultReport) as caught:
+        write({"p/BUILD": build}).closure([label("//p:a")])
+
+    assert caught.value.message.startswith("p/BUILD:5:5: `//p:a`: no condition of the `select`")
