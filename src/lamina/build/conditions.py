@@ -209,19 +209,12 @@ class Conditions:
         return _typed(target, given)
 
     def _constraint(self, label: Label) -> frozenset[Setting] | None:
-        target = self.actual(label)
-        if target.rule.name != "constraint_value":
-            raise SelectFault(
-                f"`{label}` is a `{target.rule.name}`, not a `constraint_value`", mention=label
-            )
-        setting = target.attributes["constraint_setting"]
-        assert isinstance(setting, Label)
-        dimension = self.actual(setting)
-        standard = dimension.attributes.get("default_constraint_value")
-        has = self._values().get(dimension.label)
+        (setting, value), *_ = self._valued(label).items()
+        has = self._values().get(setting)
+        standard = self._target(setting, label).attributes.get("default_constraint_value")
         if has is None and isinstance(standard, Label):
             has = self.actual(standard).label
-        return frozenset({(str(dimension.label), str(has))}) if has == target.label else None
+        return frozenset({(str(setting), str(value))}) if has == value else None
 
     def _values(self) -> dict[Label, Label]:
         """The constraint values of the platform, by their setting."""
@@ -230,7 +223,19 @@ class Conditions:
             self._platform = dict(_host())
             if text and Label.parse(text) != HOST:
                 self._platform = self._of_platform(Label.parse(text))
+            for constraint in self.configuration.constraints:
+                self._platform |= self._valued(Label.parse(constraint))
         return self._platform
+
+    def _valued(self, value: Label) -> dict[Label, Label]:
+        """A constraint value by its setting; raises UserError where it is none."""
+        constraint = self.actual(value)
+        setting = constraint.attributes.get("constraint_setting")
+        if not isinstance(setting, Label):
+            raise SelectFault(
+                f"`{value}` is a `{constraint.rule.name}`, not a `constraint_value`", mention=value
+            )
+        return {self.actual(setting).label: constraint.label}
 
     def _of_platform(self, label: Label) -> dict[Label, Label]:
         if label == HOST:
@@ -244,10 +249,7 @@ class Conditions:
         for parent in _labels(target, "parents"):
             found |= self._of_platform(parent)
         for value in _labels(target, "constraint_values"):
-            constraint = self.actual(value)
-            setting = constraint.attributes.get("constraint_setting")
-            if isinstance(setting, Label):
-                found[self.actual(setting).label] = constraint.label
+            found |= self._valued(value)
         return found
 
 

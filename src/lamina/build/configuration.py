@@ -19,6 +19,7 @@ class Configuration:
     conlyopts: tuple[str, ...] = ()  # for C alone
     cxxopts: tuple[str, ...] = ()  # for C++ alone
     linkopts: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()  # labels of constraint values, on top of the platform's
 
     def key(self) -> str:
         """Tells this configuration from others: part of the name of a build's record."""

@@ -273,6 +273,9 @@ def _written_as(target: Target, attributes: set[str]) -> set[str]:
 def _holds(value: object, mention: Label) -> bool:
     if isinstance(value, tuple):
         return any(_holds(element, mention) for element in value)
+    if selects.is_open(value):
+        every = (*selects.conditions_in(value), *selects.leaves(value))
+        return any(_holds(element, mention) for element in every)
     return value == mention
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamina.core.errors import UserError
@@ -22,9 +23,72 @@ def add_build(parser: argparse.ArgumentParser) -> None:
         "-k", "--keep-going", action="store_true", help="go on with what does not depend on faults"
     )
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show the whole command of a failed action"
-    )
+        "-v", "--verbose", "--verbose-failures", action="store_true",
+        help="show the whole command of a failed action",
+    )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    add_flags(parser)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """What to build for; `flags` becomes the list of them, each as `--name=value`."""
+    parser.set_defaults(flags=())
+    for names, metavar, text in _FLAGS:
+        parser.add_argument(*names, action=_Flag, dest="flags", metavar=metavar, help=text)
+
+
+class _Flag(argparse.Action):
+    """Keeps a flag under the last of its names, in the order of the command line."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option: str | None = None,
+    ) -> None:
+        namespace.flags = (*namespace.flags, f"{self.option_strings[-1]}={values}")
+
+
+_FLAGS = (
+    (("-c", "--compilation-mode"), "opt|dbg|fastbuild", "fast, for the debugger, or soon built"),
+    (("--config",), "NAME", "the flags of `[config.NAME]` in `lamina.toml`"),
+    (("--define",), "NAME=VALUE", "a value that `config_setting` and `$(NAME)` see"),
+    (("--copt",), "FLAG", "for the compiler, C and C++"),
+    (("--conlyopt",), "FLAG", "for the compiler, C alone"),
+    (("--cxxopt",), "FLAG", "for the compiler, C++ alone"),
+    (("--linkopt",), "FLAG", "for every link"),
+    (("--target-platforms", "--platforms"), "LABEL", "the `platform` to build for"),
+    (("--cpu",), "NAME", "the processor that `config_setting` sees"),
+    (("-m", "--modifier"), "LABEL", "a `constraint_value` to build for"),
+    (("--flag",), "LABEL=VALUE", "value of a flag; also `--//folder:flag=value`, `--no//…`"),
+)
+_TAKE_DASHES = ("--copt", "--conlyopt", "--cxxopt", "--linkopt")
+
+
+def normal(words: Sequence[str], known: Container[str]) -> list[str]:
+    """The words of a command line as argparse can read them.
+
+    Options may have `_` for `-`, as Bazel writes them; flags may be named by their label; flags for
+    compilers start with a dash, which argparse would take for an option.
+    """
+    found: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        name, equals, value = word.partition("=")
+        if "--flag" in known and name.startswith(_LABELS):
+            found.append(f"--flag={word.removeprefix('--')}")
+            continue
+        dashed = name.replace("_", "-")
+        if name.startswith("--") and name not in known and dashed in known:
+            name = dashed
+        if not equals and name in _TAKE_DASHES and name in known:
+            equals, value = "=", next(waiting, "")
+        found.append(f"{name}{equals}{value}")
+    return found
+
+
+_LABELS = ("--//", "--@", "--no//", "--no@")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +124,7 @@ def options(args: argparse.Namespace) -> Options:
     """How to build, from parsed arguments."""
     from lamina.cli.session import Options  # `lamina exec` builds nothing, and starts faster
 
-    return Options(args.jobs, args.keep_going, args.verbose, args.quiet)
+    return Options(args.jobs, args.keep_going, args.verbose, args.quiet, args.flags)
 
 
 def _driver(text: str) -> str:

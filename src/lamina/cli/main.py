@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
-from lamina.cli import output
+from lamina.cli import arguments, output
 from lamina.core.errors import Interrupted, LaminaError, UserError
 
 # Summaries stand here so that `lamina --help` loads no command.
@@ -45,6 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As in argparse, but each command complains itself of words that it does not know."""
+        args = arguments.normal(args, self._option_string_actions)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown and self.prog != "lamina":
             raise self._unknown(unknown[0])

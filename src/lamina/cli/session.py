@@ -15,12 +15,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.build.configuration import DEFAULT, Configuration
 from lamina.cli import output
 from lamina.core.errors import UserError
 from lamina.store import local
 
 if TYPE_CHECKING:
+    from lamina.build.configuration import Configuration
     from lamina.build.engine import Engine
     from lamina.build.loader import Loader
     from lamina.build.providers import Analysed
@@ -44,7 +44,7 @@ class Options:
     keep_going: bool = False
     verbose: bool = False
     quiet: bool = False
-    configuration: Configuration = DEFAULT
+    flags: tuple[str, ...] = ()  # what to build for, each as `--name=value`
 
 
 class Session:
@@ -80,12 +80,19 @@ class Session:
         return workspace.read(self.root)
 
     @cached_property
+    def configuration(self) -> Configuration:
+        """What to build for, as `lamina.toml` and the command line say."""
+        from lamina.cli import flags
+
+        return flags.configuration(self.options.flags, self.workspace)
+
+    @cached_property
     def loader(self) -> Loader:
         """What evaluates BUILD files."""
         from lamina.build.loader import Loader
 
         gc.enable()
-        return Loader(self.workspace, configuration=self.options.configuration)
+        return Loader(self.workspace, configuration=self.configuration)
 
     @cached_property
     def versions(self) -> ToolVersions:
@@ -184,7 +191,7 @@ class Session:
             makers,
             self.toolchains,
             self.loader.place,
-            self.options.configuration,
+            self.configuration,
             self.loader.cells,
         )
 
@@ -211,7 +218,7 @@ class Session:
 
     def key(self, *words: str) -> str:
         """Names the record of a command: all that it depends on and that is no file."""
-        return "\n".join((*words, self.here, os.environ.get("PATH", "")))
+        return "\n".join((*words, *self.options.flags, self.here, os.environ.get("PATH", "")))
 
 
 def find_root(start: Path) -> Path:
