@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from lamina.core.action import Artifact
 from lamina.core.label import Label
@@ -13,33 +14,55 @@ LIBRARIES = "lib"  # where shared libraries lie in a package root
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CxxInfo:
-    """What compiling and linking against a C or C++ library takes; compared by identity."""
+    """What compiling and linking against a C or C++ library takes; compared by identity.
 
+    A library has code in one form, in both or in none: as an archive, for who takes it in, and as a
+    shared library, for who loads it. Either is made only where somebody wants it.
+    """
+
+    label: Label | None = None  # of the target whose layer has the shared library and its data
+    root: str = ""  # folder of its cell: headers are named from there
     headers: tuple[tuple[str, Artifact], ...] = ()  # at their path from the workspace root
-    flags: tuple[str, ...] = ()  # defines and include folders for all who depend on it
+    switches: tuple[tuple[str, ...], ...] = ()  # include folders, defines, for all dependents
     linker_flags: tuple[str, ...] = ()  # for every link that it ends up in
+    archive_flags: tuple[str, ...] = ()  # for a link that takes its archive in
+    linker_inputs: tuple[tuple[str, Artifact], ...] = ()  # files that these flags name
+    archive: tuple[str, Artifact] | None = None  # at its path in a link action
+    whole: bool = False  # whether all of it is linked, be it called or not
     library: tuple[str, Artifact] | None = None  # soname and shared library
-    deps: tuple[CxxInfo, ...] = ()
+    data: tuple[tuple[str, Artifact], ...] = ()  # read at run time, by path in the package root
+    carried: tuple[Label, ...] = ()  # targets whose layers its data are
+    deps: tuple[CxxInfo, ...] = ()  # libraries whose headers come with its own
+    hidden: tuple[CxxInfo, ...] = ()  # libraries that it only links
+    contents: frozenset[CxxInfo] = frozenset()  # libraries whose code its shared library has
+    # Itself and all below it, dependents before dependencies: by headers, and by code.
+    shown: tuple[CxxInfo, ...] = field(init=False, repr=False)
+    linked: tuple[CxxInfo, ...] = field(init=False, repr=False)
 
-    def closure(self) -> tuple[CxxInfo, ...]:
-        """This library and all below it, dependents before dependencies, each once."""
-        return closure((self,))
+    def __post_init__(self) -> None:
+        shown = (self, *closure(self.deps))
+        linked = (self, *linked_closure((*self.deps, *self.hidden)))
+        object.__setattr__(self, "shown", shown)
+        object.__setattr__(self, "linked", shown if linked == shown else linked)
 
 
 def closure(libraries: Iterable[CxxInfo]) -> tuple[CxxInfo, ...]:
-    """The libraries and all below them, each once, dependents before what they depend on."""
-    order: dict[int, CxxInfo] = {}
-    stack: list[tuple[CxxInfo, bool]] = [(info, False) for info in list(libraries)]
-    seen: set[int] = set()
-    while stack:
-        info, done = stack.pop()
-        if done:
-            order[id(info)] = info
-        elif id(info) not in seen:
-            seen.add(id(info))
-            stack.append((info, True))
-            stack.extend((dep, False) for dep in info.deps)
-    return tuple(reversed(order.values()))
+    """The libraries whose headers are seen through these, dependents before dependencies.
+
+    Siblings keep their order. What lies below each is known already: no graph is walked.
+    """
+    return _merged([info.shown for info in libraries])
+
+
+def linked_closure(libraries: Iterable[CxxInfo]) -> tuple[CxxInfo, ...]:
+    """The libraries whose code these need, dependents before dependencies."""
+    return _merged([info.linked for info in libraries])
+
+
+def _merged(closures: Sequence[tuple[CxxInfo, ...]]) -> tuple[CxxInfo, ...]:
+    """One closure of several: each reversed is what a depth-first walk leaves behind it."""
+    last_first = chain.from_iterable(reversed(each) for each in reversed(closures))
+    return tuple(reversed(dict.fromkeys(last_first)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from lamina.core.errors import HostError, UserError
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
 
-_FLAGS = ("-O2",)  # where `lamina.toml` says nothing
 _SYSTEM = ("/usr/bin", "/bin")  # what an action's PATH holds
 _ASK_PYTHON = """
 import json, sys, sysconfig
@@ -45,7 +44,10 @@ class Cxx:
 
     c: str
     cxx: str
-    compiler_flags: tuple[str, ...]
+    archiver: str
+    compiler_flags: tuple[str, ...]  # for both languages
+    c_flags: tuple[str, ...]
+    cxx_flags: tuple[str, ...]
     linker_flags: tuple[str, ...]
     identity: str
     mounts: tuple[str, ...]
@@ -92,17 +94,21 @@ class Toolchains:
     def cxx(self) -> Cxx:
         """The compilers: `[cxx]` in `lamina.toml`, else the system's gcc and g++."""
         workspace = self._workspace
-        c = self._find("cxx", "c_compiler", workspace.c_compiler or "gcc")
         cxx = self._find("cxx", "compiler", workspace.cxx_compiler or "g++")
-        linker = process.require("ld")
-        words = [self._versions.first_line(tool, "--version") for tool in (c, cxx, linker)]
+        c = self._find("cxx", "c_compiler", workspace.c_compiler or _sibling(cxx))
+        archiver = self._find("cxx", "archiver", workspace.archiver or "ar")
+        tools = (c, cxx, process.require("ld"), archiver)
+        words = [self._versions.first_line(tool, "--version") for tool in tools]
         return Cxx(
             c=_command(c),
             cxx=_command(cxx),
-            compiler_flags=workspace.compiler_flags or _FLAGS,
+            archiver=_command(archiver),
+            compiler_flags=workspace.compiler_flags,
+            c_flags=workspace.c_flags,
+            cxx_flags=workspace.cxx_flags,
             linker_flags=workspace.linker_flags,
             identity="; ".join((*words, self._versions.first_line(cxx, "-dumpmachine"))),
-            mounts=(*_mounts(str(c.parent.parent)), *_mounts(str(cxx.parent.parent))),
+            mounts=tuple(dict.fromkeys(_beside(c) + _beside(cxx) + _beside(archiver))),
         )
 
     def _find(self, section: str, key: str, tool: str) -> Path:
@@ -117,9 +123,23 @@ class Toolchains:
         return path
 
 
+def _sibling(cxx: Path) -> str:
+    """The C compiler that belongs to a C++ compiler: `clang-15` to `clang++-15`."""
+    for end, name in (("clang++", "clang"), ("g++", "gcc"), ("c++", "cc")):
+        if end in cxx.name:
+            tool = cxx.with_name(cxx.name.replace(end, name))
+            return str(tool) if tool.exists() else "gcc"
+    return "gcc"
+
+
 def _command(path: Path) -> str:
     """The bare name of a tool that an action's PATH finds, else its path."""
     return path.name if str(path.parent) in _SYSTEM else str(path)
+
+
+def _beside(tool: Path) -> tuple[str, ...]:
+    """The folder above that of a tool, where it has what it needs."""
+    return _mounts(str(tool.parent.parent))
 
 
 def _mounts(prefix: str) -> tuple[str, ...]:

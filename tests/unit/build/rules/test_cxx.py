@@ -173,7 +173,7 @@ cc_library(name = "bottom", srcs = ["bottom.cc"], hdrs = ["bottom.h"])
 
 
 CHAIN = {
-    "BUILD": PUBLIC + "cc_binary(name = 'm', srcs = ['m.cc'], deps = ['//a:lib'])",
+    "BUILD": PUBLIC + "cc_binary(name = 'm', srcs = ['m.cc'], deps = ['//a:lib'], linkstatic = 0)",
     "m.cc": "int a();\n" + main("a()"),
     "a/BUILD": PUBLIC + "cc_library(name = 'lib', srcs = ['lib.cc'], deps = ['//b:lib'])",
     "a/lib.cc": "int b();\nint a() { return b() + 1; }\n",
@@ -194,7 +194,10 @@ def test_two_libraries_of_one_name_in_two_build_packages(project: Project) -> No
 def test_two_libraries_whose_paths_read_alike_are_not_mixed_up(project: Project) -> None:
     project.write(
         {
-            "BUILD": "cc_binary(name = 'm', srcs = ['m.cc'], deps = ['//a/b:c', '//a:b_c'])",
+            "BUILD": """
+cxx_binary(name = "m", srcs = ["m.cc"], deps = ["//a/b:c", "//a:b_c"], link_style = "shared")
+cxx_binary(name = "static", srcs = ["m.cc"], deps = ["//a/b:c", "//a:b_c"])
+""",
             "m.cc": "int x(); int y();\n" + main("x() * 10 + y()"),
             "a/BUILD": PUBLIC + "cc_library(name = 'b_c', srcs = ['y.cc'])",
             "a/y.cc": "int y() { return 2; }\n",
@@ -207,6 +210,7 @@ def test_two_libraries_whose_paths_read_alike_are_not_mixed_up(project: Project)
 
     assert "`//:m`: two of the libraries below it are called `liba_b_c.so`" in words
     assert "hint: give one of them another `soname`" in words
+    assert project.run("//:static") == "12\n"
 
 
 @pytest.mark.parametrize("place", ["here", "a folder/with spaces", "deep/er/than/that"])
@@ -221,12 +225,18 @@ def test_libraries_are_found_wherever_the_package_lies(
     assert done.stdout == "2\n"
 
 
-def test_a_library_that_is_not_called_but_depended_on_is_still_loaded(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("binary", "library"),
+    [("link_style = 'shared'", ""), ("", "alwayslink = 1"), ("", "preferred_linkage = 'shared'")],
+)
+def test_a_library_that_is_not_called_registers_itself(
+    project: Project, binary: str, library: str
+) -> None:
     project.write(
         {
-            "BUILD": """
-cc_binary(name = "m", srcs = ["m.cc"], deps = [":register"])
-cc_library(name = "register", srcs = ["r.cc"])
+            "BUILD": f"""
+cxx_binary(name = "m", srcs = ["m.cc"], deps = [":register"], {binary})
+cc_library(name = "register", srcs = ["r.cc"], {library})
 """,
             "r.cc": '#include <cstdio>\nstatic int once = std::printf("registered\\n");\n',
             "m.cc": main("1"),
@@ -251,7 +261,7 @@ def test_a_soname_can_be_given(project: Project) -> None:
         {
             "BUILD": """
 cc_library(name = "lib", srcs = ["lib.cc"], soname = "libown.so.1")
-cc_binary(name = "m", srcs = ["m.cc"], deps = [":lib"])
+cc_binary(name = "m", srcs = ["m.cc"], deps = [":lib"], linkstatic = False)
 """,
             "lib.cc": "int lib() { return 1; }\n",
             "m.cc": "int lib();\n" + main("lib()"),
@@ -267,7 +277,7 @@ cc_binary(name = "m", srcs = ["m.cc"], deps = [":lib"])
 def test_an_undefined_symbol_is_an_error_of_the_link(project: Project) -> None:
     project.write(
         {
-            "a/BUILD": "cc_library(name = 'lib', srcs = ['lib.cc'])",
+            "a/BUILD": "cxx_library(name='lib', srcs=['lib.cc'], preferred_linkage = 'shared')",
             "a/lib.cc": "int nowhere();\nint lib() { return nowhere(); }\n",
         }
     )
@@ -307,7 +317,7 @@ cc_library(name = "user", srcs = ["user.cc"], deps = [":lib"])
         }
     )
 
-    assert list(project.build("//:lib")) == ["liblib.so"]
+    assert list(project.build("//:lib")) == ["liblib.a"]
     assert "it reads `own.h`, which `//:user` does not declare" in project.error("//:user")
 
 
