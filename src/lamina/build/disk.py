@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +22,12 @@ class Listing:
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()  # those of the folders that are symbolic links
+
+    @property
+    def digest(self) -> str:
+        """What it lists, without what is never entered: lamina itself makes `lamina-out`."""
+        kinds = (self.files, self.folders - NEVER_ENTERED, self.links - NEVER_ENTERED)
+        return sha256(repr([sorted(names) for names in kinds]).encode()).hexdigest()
 
     @property
     def build_file(self) -> str:
@@ -44,6 +51,7 @@ class Disk:
         self._ignore = frozenset(ignore)
         self._roots = frozenset(roots)
         self._listings: dict[str, Listing] = {}
+        self._digests: dict[str, str] = {}
 
     def folder(self, path: str) -> Listing:
         """What lies in a folder of the workspace, as it was at the first look."""
@@ -51,6 +59,13 @@ class Disk:
         if listing is None:
             listing = self._listings[path] = look(self._locate(path))
         return listing
+
+    def digest(self, path: str) -> str:
+        """That of the listing of a folder."""
+        found = self._digests.get(path)
+        if found is None:
+            found = self._digests[path] = self.folder(path).digest
+        return found
 
     @property
     def listed(self) -> Mapping[str, Listing]:

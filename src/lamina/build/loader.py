@@ -7,16 +7,17 @@ tell from stat() alone whether it would read the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lamina.build import resolve, selects
+from lamina.build.buildpackage import BuildPackage
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.disk import Disk, Listing, View, join
 from lamina.build.evaluation import Evaluation, Pending
 from lamina.build.faults import Fault, FaultReport, Place
-from lamina.build.glob import Glob
 from lamina.build.locations import SourceMap
 from lamina.build.rule import Rule, registry
 from lamina.build.target import Target
@@ -28,24 +29,7 @@ if TYPE_CHECKING:
     from ast import Call
 
     from lamina.build.bzl import Evaluator
-
-
-@dataclass(frozen=True, slots=True)
-class BuildPackage:
-    """A folder with a BUILD file, after loading; all paths are relative to the root."""
-
-    name: str  # its path in its cell
-    cell: str
-    folder: str
-    build_file: str
-    targets: Mapping[str, Target]  # in the order of the file
-    generated: Mapping[str, Target]  # output file -> the target that makes it
-    exports: Mapping[str, tuple[str, ...]]  # source file -> its visibility
-    loads: tuple[str, ...]  # the .bzl files it loads, and those that they load, sorted
-    globs: tuple[Glob, ...]
-    inputs: frozenset[str]  # files read
-    directories: frozenset[str]  # folders listed, also ones that do not exist
-    ordinals: Mapping[str, int]  # target -> number of its rule call, to find its place
+    from lamina.build.packagecache import PackageCache
 
 
 class Loader:
@@ -56,7 +40,9 @@ class Loader:
         workspace: Workspace,
         rules: Mapping[str, Rule] | None = None,
         configuration: Configuration = DEFAULT,
+        cache: Path | None = None,
     ) -> None:
+        """`cache` is the file that keeps loaded packages from one run to the next."""
         self.workspace = workspace
         self.configuration = configuration
         self._rules = rules
@@ -67,6 +53,21 @@ class Loader:
         self._evaluator: Evaluator | None = None
         self._packages: dict[str, BuildPackage] = {}  # by folder
         self._failed: dict[str, FaultReport] = {}
+        self._cache = cache
+
+    @cached_property
+    def cache(self) -> PackageCache | None:
+        """The packages that were loaded in an earlier run."""
+        from lamina.build.packagecache import PackageCache
+
+        if self._cache is None:
+            return None
+        return PackageCache(self._cache, self.workspace, self._disk, self._known_rules())
+
+    def save(self, scratch: Path) -> None:
+        """Keep the packages for the next run."""
+        if self._packages and self.cache is not None:
+            self.cache.save(scratch)
 
     def package(self, name: str, cell: str = "") -> BuildPackage:
         """A build package; raises a FaultReport with all that is wrong in its BUILD file."""
@@ -75,7 +76,7 @@ class Loader:
             raise self._failed[folder]
         if folder not in self._packages:
             try:
-                self._packages[folder] = self._load(name, cell, folder)
+                self._packages[folder] = self._known(folder) or self._load(name, cell, folder)
             except FaultReport as report:
                 self._failed[folder] = report
                 raise
@@ -186,6 +187,9 @@ class Loader:
             return ()  # it is asked for advice: the fault at hand must not give way to another
         return tuple(target.label for target in targets if file in target.dependencies())
 
+    def _known(self, folder: str) -> BuildPackage | None:
+        return self.cache.get(folder) if self.cache is not None else None
+
     def _load(self, name: str, cell: str, folder: str) -> BuildPackage:
         view = View(self._disk)
         path = view.build_file(folder)
@@ -200,7 +204,7 @@ class Loader:
         if faults:
             raise FaultReport(faults)
         loads = frozenset[str]().union(*(module.inputs for module in modules))
-        return BuildPackage(
+        package = BuildPackage(
             name=name,
             cell=cell,
             folder=folder,
@@ -214,12 +218,18 @@ class Loader:
             directories=frozenset(view.directories),
             ordinals=MappingProxyType(evaluation.ordinals),
         )
+        if self.cache is not None:
+            self.cache.put(package)
+        return package
+
+    def _known_rules(self) -> Mapping[str, Rule]:
+        return registry() if self._rules is None else self._rules
 
     def _evaluate(self) -> Evaluator:
         if self._evaluator is None:
             from lamina.build.bzl import Evaluator  # starlark is met only by who loads a file
 
-            rules = registry() if self._rules is None else self._rules
+            rules = self._known_rules()
             self._evaluator = Evaluator(self.workspace, self._disk, rules)
         return self._evaluator
 

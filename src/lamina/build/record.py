@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from lamina.build.disk import NEVER_ENTERED, Listing, look
+from lamina.build.disk import Listing, look
 from lamina.core.tree import File
 from lamina.linux import filesystem
 
@@ -41,7 +41,7 @@ def capture(root: Path, seen: Seen) -> dict[str, dict[str, _State]]:
     What was changed while the command ran gives a record that does not match, rather than one
     that hides the change.
     """
-    files: dict[str, File | None] = {**dict.fromkeys(_own_code()), **seen.files}
+    files: dict[str, File | None] = {**dict.fromkeys(own_code()), **seen.files}
     states = {path: _file_state(root / path, seen.begun, node) for path, node in files.items()}
     states |= {path: _file_state(root / path, seen.begun, None, made=True) for path in seen.made}
     folders = {
@@ -85,7 +85,7 @@ def load(folder: Path, key: str, root: Path) -> Mapping[str, object] | None:
         return None
 
 
-def _own_code() -> list[str]:
+def own_code() -> list[str]:
     """lamina's own files: another lamina may do otherwise."""
     return [str(path) for path in Path(__file__).parents[1].rglob("*.py")]
 
@@ -132,8 +132,8 @@ def _folder_state(path: Path, begun: int, listing: Listing) -> _State:
     except (FileNotFoundError, NotADirectoryError):
         return []
     if filesystem.settled(filesystem.identity(status), begun):
-        return [status.st_mtime_ns, status.st_ino, _digest(listing)]
-    return [0, 0, _digest(listing)]
+        return [status.st_mtime_ns, status.st_ino, listing.digest]
+    return [0, 0, listing.digest]
 
 
 def _same_folder(path: str, known: _State) -> bool:
@@ -144,11 +144,4 @@ def _same_folder(path: str, known: _State) -> bool:
     if not known:
         return False
     # An editor that saves by renaming touches the folder but leaves its listing as it was.
-    return [status.st_mtime_ns, status.st_ino] == known[:2] or _digest(look(path)) == known[2]
-
-
-def _digest(listing: Listing) -> str:
-    """What a folder lists, without what is never entered: lamina itself makes `lamina-out`."""
-    kinds = (listing.files, listing.folders - NEVER_ENTERED, listing.links - NEVER_ENTERED)
-    text = json.dumps([sorted(names) for names in kinds])
-    return sha256(text.encode()).hexdigest()
+    return [status.st_mtime_ns, status.st_ino] == known[:2] or look(path).digest == known[2]

@@ -65,6 +65,8 @@ class Session:
         self.settle()
         if "sources" in self.__dict__:
             self.sources.save()
+        if "loader" in self.__dict__:
+            self.loader.save(self.store.scratch)
         self.store.close()
 
     @property
@@ -92,7 +94,8 @@ class Session:
         from lamina.build.loader import Loader
 
         gc.enable()
-        return Loader(self.workspace, configuration=self.configuration)
+        cache = self.state / "packages"
+        return Loader(self.workspace, configuration=self.configuration, cache=cache)
 
     @cached_property
     def versions(self) -> ToolVersions:
