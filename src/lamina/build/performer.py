@@ -74,19 +74,20 @@ class Performer:
         if action.depfile:
             return self._perform_narrow(action, tree, name, begun)
         key = memo.key(action, tree)
-        outputs = self._known.outputs.get(key)
+        outputs = None if action.again else self._known.outputs.get(key)
         if outputs is not None:
             self.memo.outputs[key] = outputs
             return _known(action, dict(outputs), begun)
         _check(action, tree)
         digest = _digest(action, tree)
-        result = self._find(action, digest)
+        result = None if action.again else self._find(action, digest)
         if result is not None:
             self.memo.outputs[key] = result.outputs
             return _known(action, dict(result.outputs), begun, digest)
         result = self._make(action, tree, name)
-        self._cache.put(digest, result)
-        self.memo.outputs[key] = result.outputs
+        if not _is_fleeting(action, result):
+            self._cache.put(digest, result)
+            self.memo.outputs[key] = result.outputs
         return _made(action, digest, tree, result, begun)
 
     def _perform_narrow(self, action: Action, tree: Tree, name: str, begun: float) -> Outcome:
@@ -211,7 +212,15 @@ def _check(action: Action, tree: Tree) -> None:
 
 def _prepared(action: Action, tree: Tree) -> Run:
     outputs = (*action.outputs, *((action.depfile,) if action.depfile else ()))
-    return Run(action.arguments, dict(action.environment), tree, outputs, action.mounts)
+    return Run(
+        action.arguments,
+        dict(action.environment),
+        tree,
+        outputs,
+        action.mounts,
+        action.timeout,
+        action.network,
+    )
 
 
 def _digest(action: Action, tree: Tree) -> Digest:
@@ -234,6 +243,14 @@ def _made(
 ) -> Outcome:
     outputs = dict(result.outputs)
     return Outcome(action, digest, inputs, outputs, False, begun, time.monotonic(), result.stderr)
+
+
+def _is_fleeting(action: Action, result: ActionResult) -> bool:
+    """Whether a result says of itself that it is not to be remembered."""
+    if not action.fleeting:
+        return False
+    node = dict(result.outputs).get(action.fleeting)
+    return not isinstance(node, File) or node.digest.size > 0
 
 
 def _is_whole(action: Action, known: ActionResult) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -39,6 +40,19 @@ ENVIRONMENT: Mapping[str, str] = {
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 
+_NETWORK = tuple(
+    word
+    for file in ("/etc/resolv.conf", "/etc/gai.conf", "/etc/services", "/etc/ssl")
+    for word in ("--ro-bind-try", file, file)
+)
+
+# What every action finds out of its host and its user, whoever and wherever that is.
+_ACCOUNTS = tuple(
+    word
+    for file in sorted((Path(__file__).parent / "etc").iterdir())
+    for word in ("--ro-bind", str(file), f"/etc/{file.name}")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -49,10 +63,16 @@ class Run:
     inputs: Tree
     outputs: tuple[str, ...]
     mounts: tuple[str, ...] = ()
+    timeout: float = 0.0  # seconds; 0 is never
+    network: bool = False
 
 
 class Cancelled(Exception):
     """The action was ended because the whole build is being ended."""
+
+
+class TimedOut(ActionError):
+    """The action was ended because it took too long."""
 
 
 class Sandbox:
@@ -118,14 +138,14 @@ class Sandbox:
                     raise Cancelled
                 child, alive = _start(self._command(run, folder), out.fileno(), err.fileno())
                 self._running.add(child)
-            code = child.wait()
-            os.read(alive, 1)
-            os.close(alive)
+            code, late = _wait(child, alive, run.timeout)
             with self._lock:
                 self._running.discard(child)
                 if self._cancelled:
                     raise Cancelled
         words = stderr.read_bytes()
+        if late:
+            raise TimedOut(f"it took longer than {run.timeout:g} s")
         if code != 0 and words.startswith(b"bwrap: "):
             raise _own_failure(words.decode(errors="replace").strip(), run.arguments[0])
         return code, stdout.read_bytes(), words
@@ -136,6 +156,8 @@ class Sandbox:
             "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
         ]  # fmt: skip
         environment = {**ENVIRONMENT, **run.environment}
+        if run.network:
+            shown += ["--share-net", *_NETWORK]
         return self._wrapped(run.arguments, environment, run.mounts, shown)
 
     def resident(self, command: Sequence[str], mounts: Sequence[str]) -> list[str]:
@@ -153,7 +175,8 @@ class Sandbox:
         return [
             self._bwrap, "--unshare-all", "--die-with-parent", "--clearenv",
             "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "localhost",
-            *self._system, *(word for mount in mounts for word in ("--ro-bind", mount, mount)),
+            *self._system, *_ACCOUNTS,
+            *(word for mount in mounts for word in ("--ro-bind", mount, mount)),
             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *shown,
             "--remount-ro", "/",
             "--chdir", WORK, *variables, "--", *command,
@@ -197,6 +220,20 @@ def _start(command: list[str], stdout: int, stderr: int) -> tuple[subprocess.Pop
     finally:
         os.close(held)
     return child, alive
+
+
+def _wait(child: subprocess.Popen[bytes], alive: int, timeout: float) -> tuple[int, bool]:
+    """The exit code of a child, and whether it was killed because it took too long."""
+    ends = select.poll()
+    ends.register(alive)
+    late = not ends.poll(timeout * 1000 or None)
+    if late:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    code = child.wait()
+    os.read(alive, 1)
+    os.close(alive)
+    return code, late
 
 
 def _text(path: str) -> str:

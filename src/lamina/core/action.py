@@ -73,6 +73,10 @@ class Action:
     worker: str = ""  # a resident program that does the same without a process of its own
     timeout: float = 0.0  # seconds after which it is ended; 0 is never
     network: bool = False  # whether it may use the network
+    # One of the outputs: unless it is an empty file, the result is for this build alone, and the
+    # next one makes it anew. So a test that fails tells of itself, and is not remembered.
+    fleeting: str = ""
+    again: bool = False  # whether it runs even where its result is known
 
     def output(self, path: str) -> Output:
         """The artifact at one of the declared outputs."""

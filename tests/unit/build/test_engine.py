@@ -500,3 +500,18 @@ def test_what_an_earlier_build_found_out_is_not_looked_up(bench: Bench) -> None:
     assert again.executed == set()
     assert again.memo == first.memo
     assert again.used == {action: ("s",)}
+
+
+def test_a_result_that_says_so_is_not_remembered(bench: Bench) -> None:
+    failing = replace(shell("x", "echo no > out/x"), fleeting="x")
+    passing = replace(shell("y", "touch out/y"), fleeting="y")
+
+    assert [bench.ran(failing), bench.ran(failing)] == [True, True]
+    assert [bench.ran(passing), bench.ran(passing)] == [True, False]
+
+
+def test_an_action_may_run_though_its_result_is_known(bench: Bench) -> None:
+    action = shell("x", "touch out/x")
+
+    assert [bench.ran(action), bench.ran(replace(action, again=True))] == [True, True]
+    assert not bench.ran(action)

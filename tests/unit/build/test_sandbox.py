@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.build.sandbox import Cancelled, Run, Sandbox
+from lamina.build.sandbox import Cancelled, Run, Sandbox, TimedOut
 from lamina.core.action import ActionResult
 from lamina.core.errors import HostError, LaminaError
 from lamina.core.tree import File, Folder, Node, Symlink
@@ -105,7 +105,7 @@ def test_tmp_is_its_own(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_files_of_the_machine_are_not_there(shell: Shell) -> None:
-    hidden = "/root /home /etc/passwd /etc/hostname /var /opt /srv /mnt"
+    hidden = "/root /home /etc/shadow /etc/hostname /var /opt /srv /mnt"
 
     assert printed(shell(f"for path in {hidden}; do [ ! -e $path ] || echo $path; done")) == ""
 
@@ -270,3 +270,25 @@ def test_an_output_folder_that_nobody_may_enter_is_looked_into(store: LocalStore
 def made(store: LocalStore, command: str) -> dict[str, File]:
     run = Run(("/bin/sh", "-ec", command), {}, {}, ("a",))
     return {p: node for p, node in Sandbox(store).run(run, "m").outputs if isinstance(node, File)}
+
+
+def test_an_action_that_takes_too_long_is_ended(store: LocalStore) -> None:
+    begun = time.monotonic()
+
+    with pytest.raises(TimedOut, match=r"longer than 0\.2 s"):
+        Sandbox(store).run(Run(("/bin/sleep", "60"), {}, {}, (), timeout=0.2), "1")
+    assert time.monotonic() - begun < 10
+
+
+def test_the_network_is_there_only_for_who_may_use_it(store: LocalStore) -> None:
+    interfaces = ("/bin/sh", "-c", "cat /proc/net/dev | wc -l")
+
+    closed = Sandbox(store).run(Run(interfaces, {}, {}, ()), "1")
+    opened = Sandbox(store).run(Run(interfaces, {}, {}, (), network=True), "1")
+
+    outside = len(Path("/proc/net/dev").read_text().splitlines())
+    assert (int(closed.stdout), int(opened.stdout)) == (3, outside)
+
+
+def test_every_action_has_the_same_user_and_knows_localhost(shell: Shell) -> None:
+    assert printed(shell("getent hosts localhost | grep -c localhost; id -un")) == "1\nlamina"
