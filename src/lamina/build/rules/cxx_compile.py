@@ -93,9 +93,13 @@ def _sort(ctx: Context, source: SourceFile, flags: tuple[str, ...], found: Sourc
     elif not is_target(ctx, source):  # what else a target makes is for others
         raise RuleFault(
             f"`{source.path}` in `srcs` is not C, C++ or assembler",
-            hint="known endings: " + " ".join(sorted(COMPILED | HEADERS)),
+            hint=f"known endings: {_endings()}, and those of headers, objects and libraries",
             mention=source.label,
         )
+
+
+def _endings() -> str:
+    return " ".join(sorted(COMPILED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ def _build(session: Session, patterns: list[str]) -> tuple[Outputs, set[str]]:
     }
     wanted: list[Artifact] = [file for label in labels for _, file in analysed[label].files]
     wanted += [file for parts in programs.values() for part in parts for file in part.own.values()]
-    wanted += [file for label in labels for file in analysed[label].own.values()]
+    # The shared form of a C++ library is made for who loads it; its outputs are its other form.
+    checked = [analysed[label] for label in labels if analysed[label].cxx is None]
+    wanted += [file for target in checked for file in target.own.values()]
     built = session.engine.build(wanted)
     outputs: Outputs = {}
     with Publisher(session) as publisher:

@@ -1,3 +1,3 @@
 int one();
 int two();
-int both() { return one() + two(); }
+int main() { return one() + two(); }
