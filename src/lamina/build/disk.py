@@ -30,6 +30,13 @@ class Listing:
         return sha256(repr([sorted(names) for names in kinds]).encode()).hexdigest()
 
     @property
+    def structure(self) -> str:
+        """What decides on build packages: the BUILD file, the folders, and being a workspace."""
+        files = self.files.intersection((*BUILD_NAMES, WORKSPACE_FILE))
+        kinds = (files, self.folders - NEVER_ENTERED, self.links - NEVER_ENTERED)
+        return sha256(repr([sorted(names) for names in kinds]).encode()).hexdigest()
+
+    @property
     def build_file(self) -> str:
         """The name of the BUILD file here, or ""."""
         return next((name for name in BUILD_NAMES if name in self.files), "")

@@ -1,18 +1,22 @@
 """What a finished command depended on, so that the same command on an unchanged tree needs no work.
 
 A record holds the identity of every file that was read and the listing of every folder that was
-looked at. Comparing them takes one stat() each: no BUILD file is loaded, no action looked up.
+looked at. Comparing them takes one stat() each: no BUILD file is loaded, no action looked up. What
+has changed is told in groups, by what it may lead to: another graph of actions, or other bytes in
+the same graph.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from lamina.build.disk import Listing, look
 from lamina.core.tree import File
@@ -20,9 +24,11 @@ from lamina.linux import filesystem
 
 # Files are kept as [size, mtime, inode, ctime, mode], those that are not there as [], those that
 # were written too shortly before to trust their times as [sha256, executable]; folders as [mtime,
-# inode, digest of the listing].
+# inode, digest of the listing, digest of what in it decides on build packages].
 _State = list[int | str]
+State = dict[str, dict[str, _State]]  # group -> path -> state
 _NEVER: _State = [""]  # what no file is like
+_FORMAT = f"lamina record 2, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +39,110 @@ class Seen:
     files: Mapping[str, File | None]  # by path from the root, or absolute; None where it is unknown
     folders: Mapping[str, Listing]
     made: frozenset[str] = frozenset()  # files that the command wrote, or looked at last
+    sources: frozenset[str] = frozenset()  # those of the files that only actions have read
 
 
-def capture(root: Path, seen: Seen) -> dict[str, dict[str, _State]]:
-    """The state of all that was seen.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is not as it was."""
+
+    files: tuple[str, ...]  # that decide which actions there are
+    sources: tuple[str, ...]  # that only actions have read
+    made: tuple[str, ...]
+    folders: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.sources or self.made or self.folders)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a command led to, and the state of all that it depended on."""
+
+    state: State
+    result: Mapping[str, Any]
+
+    def changes(self, root: Path) -> Changes:
+        """What has changed since."""
+        prefix = f"{root}/"
+        groups = [
+            tuple(
+                path
+                for path, known in self.state[group].items()
+                if not _same_file(path if path[:1] == "/" else prefix + path, known)
+            )
+            for group in ("files", "sources", "made")
+        ]
+        folders = tuple(
+            path
+            for path, known in self.state["folders"].items()
+            if not _same_folder(path if path[:1] == "/" else prefix + path, known)
+        )
+        return Changes(groups[0], groups[1], groups[2], folders)
+
+    def has_same_packages(self, root: Path, folder: str) -> bool:
+        """Whether a folder that changed has the BUILD file and the folders that it had."""
+        known = self.state["folders"][folder]
+        found = look(folder if folder.startswith("/") else f"{root}/{folder}")
+        return len(known) == 4 and found.structure == known[3]
+
+
+def capture(root: Path, seen: Seen) -> State:
+    """The state of all that was seen, this program's own code included.
 
     What was changed while the command ran gives a record that does not match, rather than one
     that hides the change.
     """
-    files: dict[str, File | None] = {**dict.fromkeys(own_code()), **seen.files}
-    states = {path: _file_state(root / path, seen.begun, node) for path, node in files.items()}
-    states |= {path: _file_state(root / path, seen.begun, None, made=True) for path in seen.made}
-    folders = {
-        path: _folder_state(root / path, seen.begun, listing)
-        for path, listing in seen.folders.items()
-    }
-    return {"files": dict(sorted(states.items())), "folders": dict(sorted(folders.items()))}
+    files = {**dict.fromkeys(own_code()), **seen.files}
+    return _states(root, Seen(seen.begun, files, seen.folders, seen.made, seen.sources))
 
 
-def _matches(state: Mapping[str, Mapping[str, _State]], root: Path) -> bool:
-    """Whether every file and folder is as it was."""
-    prefix = f"{root}/"
-    return all(
-        _same_file(path if path.startswith("/") else prefix + path, known)
-        for path, known in state["files"].items()
-    ) and all(
-        _same_folder(path if path.startswith("/") else prefix + path, known)
-        for path, known in state["folders"].items()
-    )
+def renew(state: State, root: Path, seen: Seen, gone: Iterable[str] = ()) -> State:
+    """The state with what was seen again put in, and without what was made and is `gone`."""
+    found = _states(root, seen)
+    merged = {group: {**state[group], **found[group]} for group in state}
+    for path in gone:
+        merged["made"].pop(path, None)
+    return merged
+
+
+def _states(root: Path, seen: Seen) -> State:
+    groups: State = {"files": {}, "sources": {}, "made": {}, "folders": {}}
+    for path, node in sorted(seen.files.items()):
+        group = groups["sources" if path in seen.sources else "files"]
+        group[path] = _file_state(root / path, seen.begun, node)
+    for path in sorted(seen.made):
+        groups["made"][path] = _file_state(root / path, seen.begun, None, made=True)
+    for path, listing in sorted(seen.folders.items()):
+        groups["folders"][path] = _folder_state(root / path, seen.begun, listing)
+    return groups
 
 
 def save(
     folder: Path,
     key: str,
-    state: object,
+    state: State,
     result: Mapping[str, object],
     scratch: Path | None = None,
 ) -> None:
     """Keep what a command led to, and the state of all that it read, under a key."""
-    data = json.dumps({"key": key, "state": state, "result": result}, separators=(",", ":"))
-    filesystem.write_atomic(_path(folder, key), data.encode(), scratch=scratch)
+    document: Any = (_FORMAT, key, state, result)
+    filesystem.write_atomic(path_of(folder, key), marshal.dumps(document), scratch=scratch)
 
 
-def load(folder: Path, key: str, root: Path) -> Mapping[str, object] | None:
-    """What the command led to, or None if it is not known or anything it read has changed."""
+def read(folder: Path, key: str) -> Record | None:
+    """What is kept under a key, whether it is still true or not."""
     try:
-        document = json.loads(_path(folder, key).read_bytes())
-        fresh = document["key"] == key and _matches(document["state"], root)
-        return dict(document["result"]) if fresh else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        form, found, state, result = marshal.loads(path_of(folder, key).read_bytes())
+        return Record(state, result) if (form, found) == (_FORMAT, key) else None
+    except (FileNotFoundError, ValueError, EOFError, TypeError):
         return None
+
+
+def load(folder: Path, key: str, root: Path) -> Mapping[str, Any] | None:
+    """What the command led to, or None if it is not known or anything it read has changed."""
+    found = read(folder, key)
+    return None if found is None or found.changes(root) else found.result
 
 
 def own_code() -> list[str]:
@@ -90,8 +150,9 @@ def own_code() -> list[str]:
     return [str(path) for path in Path(__file__).parents[1].rglob("*.py")]
 
 
-def _path(folder: Path, key: str) -> Path:
-    return folder / "records" / f"{sha256(key.encode()).hexdigest()[:32]}.json"
+def path_of(folder: Path, key: str, suffix: str = "") -> Path:
+    """The file that something is kept in under a key."""
+    return folder / "records" / f"{sha256(key.encode()).hexdigest()[:32]}{suffix}"
 
 
 def _file_state(path: Path, begun: int, node: File | None, *, made: bool = False) -> _State:
@@ -119,11 +180,11 @@ def _content(path: Path, status: os.stat_result) -> _State:
 def _same_file(path: str, known: _State) -> bool:
     try:
         found = os.stat(path)
-        if len(known) == 2:
-            return _content(Path(path), found) == known
-        return list(filesystem.identity(found)) == known
     except (FileNotFoundError, NotADirectoryError):
         return not known
+    if len(known) == 2:
+        return _content(Path(path), found) == known
+    return list(filesystem.identity(found)) == known
 
 
 def _folder_state(path: Path, begun: int, listing: Listing) -> _State:
@@ -131,9 +192,9 @@ def _folder_state(path: Path, begun: int, listing: Listing) -> _State:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return []
-    if filesystem.settled(filesystem.identity(status), begun):
-        return [status.st_mtime_ns, status.st_ino, listing.digest]
-    return [0, 0, listing.digest]
+    settled = filesystem.settled(filesystem.identity(status), begun)
+    times: _State = [status.st_mtime_ns, status.st_ino] if settled else [0, 0]
+    return [*times, listing.digest, listing.structure]
 
 
 def _same_folder(path: str, known: _State) -> bool:

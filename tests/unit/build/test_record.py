@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -168,6 +167,36 @@ def test_a_change_of_what_was_made_is_noticed(built: Path, change: Change) -> No
     assert known(built) is None
 
 
+def test_changes_are_told_by_what_they_may_lead_to(built: Path) -> None:
+    nodes = {path: File(Digest.of((built / path).read_bytes())) for path in ("d/a", "b")}
+    folders = {path: look(str(built / path)) for path in ("", "d")}
+    seen = record.Seen(LATER * 10, nodes, folders, frozenset({"lamina-out/x"}), frozenset({"d/a"}))
+    kept = record.Record(record.capture(built, seen), {})
+    assert not kept.changes(built)
+
+    (built / "d/a").write_text("edited")
+    (built / "b").write_text("edited")
+    (built / "lamina-out/x").write_text("edited")
+    (built / "d/new").touch()
+    (built / "new").mkdir()
+
+    assert kept.changes(built) == record.Changes(("b",), ("d/a",), ("lamina-out/x",), ("", "d"))
+    assert [kept.has_same_packages(built, folder) for folder in ("", "d")] == [False, True]
+
+
+def test_what_was_seen_again_is_put_in(root: Path) -> None:
+    keep(root, LATER * 10)
+    kept = record.read(root.parent / "state", KEY)
+    assert kept is not None
+    (root / "b").write_text("edited")
+
+    seen = record.Seen(LATER * 10, {"b": None}, {})
+    renewed = record.Record(record.renew(kept.state, root, seen), {})
+
+    assert kept.changes(root).files == ("b",)
+    assert not renewed.changes(root)
+
+
 def test_another_command_has_another_record(root: Path) -> None:
     keep(root, LATER * 10)
 
@@ -187,4 +216,3 @@ def test_the_code_of_lamina_is_part_of_every_record(root: Path) -> None:
     state = record.capture(root, record.Seen(now(), {}, {}))
 
     assert record.__file__ in state["files"]
-    assert json.dumps(state)
