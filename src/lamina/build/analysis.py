@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
+from lamina.build.declare import named_outputs
 from lamina.build.disk import join
 from lamina.build.faults import Fault, FaultReport, Place
 from lamina.build.providers import Analysed, CxxInfo
@@ -262,6 +263,7 @@ def analyse(
             result = Analysed(label)
         analysed[label] = result
         _add_outputs(result, analysed, cells)
+        _add_named(target, analysed, cells)
     if faults:
         raise FaultReport(faults)
     return analysed
@@ -286,6 +288,19 @@ def _add_outputs(target: Analysed, analysed: dict[Label, Analysed], cells: Cells
         label = Label(cell, package, _relative(full, cells.folder(cell, package)))
         if not isinstance(artifact, Source):
             analysed.setdefault(label, Analysed(label, files=((full, artifact),)))
+
+
+def _add_named(target: Target, analysed: dict[Label, Analysed], cells: Cells) -> None:
+    """Let the outputs of a dict be named by their key, as `:x[name]`."""
+    cell, package = target.label.cell, target.label.package
+    files: dict[Label, list[tuple[str, Artifact]]] = {}
+    for name, path in named_outputs(target):
+        full = join(cells.folder(cell, package), path)
+        made = dict(analysed[target.label].files).get(full)
+        if made is not None:
+            files.setdefault(Label(cell, package, name), []).append((full, made))
+    for label, own in files.items():
+        analysed[label] = Analysed(label, files=tuple(own))
 
 
 def _order(targets: Mapping[Label, Target], generated: Mapping[Label, Label]) -> list[Label]:

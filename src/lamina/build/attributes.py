@@ -20,6 +20,7 @@ class Kind(Enum):
     LABEL = "a label"
     LABEL_LIST = "a list of labels"
     LABEL_DICT = "a dict of label to string"
+    OUTPUTS = "a list of files, or a dict of name to files"
     SOURCE = "a file or label"
     SOURCES = "a list of files or labels, or a dict of path to file"
     FLAGGED_SOURCES = "a list of files, labels or pairs of file and flags, or a dict"
@@ -36,6 +37,7 @@ _EMPTY: Mapping[Kind, object] = {
     Kind.LABEL: None,
     Kind.LABEL_LIST: (),
     Kind.LABEL_DICT: (),
+    Kind.OUTPUTS: (),
     Kind.SOURCE: None,
     Kind.SOURCES: (),
     Kind.FLAGGED_SOURCES: (),
@@ -66,7 +68,7 @@ COMMON: Mapping[str, Attribute] = MappingProxyType(
         "testonly": Attribute(Kind.BOOLEAN, doc="only tests may depend on it"),
         "deprecation": Attribute(Kind.STRING, doc="what to use in its place"),
         "licenses": Attribute(Kind.ANY),
-        "features": Attribute(Kind.ANY),
+        "features": Attribute(Kind.STRING_LIST),
         "toolchains": Attribute(Kind.ANY),
         "compatible_with": Attribute(Kind.ANY),
         "target_compatible_with": Attribute(

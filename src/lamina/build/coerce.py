@@ -112,6 +112,17 @@ def _pairs(slot: _Slot, value: object) -> tuple[tuple[str, str], ...]:
     return tuple(value.items())
 
 
+def _outputs(slot: _Slot, value: object) -> tuple[tuple[str, str], ...]:
+    """Pairs of the name of some outputs and the path of one; the name is "" without a dict."""
+    if not isinstance(value, dict):
+        return tuple(("", path) for path in _each(slot, value, _element))
+    return tuple((name, path) for name in value for path in _paths(slot, value[name]))
+
+
+def _paths(slot: _Slot, value: object) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else _each(slot, value, _element)
+
+
 def _label(slot: _Slot, value: object) -> Label:
     text = _text_of(value)
     if not isinstance(text, str):
@@ -229,6 +240,7 @@ _CONVERTERS: Mapping[Kind, Callable[[_Slot, object], object]] = {
     Kind.LABEL: _label,
     Kind.LABEL_LIST: _labels,
     Kind.LABEL_DICT: _label_keys,
+    Kind.OUTPUTS: _outputs,
     Kind.SOURCE: _label,
     Kind.SOURCES: _sources,
     Kind.FLAGGED_SOURCES: _flagged_sources,

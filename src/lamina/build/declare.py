@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 from lamina.build.attributes import COMMON, COMMON_ALIASES, Attribute, Kind
 from lamina.build.coerce import BadValue, Complaint, coerce, describe
+from lamina.build.expansion import mentions
 from lamina.build.faults import did_you_mean
 from lamina.build.markers import LABEL, Call, Selects
 from lamina.build.rule import Rule
-from lamina.build.selects import Joined, Select, is_default
+from lamina.build.selects import Joined, Select, is_default, leaves
 from lamina.build.target import Target
 from lamina.build.visibility import canonical
 from lamina.core.errors import UserError
@@ -94,6 +95,7 @@ def declare(
     visibility = _visibility(values.pop("visibility", None), written, scope, complaints)
     if label is None:
         return None, complaints
+    _settle(schema, values, label, scope)
     given = frozenset(values)
     if scope.testonly:
         values.setdefault("testonly", True)
@@ -101,6 +103,36 @@ def declare(
         values.setdefault("deprecation", scope.deprecation)
     attributes = MappingProxyType({**schema.defaults, **values})
     return Target(label, schema.rule, attributes, visibility, given, tuple(chosen)), complaints
+
+
+def _settle(schema: Schema, values: dict[str, object], label: Label, scope: Scope) -> None:
+    """What follows from the attributes that were given."""
+    if values.get("src") == label:
+        del values["src"]  # Buck's `export_file` of a file that is called like the target
+    named = any(_tuple(output)[:1] not in ((), ("",)) for output in _tuple(values.get("outs")))
+    if "mentioned" in schema.attributes and ("out" in values or named):
+        values["mentioned"] = _mentioned(values, label, scope.home)
+
+
+def _mentioned(values: Mapping[str, object], label: Label, home: Home) -> tuple[object, ...]:
+    """The labels that macros of a command name, but for its own outputs; as SOURCES are typed."""
+    env = [part for pair in _tuple(values.get("env")) for part in _tuple(pair)]
+    commands = [values.get("cmd"), values.get("cmd_bash"), *env]
+    found: dict[tuple[str, Label], None] = {}
+    own = {*_texts(values.get("out")), *_texts(values.get("outs"))}
+    texts = [text for value in commands for text in leaves(value) if isinstance(text, str)]
+    for text in (mention for command in texts for mention in mentions(command)):
+        try:
+            mentioned = home.label(text)
+        except UserError:
+            continue  # analysis tells of it, when the macro is to be replaced
+        if mentioned.package != label.package or mentioned.name not in own:
+            found[(mentioned.name, mentioned)] = None
+    return tuple(found)
+
+
+def _tuple(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +236,15 @@ def outputs(target: Target) -> list[str]:
         if attribute is not None and attribute.kind is not Kind.ANY:
             found.extend(_texts(target.attributes[name]))
     return found
+
+
+def named_outputs(target: Target) -> list[tuple[str, str]]:
+    """The names of outputs that a dict gives, `label[name]`, each with the path of one of them."""
+    attribute = target.rule.attributes.get("outs")
+    if attribute is None or attribute.kind is not Kind.OUTPUTS:
+        return []
+    pairs = [_tuple(pair) for pair in _tuple(target.attributes["outs"])]
+    return [(f"{target.label.name}[{name}]", str(path)) for name, path in pairs if name]
 
 
 def _texts(value: object) -> list[str]:

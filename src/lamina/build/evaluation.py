@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.build.coerce import Complaint
-from lamina.build.declare import Schema, Scope, declare, outputs
+from lamina.build.declare import Schema, Scope, declare, named_outputs, outputs
 from lamina.build.disk import View
 from lamina.build.glob import Glob
 from lamina.build.markers import Selects
@@ -95,6 +95,8 @@ class Evaluation:
         self.ordinals[name] = ordinal
         for path in outputs(target):
             self._add_output(path, target, ordinal)
+        for output, _ in named_outputs(target):
+            self.generated[output] = target
 
     def _add_output(self, path: str, target: Target, ordinal: int) -> None:
         other = self.generated.setdefault(path, target)

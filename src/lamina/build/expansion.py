@@ -15,9 +15,16 @@ from lamina.core.errors import UserError
 _MACRO = re.compile(
     r"\$\$|\$\((?P<words>[^()]*)\)|\$(?P<sign>[@<])|\$\{?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}?"
 )
-_LOCATIONS = {
-    "location", "locations", "execpath", "execpaths", "rootpath", "rootpaths", "exe",
-}  # fmt: skip
+LOCATIONS = frozenset(
+    {
+        "location", "locations", "execpath", "execpaths", "rootpath", "rootpaths", "exe",
+        "rlocationpath", "rlocationpaths",
+    }
+)  # fmt: skip
+_MENTION = re.compile(rf"\$\((?:{'|'.join(sorted(LOCATIONS))}) +([^()]+?) *\)")
+
+
+RUNFILES = "_main"  # what the workspace is called where files of several are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,8 @@ class Scope:
     outputs: tuple[str, ...]  # from the action's folder: `out/x.h`
     locations: Callable[[str], tuple[str, ...]]  # text of a label -> paths; raises UserError
     output_folder: str = "out"
+    variable: Callable[[str], str | None] = lambda _name: None  # those of toolchains and defines
+    attribute: str = "cmd"  # for messages
 
     def variables(self) -> Mapping[str, str]:
         """The macros that take no argument, by name."""
@@ -42,6 +51,11 @@ class Scope:
         }
 
 
+def mentions(command: str) -> list[str]:
+    """The labels that the macros of a command name, as written."""
+    return _MENTION.findall(command)
+
+
 def expand(command: str, scope: Scope, *, strict: bool) -> str:
     """Replace the macros of a command; raises UserError for what is unknown or ambiguous."""
 
@@ -49,7 +63,7 @@ def expand(command: str, scope: Scope, *, strict: bool) -> str:
         if match[0] == "$$":
             return "$" if strict else "$$"
         if match["sign"]:
-            return _only(match[0], scope.outputs if match["sign"] == "@" else scope.sources)
+            return _only(match[0], scope, scope.outputs if match["sign"] == "@" else scope.sources)
         if match["name"]:
             return match[0]
         return _call(match, scope, strict=strict)
@@ -59,22 +73,28 @@ def expand(command: str, scope: Scope, *, strict: bool) -> str:
 
 def _call(match: re.Match[str], scope: Scope, *, strict: bool) -> str:
     name, _, argument = match["words"].strip().partition(" ")
-    if name in _LOCATIONS and argument.strip():
+    if name in LOCATIONS and argument.strip():
         return _locate(name, argument.strip(), scope)
     variables = scope.variables()
     if match["words"] in variables:
         return variables[match["words"]]
     if match["words"] in ("@", "<"):
-        return _only(f"$({match['words']})", scope.outputs if name == "@" else scope.sources)
+        paths = scope.outputs if name == "@" else scope.sources
+        return _only(f"$({match['words']})", scope, paths)
+    if (value := scope.variable(match["words"])) is not None:
+        return value
     if strict:
         raise UserError(
-            f"unknown variable `{match[0]}` in `cmd`", hint="write `$$` for a `$` of the shell"
+            f"unknown variable `{match[0]}` in `{scope.attribute}`",
+            hint="write `$$` for a `$` of the shell",
         )
     return match[0]
 
 
 def _locate(name: str, label: str, scope: Scope) -> str:
     paths = scope.locations(label)
+    if name.startswith("rlocation"):
+        paths = tuple(f"{RUNFILES}/{path}" for path in paths)
     if name.endswith("s") or len(paths) == 1:
         return " ".join(paths)
     raise UserError(
@@ -82,12 +102,12 @@ def _locate(name: str, label: str, scope: Scope) -> str:
     )
 
 
-def _only(macro: str, paths: tuple[str, ...]) -> str:
+def _only(macro: str, scope: Scope, paths: tuple[str, ...]) -> str:
     if len(paths) != 1:
         what = "output" if "@" in macro else "source"
         instead = "`$(OUTS)`" if "@" in macro else "`$(SRCS)`"
         raise UserError(
-            f"`{macro}` in `cmd` needs exactly one {what}, there are {len(paths)}",
+            f"`{macro}` in `{scope.attribute}` needs exactly one {what}, there are {len(paths)}",
             hint=f"use {instead} for all, or `$(location name)` for one",
         )
     return paths[0]

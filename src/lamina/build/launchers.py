@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from lamina.build.providers import LIBRARIES
 
+ROOT = "\0root\0"  # stands for the package root in arguments and environment
 BOOTSTRAPS = ".lamina"  # where, in a package root, Python programs are started from
+TESTING = "lamina_testing"  # the module beside them that runs tests
 
 _HEAD = """\
 #!/bin/sh
@@ -49,15 +51,10 @@ if [ ! -x "$python" ] && ! python=$(command -v {name}); then
   echo "{launcher}: this program needs {name}, which is not on this machine" >&2
   exit 127
 fi
-exec "$python" -sS "$root/{bootstrap}" "$@"
+{preload}exec "$python" -sS "$root/{bootstrap}" "$@"
 """
 
-_BOOTSTRAP = '''\
-"""Starts `{main}` with the package root, and nothing of the machine's, on sys.path."""
-import sys
-
-
-def start():
+_PATHS = """\
     from importlib.machinery import PathFinder
     import site
 
@@ -65,6 +62,23 @@ def start():
     sys.path[0:1] = [root, *[root + "/" + path for path in {imports!r}], root + "/site-packages"]
     site.setquit()
     site.sethelper()
+"""
+
+# Loads what stands in TESTING; no name of it is left for the test to find.
+_PREPARE = """\
+    testing = PathFinder.find_spec("{module}", [root + "/{folder}"]).loader.load_module()
+"""
+
+_BOOTSTRAP = (
+    '''\
+"""Starts `{main}` with the package root, and nothing of the machine's, on sys.path."""
+import sys
+
+
+def start():
+'''
+    + _PATHS
+    + """\
     name, function = {main!r}, {function!r}
     parent = name.rpartition(".")[0]
     if parent:
@@ -76,7 +90,7 @@ def start():
     spec = PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
     if spec is None or spec.loader is None:
         sys.exit("{launcher}: there is no Python module " + name + " in this package")
-    code = spec.loader.get_code(name)
+{prepare}    code = spec.loader.get_code(name)
     main = sys.modules["__main__"]
     main.__spec__ = spec
     main.__file__ = spec.origin
@@ -87,16 +101,50 @@ def start():
     sys.argv[0] = spec.origin
     del main.start
     return lambda: exec(code, vars(main))
+"""
+)
+
+_TESTS = (
+    '''\
+"""Runs the tests of `{main}`, with the package root on sys.path."""
+import sys
 
 
-if __name__ == "__main__":  # not in a process that multiprocessing spawned
-    start()()
+def start():
 '''
+    + _PATHS
+    + _PREPARE
+    + """\
+    return lambda: sys.exit(testing.main(root, {modules!r}, {framework!r}))
+"""
+)
+
+# Not in a process that multiprocessing spawned.
+_START = """
+
+if __name__ == "__main__":
+    start()()
+"""
 
 
-def native_launcher(program: str, environment: Mapping[str, str]) -> bytes:
-    """A launcher for a native program at a path of the package root."""
-    return "".join((_HEAD, _exports(environment), f'exec "$root/{program}" "$@"\n')).encode()
+def native_launcher(
+    program: str, environment: Mapping[str, str], arguments: Sequence[str] = ()
+) -> bytes:
+    """A launcher for a native program at a path of the package root.
+
+    The arguments come before those that it is started with; in them and in the environment `ROOT`
+    stands for the package root.
+    """
+    start = f'exec "$root/{program}"{_words(arguments)} "$@"\n'
+    return "".join((_HEAD, _exports(environment), start)).encode()
+
+
+def script_launcher(
+    script: str, environment: Mapping[str, str], arguments: Sequence[str] = ()
+) -> bytes:
+    """As `native_launcher`, for a script that says itself what runs it, or is one for bash."""
+    start = _SCRIPT.format(script=script, arguments=_words(arguments))
+    return "".join((_HEAD, _SHARED, _exports(environment), start)).encode()
 
 
 def python_launcher(
@@ -104,11 +152,13 @@ def python_launcher(
     bootstrap: str,
     interpreter: tuple[str, str],
     environment: Mapping[str, str],
+    preload: Sequence[str] = (),
 ) -> bytes:
     """A launcher for a Python program.
 
     `interpreter` is its path at the build and its name (`python3.11`), which is looked for on
-    PATH where the path is not there. Shared libraries can be opened by name, as through ctypes.
+    PATH where the path is not there. Shared libraries can be opened by name, as through ctypes;
+    those of `preload`, by path in the package root, are loaded before all others.
     """
     path, command = interpreter
     return "".join(
@@ -116,25 +166,79 @@ def python_launcher(
             _HEAD,
             _SHARED,
             _exports(environment),
-            _PYTHON.format(path=path, name=command, launcher=name, bootstrap=bootstrap),
+            _PYTHON.format(
+                path=path,
+                name=command,
+                launcher=name,
+                bootstrap=bootstrap,
+                preload=_preload(preload),
+            ),
         )
     ).encode()
 
 
+def _preload(libraries: Sequence[str]) -> str:
+    if not libraries:
+        return ""
+    paths = ":".join(f"$root/{path}" for path in libraries)
+    return f'LD_PRELOAD="{paths}${{LD_PRELOAD:+:$LD_PRELOAD}}" '
+
+
 def python_bootstrap(
-    bootstrap: str, launcher: str, main: str, function: str, imports: Sequence[str]
+    bootstrap: str,
+    launcher: str,
+    main: str,
+    function: str,
+    imports: Sequence[str],
+    *,
+    test: bool = False,
 ) -> bytes:
-    """The script that a Python launcher starts: it runs the module `main`, or a function in it."""
-    return _BOOTSTRAP.format(
-        folder=bootstrap.rpartition("/")[0],
+    """The script that a Python launcher starts: it runs the module `main`, or a function in it.
+
+    That of a `test` loads TESTING first, which measures and reports.
+    """
+    folder = bootstrap.rpartition("/")[0]
+    prepare = f"{_PREPARE}    testing.prepare(root, spec.origin)\n" if test else ""
+    text = _BOOTSTRAP.replace("{prepare}", prepare) + _START
+    return text.format(
+        folder=folder,
         launcher=launcher,
         main=main,
         function=function,
         imports=list(imports),
+        module=TESTING,
     ).encode()
+
+
+def tests_bootstrap(
+    bootstrap: str, label: str, modules: Sequence[str], framework: str, imports: Sequence[str]
+) -> bytes:
+    """The script that a launcher starts to run the tests in modules, by path in the root."""
+    return (
+        (_TESTS + _START)
+        .format(
+            folder=bootstrap.rpartition("/")[0],
+            main=label,
+            modules=list(modules),
+            framework=framework,
+            imports=list(imports),
+            module=TESTING,
+        )
+        .encode()
+    )
 
 
 def _exports(environment: Mapping[str, str]) -> str:
     return "".join(
-        f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items())
+        f"export {name}={_quoted(value)}\n" for name, value in sorted(environment.items())
     )
+
+
+def _words(arguments: Sequence[str]) -> str:
+    return "".join(f" {_quoted(argument)}" for argument in arguments)
+
+
+def _quoted(text: str) -> str:
+    """A word for the shell, with the package root where `ROOT` stands."""
+    pieces = [piece and shlex.quote(piece) for piece in text.split(ROOT)]
+    return '"$root"'.join(pieces) or "''"

@@ -18,6 +18,9 @@ _BUILT_IN = (
     "lamina.build.rules.python",
     "lamina.build.rules.cxx",
     "lamina.build.rules.generic",
+    "lamina.build.rules.config",
+    "lamina.build.rules.files",
+    "lamina.build.rules.shell",
 )
 
 

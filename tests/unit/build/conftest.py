@@ -11,6 +11,7 @@ from lamina.build import workspace
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.loader import Loader
 from lamina.build.rule import Rule, index
+from lamina.build.rules import config, generic
 from lamina.core.errors import UserError
 from lamina.core.label import Pattern
 
@@ -48,15 +49,8 @@ RULES = index(
             nothing,
             names=("py_binary",),
         ),
-        Rule(
-            "genrule",
-            {
-                "srcs": Attribute(Kind.SOURCES),
-                "outs": Attribute(Kind.STRING_LIST),
-                "cmd": Attribute(Kind.STRING),
-            },
-            nothing,
-        ),
+        *generic.RULES,
+        *config.RULES,
     ]
 )
 
