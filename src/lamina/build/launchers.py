@@ -51,7 +51,15 @@ if [ ! -x "$python" ] && ! python=$(command -v {name}); then
   echo "{launcher}: this program needs {name}, which is not on this machine" >&2
   exit 127
 fi
-{preload}exec "$python" -sS "$root/{bootstrap}" "$@"
+{preload}exec "$python" -sS "$root/{bootstrap}"{arguments} "$@"
+"""
+
+_SCRIPT = """\
+script=$root/{script}
+if [ -x "$script" ] && [ "$(head -c 2 -- "$script")" = '#!' ]; then
+  exec "$script"{arguments} "$@"
+fi
+exec /bin/bash "$script"{arguments} "$@"
 """
 
 _PATHS = """\
@@ -152,9 +160,10 @@ def python_launcher(
     bootstrap: str,
     interpreter: tuple[str, str],
     environment: Mapping[str, str],
+    arguments: Sequence[str] = (),
     preload: Sequence[str] = (),
 ) -> bytes:
-    """A launcher for a Python program.
+    """A launcher for a Python program; environment and arguments as of `native_launcher`.
 
     `interpreter` is its path at the build and its name (`python3.11`), which is looked for on
     PATH where the path is not there. Shared libraries can be opened by name, as through ctypes;
@@ -172,6 +181,7 @@ def python_launcher(
                 launcher=name,
                 bootstrap=bootstrap,
                 preload=_preload(preload),
+                arguments=_words(arguments),
             ),
         )
     ).encode()
