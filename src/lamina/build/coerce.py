@@ -165,8 +165,8 @@ def _flagged_sources(slot: _Slot, value: object) -> tuple[tuple[object, ...], ..
 
 
 def _flagged_source(slot: _Slot, item: object) -> tuple[object, ...]:
-    """A file, or Buck's `("x.cc", ["-DX"])`."""
-    if not isinstance(item, tuple):
+    """A file, or Buck's `("x.cc", ["-DX"])`, which Starlark hands over as a list."""
+    if not isinstance(item, (list, tuple)):
         label = _parse(slot, item)
         return label.name, label
     if len(item) != 2 or not isinstance(item[1], list):

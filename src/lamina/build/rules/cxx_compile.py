@@ -17,7 +17,6 @@ from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.providers import CxxInfo, closure
 from lamina.build.rules import cxx_headers
 from lamina.build.rules.cxx_flags import Flags, is_target
-from lamina.build.rules.cxx_response import shortened
 from lamina.build.toolchains import Cxx
 from lamina.core.action import Action, Artifact
 
@@ -123,12 +122,11 @@ class Compiler:
         words += ["-MD", "-MF", f"out/{depfile}"] if depfile else []
         words += ["-c", source.full, "-o", f"out/{output}"]
         program = self.toolchain.cxx if language == "cxx" else self.toolchain.c
-        words, more = shortened(words)
         action = Action(
             "CxxCompile",
             str(self.ctx.label),
             (program, *words),
-            _with(self.headers, (source.full, source.artifact), *more),
+            _with(self.headers, (source.full, source.artifact)),
             (output,),
             toolchain=self.toolchain.identity,
             subject=source.full,
@@ -231,11 +229,10 @@ def _path(item: tuple[str, Artifact]) -> str:
 
 
 def _with(
-    inputs: tuple[tuple[str, Artifact], ...], *more: tuple[str, Artifact]
+    inputs: tuple[tuple[str, Artifact], ...], item: tuple[str, Artifact]
 ) -> tuple[tuple[str, Artifact], ...]:
-    """Sorted inputs and some more, sorted, without sorting all of them again."""
-    for item in more:
-        at = bisect_left(inputs, item[0], key=_path)
-        if at == len(inputs) or inputs[at][0] != item[0]:
-            inputs = (*inputs[:at], item, *inputs[at:])
-    return inputs
+    """Sorted inputs and one more, sorted, without sorting all of them again."""
+    at = bisect_left(inputs, item[0], key=_path)
+    if at < len(inputs) and inputs[at][0] == item[0]:
+        return inputs
+    return (*inputs[:at], item, *inputs[at:])

@@ -12,6 +12,7 @@ import pytest
 
 from lamina.build import workspace
 from lamina.build.analysis import analyse, runtime_order
+from lamina.build.configuration import DEFAULT
 from lamina.build.engine import Engine
 from lamina.build.events import Outcome
 from lamina.build.loader import Loader
@@ -48,6 +49,7 @@ class Project:
         self.root = root
         self._store = store
         self._listener = Silent()
+        self.configuration = DEFAULT
         self.write({"lamina.toml": ""})
 
     def write(self, files: Mapping[str, str]) -> None:
@@ -57,14 +59,16 @@ class Project:
             path.write_text(text)
 
     def analyse(self, label: str) -> tuple[Label, dict[Label, Analysed]]:
-        loader = Loader(workspace.read(self.root))
+        loader = Loader(workspace.read(self.root), configuration=self.configuration)
         wanted = Label.parse(label)
         targets = loader.closure([wanted])
         mentioned = {dep for target in targets.values() for dep in target.dependencies()}
         makers = {dep: loader.generated(dep) for dep in mentioned if dep not in targets}
         generated = {dep: maker.label for dep, maker in makers.items() if maker}
         toolchains = Toolchains(loader.workspace, ToolVersions(self._store.folder / "tools.json"))
-        return wanted, analyse(targets, generated, toolchains, loader.place)
+        return wanted, analyse(
+            targets, generated, toolchains, loader.place, self.configuration, loader.cells
+        )
 
     def build(self, label: str) -> dict[str, Node]:
         """The outputs of a target, by path from the root of the workspace."""
