@@ -6,8 +6,9 @@ the file; if that file exists in the workspace, the real fault is a missing depe
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
 
 _MISSING = re.compile(
@@ -15,6 +16,8 @@ _MISSING = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"[\w@%+=./-]+")
+_INCLUDE = re.compile(r"fatal error: '?([^':]+)(?:: No such file|' file not found)")
+_MOST = 200_000  # files that are looked through for a header
 _MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
@@ -33,7 +36,35 @@ def find(printed: str, root: Path, package: str, inputs: Container[str]) -> list
             path = _locate(name.rstrip(".:"), root, package)
             if path is not None and path not in inputs:
                 found[path] = None
-    return list(found)
+    if not found:
+        found = {path: None for name in _INCLUDE.findall(printed) for path in _headers(name, root)}
+    return [path for path in found if path not in inputs]
+
+
+def _headers(name: str, root: Path) -> list[str]:
+    """The header that is meant, where one file of the workspace alone can be: it is included by a
+    part of its path, or by a name that its library gives it."""
+    parts = PurePosixPath(name).parts
+    for wanted in dict.fromkeys(("/".join(parts), "/".join(parts[-2:]))):
+        if wanted.count("/") or len(parts) == 1:
+            matching = [
+                path for path in _files(root, parts[-1]) if f"/{path}".endswith(f"/{wanted}")
+            ]
+            if matching:
+                return matching if len(matching) == 1 else []
+    return []
+
+
+def _files(root: Path, name: str) -> Iterator[str]:
+    """The files of a name, by path from the root; hidden folders and outputs are passed by."""
+    seen = 0
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(each for each in folders if each[0] != "." and each != "lamina-out")
+        seen += len(files)
+        if seen > _MOST:
+            return
+        if name in files:
+            yield (Path(parent) / name).relative_to(root).as_posix()
 
 
 def _locate(name: str, root: Path, package: str) -> str | None:

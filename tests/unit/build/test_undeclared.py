@@ -74,3 +74,27 @@ def test_a_file_of_the_machine_is_named_by_its_absolute_path(tmp_path: Path) -> 
     printed = "cat: /etc/passwd: No such file or directory"
 
     assert undeclared.find(printed, tmp_path / "root", "", ()) == ["/etc/passwd"]
+
+
+@pytest.mark.parametrize(
+    ("included", "expected"),
+    [
+        ("deep.h", ["lib/include/v/deep.h"]),
+        ("v/deep.h", ["lib/include/v/deep.h"]),
+        ("renamed/v/deep.h", ["lib/include/v/deep.h"]),
+        ("other/deep.h", []),
+        ("twice.h", []),
+    ],
+)
+def test_a_header_is_found_wherever_it_alone_can_be_meant(
+    included: str, expected: list[str], root: Path
+) -> None:
+    for name in ("lib/include/v/deep.h", "a/twice.h", "b/twice.h", "lamina-out/x/deep.h"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+    gcc = f"p/x.cc:1:10: fatal error: {included}: No such file or directory"
+    clang = f"p/x.cc:1:10: fatal error: '{included}' file not found"
+
+    assert undeclared.find(gcc, root, "p", ()) == expected
+    assert undeclared.find(clang, root, "p", ()) == expected
