@@ -80,6 +80,10 @@ class Engine:
         self.used: dict[Action, tuple[str, ...]] = {}  # inputs read, where an action tells them
         self.executed: set[Action] = set()  # the actions that ran, and were not just looked up
 
+    def remember(self, known: Memo) -> None:
+        """Take up what an earlier build found out."""
+        self._known = known
+
     def build(self, artifacts: Iterable[Artifact]) -> dict[Artifact, dict[str, Node]]:
         """Make the artifacts; each is a tree whose paths start at `` for a single file.
 

@@ -95,12 +95,16 @@ class PackageCache:
         kept = self._entries.get(folder)
         return None if kept is None else kept[2]
 
-    def folders_of(self, path: str) -> list[str]:
-        """The packages that read a file or looked at a folder."""
+    def readers(self, path: str) -> list[str]:
+        """The packages that read a file."""
+        return [folder for folder, entry in self._entries.items() if path in entry[0]]
+
+    def lookers(self, path: str) -> list[str]:
+        """The packages that looked at a folder."""
         return [
             folder
-            for folder, (inputs, folders, _) in self._entries.items()
-            if path in inputs or any(path == listed for listed, _ in folders)
+            for folder, entry in self._entries.items()
+            if any(path == listed for listed, _ in entry[1])
         ]
 
     def save(self, scratch: Path) -> None:

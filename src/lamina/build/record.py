@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ class Seen:
     """What a command has read: a record must tell of that, not of what it has become since."""
 
     begun: int  # when it began to read (ns)
-    files: Mapping[str, File | None]  # by path from the root, or absolute; None where it is unknown
+    # By path from the root, or absolute; None where the content is unknown.
+    files: Mapping[str, File | None]
     folders: Mapping[str, Listing]
     made: frozenset[str] = frozenset()  # files that the command wrote, or looked at last
-    sources: frozenset[str] = frozenset()  # those of the files that only actions have read
+    sources: Mapping[str, File] = field(default_factory=dict)  # files that actions have read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Changes:
     """What is not as it was."""
 
     files: tuple[str, ...]  # that decide which actions there are
-    sources: tuple[str, ...]  # that only actions have read
+    sources: tuple[str, ...]  # that actions have read
     made: tuple[str, ...]
     folders: tuple[str, ...]
 
@@ -108,9 +109,9 @@ def renew(state: State, root: Path, seen: Seen, gone: Iterable[str] = ()) -> Sta
 
 def _states(root: Path, seen: Seen) -> State:
     groups: State = {"files": {}, "sources": {}, "made": {}, "folders": {}}
-    for path, node in sorted(seen.files.items()):
-        group = groups["sources" if path in seen.sources else "files"]
-        group[path] = _file_state(root / path, seen.begun, node)
+    for group, files in (("files", seen.files), ("sources", seen.sources)):
+        for path in sorted(files):
+            groups[group][path] = _file_state(root / path, seen.begun, files[path])
     for path in sorted(seen.made):
         groups["made"][path] = _file_state(root / path, seen.begun, None, made=True)
     for path, listing in sorted(seen.folders.items()):

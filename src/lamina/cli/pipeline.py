@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
@@ -13,10 +13,13 @@ from lamina.store import packages
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
+    from lamina.build.snapshot import Part
+    from lamina.cli.incremental import Continuation
     from lamina.cli.session import Session
     from lamina.core.action import Action
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
+    from lamina.core.tree import Node
     from lamina.packaging.layers import OwnFiles
 
 
@@ -64,77 +67,115 @@ def _key(session: Session, target: str) -> str:
 
 
 def _remembered(session: Session, target: str) -> Packaged | None:
-    from lamina.build import record
+    """The package from where the last time ended; None where it must be made from the beginning."""
+    from lamina.cli import incremental
 
-    known = record.load(session.state, _key(session, target), session.root)
+    # What is on record as made are the files of version control: they only change the version.
+    known = incremental.go_on(session, _key(session, target), remade=True)
     if known is None:
         return None
-    digest = Digest.parse(str(known["package"]))
+    digest = Digest.parse(str(known.result["package"]))
     try:
         found = packages.read(digest, session.store)
     except IntegrityError:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    return Packaged(found, digest, frozenset())
+    return Packaged(found, digest, frozenset()) if known.same else _renewed(session, found, known)
+
+
+def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | None:
+    """The package with new layers for those targets that hold something else now."""
+    from lamina.cli import incremental
+    from lamina.packaging import versions
+    from lamina.packaging.layers import OwnFiles
+
+    if known.parts and known.result["crossing"]:
+        return None  # some targets write the same paths: only all together tell if that is right
+    own = [
+        OwnFiles(part.name, dict(sorted(incremental.tree_of(session, part).items())), part.purpose)
+        for part in known.parts
+    ]
+    images, made = _images(session, own) if own else ([], frozenset[str]())
+    new = {layer.label: layer for _, layer in images}
+    found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
+    found = _versioned(session, found, known.result["inputs"])
+    digest = packages.put(found, session.store)
+    watched = [str(path) for path in versions.watched(session.root)]
+    known.save({**known.result, "package": str(digest)}, watched)
+    return Packaged(found, digest, made)
 
 
 def _make(session: Session, target: str, *, program: bool) -> Packaged:
-    from lamina.build import record
     from lamina.build.analysis import runtime_order
+    from lamina.build.snapshot import Part
+    from lamina.cli import incremental
     from lamina.packaging import layers, versions
 
+    incremental.recall(session, _key(session, target))
     label = session.label(target)
     analysed = session.analyse([label])
     if program and not analysed[label].runnable:
         raise _no_program(str(label))
-    order = runtime_order(label, analysed)
-    if not any(analysed[each].own for each in order):
+    order = [analysed[each] for each in runtime_order(label, analysed) if analysed[each].own]
+    if not order:
         raise UserError(
             f"`{label}` has no files at run time, so there is nothing to package",
             hint="binaries and libraries can be packaged",
         )
-    own = _own_files(session, [analysed[each] for each in order])
+    parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in order]
+    own, crossing = _own_files(session, parts)
     layers.check(own)
     images, made = _images(session, own)
     seen = session.seen(str(path) for path in versions.watched(session.root))
-    content = versions.content_of([f"{part.label} {layer.tree}" for part, layer in images])
-    inputs = sorted(path for path in seen.files if not path.startswith("/"))
-    version = versions.find(session.root, inputs, content)
+    inputs = sorted(path for path in {*seen.files, *seen.sources} if not path.startswith("/"))
     runnable = analysed[label].runnable
     found = Package(
         name=name_of(label),
-        version=str(version),
+        version="",
         label=str(label),
         layers=tuple(layer for _, layer in images),
         entry_point=(runnable.entry_point,) if runnable else (),
         interpreter=runnable.interpreter if runnable else "",
-        commit=version.commit,
-        dirty=version.dirty,
     )
+    found = _versioned(session, found, inputs)
     digest = packages.put(found, session.store)
-    state = record.capture(session.root, seen)
-    key = _key(session, target)
-    record.save(session.state, key, state, {"package": str(digest)}, session.store.scratch)
+    result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
+    incremental.finish(session, _key(session, target), parts, result, seen)
     return Packaged(found, digest, made)
 
 
-def _own_files(session: Session, parts: list[Analysed]) -> list[OwnFiles]:
-    """Build the own files of some targets; a target without any has no layer."""
-    from lamina.core.tree import Node, below
+def _launcher(target: Analysed) -> str:
+    return target.runnable.entry_point if target.runnable else ""
+
+
+def _versioned(session: Session, package: Package, inputs: list[str]) -> Package:
+    """The package under the version that its inputs and content have now."""
+    from lamina.packaging import versions
+
+    content = versions.content_of([f"{layer.label} {layer.tree}" for layer in package.layers])
+    version = versions.find(session.root, inputs, content)
+    return replace(package, version=str(version), commit=version.commit, dirty=version.dirty)
+
+
+def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], bool]:
+    """Build the own files of some targets; also whether their paths may come to cross."""
+    from lamina.core.tree import place
     from lamina.packaging.layers import OwnFiles
 
-    parts = [part for part in parts if part.own]
-    built = session.engine.build(file for part in parts for file in part.own.values())
+    built = session.engine.build(file for part in parts for _, file in part.files)
     found: list[OwnFiles] = []
+    paths: set[str] = set()
+    crossing = False
     for part in parts:
         tree: dict[str, Node] = {}
-        for path, artifact in part.own.items():
-            node = built[artifact]
-            tree.update({path: node[""]} if "" in node else below(path, node))
-        launcher = part.runnable.entry_point if part.runnable else ""
-        found.append(OwnFiles(str(part.label), dict(sorted(tree.items())), launcher))
-    return found
+        for path, artifact in part.files:
+            tree |= place(path, built[artifact])
+            crossing |= "" not in built[artifact]  # a folder may hold other files another time
+        crossing |= not paths.isdisjoint(tree)
+        paths.update(tree)
+        found.append(OwnFiles(part.name, dict(sorted(tree.items())), part.purpose))
+    return found, crossing
 
 
 def _images(

@@ -133,7 +133,8 @@ class Session:
             jobs=self.options.jobs,
             keep_going=self.options.keep_going,
             show_commands=self.options.verbose,
-            owners=self.loader.owners,
+            owners=lambda path: self.loader.owners(path),
+            cells=self.workspace.cells,
         )
 
     def settle(self) -> None:
@@ -184,12 +185,13 @@ class Session:
     def analyse(self, labels: Iterable[Label]) -> dict[Label, Analysed]:
         """Load and analyse some targets and all they depend on."""
         from lamina.build.analysis import analyse
+        from lamina.build.providers import Analysed
 
         targets: Mapping[Label, Target] = self.loader.closure(labels)
-        for line in self.loader.prints:
+        for line in (*self.loader.prints, *self.loader.warnings.values()):
             output.note(line)
         makers = self._makers(targets)
-        return analyse(
+        analysed = analyse(
             targets,
             makers,
             self.toolchains,
@@ -197,6 +199,8 @@ class Session:
             self.configuration,
             self.loader.cells,
         )
+        # What a pattern chose and the platform cannot have is there, and has nothing.
+        return {label: Analysed(label) for label in self.loader.skipped} | analysed
 
     def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
         """Which target makes a file that another one names."""
@@ -216,8 +220,7 @@ class Session:
         files = {*map(disk_path, read), *self.toolchains.files}
         sources = {disk_path(path): node for path, node in self.sources.read.items()}
         listings = {disk_path(path): item for path, item in self.loader.listings.items()}
-        known = {**dict.fromkeys(files), **sources}
-        return Seen(self.begun, known, listings, frozenset(made))
+        return Seen(self.begun, dict.fromkeys(files), listings, frozenset(made), sources)
 
     def key(self, *words: str) -> str:
         """Names the record of a command: all that it depends on and that is no file."""

@@ -1,0 +1,171 @@
+"""Goes on from where the same command ended the last time.
+
+What has changed since is told by stat() alone. If it is only the content of sources, the action
+graph is as it was, and just the actions that those concern are looked at. If BUILD files, or files
+that they load, have changed too, they are loaded: as long as all targets come out as they were, the
+same holds. Anything else starts from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lamina.build import record
+from lamina.build.record import Changes, Record, Seen
+
+if TYPE_CHECKING:
+    from lamina.build.snapshot import Part, Snapshot
+    from lamina.cli.session import Session
+    from lamina.core.action import Artifact
+    from lamina.core.tree import Node
+
+_GRAPH, _MEMO = ".graph", ".memo"
+
+
+@dataclass(slots=True)
+class Continuation:
+    """What is known of a command whose graph of actions is the same, after what had to run ran."""
+
+    result: Mapping[str, Any]  # of the last time
+    parts: Sequence[Part] = ()  # that hold something else now
+    _session: Session | None = None
+    _key: str = ""
+    _record: Record | None = None
+    _changes: Changes | None = None
+    _graph: Snapshot | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing at all has changed."""
+        return self._changes is None
+
+    def save(
+        self, result: Mapping[str, Any], made: Iterable[str] = (), gone: Iterable[str] = ()
+    ) -> None:
+        """Keep what the command leads to now; `made` are the files it wrote, `gone` the removed."""
+        session, kept, changes = self._session, self._record, self._changes
+        if session is None or kept is None or changes is None:
+            return  # nothing has changed
+        disk_path, folder = session.loader.cells.disk_path, session.loader.view.folder
+        read = {disk_path(path): node for path, node in session.sources.read.items()}
+        sources = {path: read[path] for path in changes.sources if path in read}
+        files = dict.fromkeys((*changes.files, *map(disk_path, session.loader.inputs)))
+        folders = {path: folder(path) for path in changes.folders}
+        seen = Seen(session.begun, files, folders, frozenset(made), sources)
+        state = record.renew(kept.state, session.root, seen, gone)
+        scratch = session.store.scratch
+        record.save(session.state, self._key, state, result, scratch)
+        if self._graph is not None:
+            self._graph.save(record.path_of(session.state, self._key, _GRAPH), scratch)
+
+
+def go_on(session: Session, key: str, *, remade: bool = False) -> Continuation | None:
+    """Build what a command wants from where it ended the last time; None where it must begin anew.
+
+    With `remade`, files on record as made by the command may have changed. Raises ActionError for
+    what fails, like any build.
+    """
+    kept = record.read(session.state, key)
+    if kept is None:
+        return None
+    changes = kept.changes(session.root)
+    if not changes:
+        return Continuation(kept.result)
+    if (changes.made and not remade) or not _has_same_graph(session, kept, changes):
+        return None
+    if not changes.sources:
+        return Continuation(kept.result, (), session, key, kept, changes)
+    return _built(session, key, kept, changes)
+
+
+def _built(session: Session, key: str, kept: Record, changes: Changes) -> Continuation | None:
+    from lamina.build import snapshot
+    from lamina.store.blobs import BlobMissing
+
+    if not all((session.root / path).is_file() for path in changes.sources):
+        return None  # one is gone, or a folder now
+    if any(path.startswith("/") for path in changes.sources):
+        return None
+    graph = snapshot.load(record.path_of(session.state, key, _GRAPH))
+    if graph is None:
+        return None
+    made = graph.restore(graph.affected(changes.sources))
+    try:
+        session.engine.build(a.output(path) for a in made.values() for path in a.outputs)
+        for path in changes.sources:
+            session.sources.tree(path)
+    except BlobMissing:
+        return None  # something was taken out of the store: look at everything
+    changed = graph.update(made, session.engine.results, session.engine.used)
+    parts = [graph.part(index) for index in graph.parts_of(changes.sources, changed)]
+    return Continuation(kept.result, parts, session, key, kept, changes, graph)
+
+
+def _has_same_graph(session: Session, kept: Record, changes: Changes) -> bool:
+    """Whether what changed, besides sources, leaves every target as it was."""
+    if not (changes.files or changes.folders):
+        return True
+    from lamina.build.faults import FaultReport
+
+    loader = session.loader
+    cache = loader.cache
+    if cache is None or any(path.startswith("/") for path in (*changes.files, *changes.folders)):
+        return False
+    if not all(kept.has_same_packages(session.root, folder) for folder in changes.folders):
+        return False
+    packages: set[str] = set()
+    for path in changes.files:
+        readers = cache.readers(path)
+        if not readers:
+            return False  # no BUILD file, and none that one loads: a tool, a setting
+        packages.update(readers)
+    for path in changes.folders:
+        packages.update(cache.lookers(path))
+    for folder in sorted(packages):
+        before = cache.payload(folder)
+        cell, package = loader.cells.owner(folder)
+        try:
+            loader.package(package, cell)
+        except FaultReport:
+            return False  # the whole way tells of it
+        if before is None or cache.payload(folder) != before:
+            return False
+    return True
+
+
+def finish(
+    session: Session,
+    key: str,
+    parts: Sequence[Part],
+    result: Mapping[str, Any],
+    seen: Seen,
+) -> None:
+    """Keep what a command that began anew has led to."""
+    from lamina.build import snapshot
+
+    scratch, engine = session.store.scratch, session.engine
+    graph = snapshot.Snapshot.of(parts, engine.results, engine.used)
+    graph.save(record.path_of(session.state, key, _GRAPH), scratch)
+    snapshot.save_memo(engine.memo, record.path_of(session.state, key, _MEMO), scratch)
+    record.save(session.state, key, record.capture(session.root, seen), result, scratch)
+
+
+def recall(session: Session, key: str) -> None:
+    """Let a command that begins anew know what it found out the last time."""
+    from lamina.build import snapshot
+
+    session.engine.remember(snapshot.load_memo(record.path_of(session.state, key, _MEMO)))
+
+
+def tree_of(session: Session, part: Part) -> dict[str, Node]:
+    """The files of a part that is there."""
+    from lamina.core.tree import place
+
+    wanted: list[Artifact] = [file for _, file in part.files]
+    built = session.engine.build(wanted)
+    tree: dict[str, Node] = {}
+    for path, file in part.files:
+        tree |= place(path, built[file])
+    return tree
