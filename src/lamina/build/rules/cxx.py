@@ -9,6 +9,7 @@ from lamina.build.attributes import Attribute, Kind
 from lamina.build.rule import Rule
 from lamina.build.rules.cxx_prebuilt import prebuilt, shared_library
 from lamina.build.rules.cxx_targets import binary, extension, library
+from lamina.build.rules.running import RUNNING
 
 __all__ = ["ALIASES", "BINARY", "RULES", "binary"]
 
@@ -107,7 +108,7 @@ BINARY: Mapping[str, Attribute] = MappingProxyType(
         "linkshared": Attribute(Kind.BOOLEAN, doc="make a shared library of the target's name"),
         "dynamic_deps": Attribute(Kind.LABEL_LIST, doc="`cc_shared_library` to load"),
         "malloc": Attribute(Kind.LABEL, doc="library that has `malloc`"),
-        "env": Attribute(Kind.STRING_DICT, doc="environment it is started with"),
+        **RUNNING,
         **_ignored(
             "stamp link_extra_lib reexport_deps output_licenses executable_name transform_outputs"
         ),

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterable
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
+from lamina.build.conditions import host_cpu
 from lamina.core.action import Artifact
 from lamina.core.errors import UserError
 from lamina.core.label import Label
@@ -130,7 +131,7 @@ class Flags:
         known = {
             **_FIXED,
             "COMPILATION_MODE": configuration.compilation_mode,
-            "TARGET_CPU": configuration.cpu or "k8",
+            "TARGET_CPU": configuration.cpu or host_cpu(),
             **dict(configuration.defines),
         }
         if name not in known:

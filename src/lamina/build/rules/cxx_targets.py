@@ -22,6 +22,7 @@ from lamina.build.rules.cxx_parts import (
     linkage,
     linker_inputs,
 )
+from lamina.build.rules.running import arguments, environment
 from lamina.core.action import Artifact, Literal
 from lamina.core.label import Label
 
@@ -125,7 +126,7 @@ def binary(ctx: Context) -> Analysed:
     program = f"{_PROGRAMS}/{name}"
     file, libraries = _linked(ctx, parts, program, _PROGRAMS, (), shared=shared)
     data, runtime = _at_run_time(parts, libraries, shared=shared)
-    launcher = native_launcher(program, dict(ctx.pairs("env")))
+    launcher = native_launcher(program, environment(ctx), arguments(ctx))
     own: Files = {name: Literal(launcher, executable=True), program: file}
     return Analysed(
         ctx.label,

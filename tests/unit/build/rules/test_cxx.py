@@ -398,6 +398,22 @@ def test_a_program_has_its_data_and_environment(project: Project) -> None:
     assert (program.parent / "p/d.txt").read_text() == "data"
 
 
+def test_arguments_and_environment_may_name_data(project: Project) -> None:
+    project.write(
+        {
+            "p/BUILD": "cc_binary(name='m', srcs=['m.c'], data=['d.txt'],"
+            " args=['-f $(location d.txt)'], env={'D': '$(location :d.txt)'})",
+            "p/d.txt": "data",
+            "p/m.c": "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+            "int main(int n, char **v) {\n"
+            '  printf("%d %s %d\\n", n, v[1], strcmp(v[2], getenv("D")));\n'
+            '  return !fopen(v[2], "r");\n}\n',
+        }
+    )
+
+    assert project.run("//p:m", "more") == "4 -f 0\n"
+
+
 def test_a_program_is_handed_its_arguments(project: Project) -> None:
     project.write(
         {
