@@ -212,8 +212,8 @@ class Conditions:
         (setting, value), *_ = self._valued(label).items()
         has = self._values().get(setting)
         standard = self._target(setting, label).attributes.get("default_constraint_value")
-        if has is None and isinstance(standard, Label):
-            has = self.actual(standard).label
+        if has is None and standard:
+            has = Label.parse(str(standard), setting.package, setting.cell)
         return frozenset({(str(setting), str(value))}) if has == value else None
 
     def _values(self) -> dict[Label, Label]:

@@ -54,6 +54,9 @@ class Loader:
         self._packages: dict[str, BuildPackage] = {}  # by folder
         self._failed: dict[str, FaultReport] = {}
         self._cache = cache
+        self.chosen: set[Label] = set()  # by patterns of many targets: left out if they do not fit
+        self.skipped: dict[Label, Label] = {}  # those that were left out -> what does not fit
+        self.warnings: dict[Label, str] = {}  # deprecated targets -> what to tell of their use
 
     @cached_property
     def cache(self) -> PackageCache | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lamina.build import checks
 from lamina.build.discovery import build_packages
 from lamina.build.disk import join
 from lamina.build.faults import NOWHERE, Fault, FaultReport, Place, did_you_mean, nearest
@@ -38,16 +39,20 @@ def _chosen(loader: Loader, pattern: Pattern, manual: bool) -> list[Label]:
     if pattern.cell and not loader.cells.has(pattern.cell):
         raise FaultReport([no_cell(pattern.cell, str(pattern))])
     if pattern.label is not None:
-        return [_one(loader, pattern.label)]
+        label = _one(loader, pattern.label)
+        loader.chosen.discard(label)
+        return [label]
     names = [pattern.package]
     if pattern.recursive:
         names = _below(loader, pattern)
-    return [
+    found = [
         target.label
         for package in _packages(loader, names, pattern.cell)
         for _, target in sorted(package.items())
         if manual or "manual" not in _tags(target)
     ]
+    loader.chosen.update(found)
+    return found
 
 
 def _one(loader: Loader, label: Label) -> Label:
@@ -180,9 +185,10 @@ def _sibling(loader: Loader, name: str, form: str) -> str:
 
 def closure(loader: Loader, wanted: Iterable[Label]) -> Mapping[Label, Target]:
     """The targets and what they depend on; see `Loader.closure`."""
-    walk = _Walk(loader)
+    walk, wanted = _Walk(loader), tuple(wanted)
     for label in wanted:
         walk.add(label)
+    walk.leave_out(wanted)
     if walk.faults:
         raise FaultReport(walk.faults)
     return MappingProxyType(walk.done)
@@ -196,6 +202,7 @@ class _Walk:
         self.faults: list[Fault] = []
         self._loader = loader
         self._open: dict[Label, tuple[Target, Label]] = {}  # on the path, and by what mention
+        self._misfits: dict[Label, Label] = {}  # what is not for the platform -> what that lacks
 
     def add(self, label: Label) -> None:
         """Walk from one wanted label."""
@@ -228,6 +235,10 @@ class _Walk:
     def _configured(self, target: Target) -> Target:
         """The target with its selects decided, as far as they can be."""
         try:
+            lacking = checks.misfit(self._loader, target)
+            if lacking is not None:
+                self._misfits[target.label] = lacking
+                return target
             return self._loader.configured(target)
         except FaultReport as report:
             self.faults.extend(report.faults)
@@ -235,6 +246,8 @@ class _Walk:
 
     def _edges(self, target: Target) -> Iterator[tuple[Label, Target]]:
         """What a target mentions and depends on; faults found on the way are kept."""
+        if target.label in self._misfits:
+            return
         for mention in target.dependencies():
             try:
                 below = _find(self._loader, mention)
@@ -245,7 +258,44 @@ class _Walk:
             if hidden:
                 self.faults.append(hidden)
             if below is not None:
+                self._judge(target, mention, below)
                 yield mention, below
+
+    def _judge(self, target: Target, mention: Label, below: Target) -> None:
+        """Note a use that its authors did not mean."""
+        fault = checks.for_tests(self._loader, target, mention, below)
+        if fault is not None:
+            self.faults.append(fault)
+        if below.attributes.get("deprecation") and below.label not in self._loader.warnings:
+            warning = checks.deprecation(self._loader, target, mention, below)
+            if warning:
+                self._loader.warnings[below.label] = warning
+
+    def leave_out(self, wanted: tuple[Label, ...]) -> None:
+        """Drop what cannot be built for the platform; a fault where it was asked for by name."""
+        if not self._misfits:
+            return
+        edges = {label: self._below(target) for label, target in self.done.items()}
+        lost = checks.spread(self._misfits, edges)
+        for label in wanted:
+            culprit = lost.get(label)
+            if culprit is not None and label in self._loader.chosen:
+                self._loader.skipped[label] = culprit
+            elif culprit is not None:
+                constraint = self._misfits[culprit]
+                self.faults.append(checks.told(self._loader, label, culprit, constraint))
+        self.done = {label: each for label, each in self.done.items() if label not in lost}
+
+    def _below(self, target: Target) -> list[Label]:
+        """The targets that one depends on directly."""
+        found = []
+        for mention in target.dependencies() if target.label not in self._misfits else ():
+            try:
+                below = _find(self._loader, mention)
+            except FaultReport:
+                continue  # it has been noted
+            found += [below.label] if below is not None else []
+        return found
 
     def _placed(self, fault: Fault, target: Target, mention: Label) -> Fault:
         """A fault with the place of the mention, unless it lies in a file of its own."""
@@ -262,6 +312,8 @@ class _Walk:
             return self._hidden_file(target, mention, package.exports.get(mention.name))
         if admits(below.visibility, below.label, target.label):
             return None
+        if checks.granted(self._loader, below.visibility, target.label):
+            return None
         place = self._loader.place(below, attribute="visibility")
         hint = f'to grant it, add `"{target.label}"` to its `visibility` at `{place}`'
         message = f"`{mention}` is not visible to `{target.label}`"
@@ -270,7 +322,10 @@ class _Walk:
     def _hidden_file(
         self, target: Target, mention: Label, shown: tuple[str, ...] | None
     ) -> Fault | None:
-        if shown is not None and admits(shown, mention, target.label):
+        if shown is not None and (
+            admits(shown, mention, target.label)
+            or checks.granted(self._loader, shown, target.label)
+        ):
             return None
         build_file = self._loader.package_of(mention).build_file
         message = f"the file `{mention}` is not visible to `{target.label}`"

@@ -106,6 +106,14 @@ def configure(target: Target, configuration: Configuration, lookup: Lookup) -> T
     return replace(target, attributes=attributes, given=target.given - unset, selects=())
 
 
+def unmet(target: Target, configuration: Configuration, lookup: Lookup) -> Label | None:
+    """The first constraint a target asks for that the platform has not; raises as `configure`."""
+    name = "target_compatible_with"
+    conditions = _conditions(configuration, lookup)
+    labels = _decided(target.attributes[name], name, conditions)
+    return conditions.unmet(labels) if isinstance(labels, tuple) else None
+
+
 _REDIRECTED = frozenset(
     {"label_flag", "label_setting"}
 )  # the command line says what they stand for

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lamina.build.analysis import Context
+from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
+from lamina.build.checks import faults_of_group
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 
 
 def nothing(ctx: Context) -> Analysed:
     """A target that is only looked at."""
+    return Analysed(ctx.label)
+
+
+def package_group(ctx: Context) -> Analysed:
+    """`package_group`: nothing is made, but what it lists must be packages."""
+    home = ctx.cells.home(ctx.label.cell, ctx.label.package)
+    for entry in faults_of_group(ctx.target, home):
+        raise RuleFault(
+            f"not a build package: `{entry}`",
+            hint='write `"//a"`, `"//a/..."`, or `"-//a/b"` for what is not among them',
+            attribute="packages",
+        )
     return Analysed(ctx.label)
 
 
@@ -108,7 +121,7 @@ RULES = (
             ),
             "includes": Attribute(Kind.LABEL_LIST, doc="groups that are part of it"),
         },
-        nothing,
+        package_group,
         doc="Build packages, to be named in `visibility`.",
     ),
     Rule(

@@ -1,0 +1,151 @@
+"""What one target may ask of another: by groups of packages, tests alone, this platform only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lamina.build.faults import NOWHERE, Fault, FaultReport
+from lamina.build.selects import SelectFault, unmet
+from lamina.build.target import Target
+from lamina.core.errors import UserError
+from lamina.core.label import Home, Label, Pattern
+
+if TYPE_CHECKING:
+    from lamina.build.loader import Loader
+
+
+def granted(loader: Loader, visibility: Sequence[str], asker: Label) -> bool:
+    """Whether a `package_group` among the entries of a visibility has the asker's package."""
+    named = [entry for entry in visibility if entry.startswith(("//", "@"))]
+    labels = [pattern.label for pattern in map(Pattern.parse, named)]
+    return any(_in_group(loader, label, asker, set()) for label in labels if label)
+
+
+def _in_group(loader: Loader, label: Label, asker: Label, seen: set[Label]) -> bool:
+    if label in seen:
+        return False
+    seen.add(label)
+    try:
+        target = loader.configured(loader.target(label))
+    except FaultReport:
+        return False  # Buck lets a visibility name what does not exist
+    if target.rule.name == "alias":
+        actual = target.attributes["actual"]
+        return isinstance(actual, Label) and _in_group(loader, actual, asker, seen)
+    if target.rule.name != "package_group":
+        return False
+    home = loader.cells.home(label.cell, label.package)
+    if _listed(_texts(target, "packages"), home, asker):
+        return True
+    return any(_in_group(loader, each, asker, seen) for each in _labels(target, "includes"))
+
+
+def _listed(entries: Iterable[str], home: Home, asker: Label) -> bool:
+    """Whether the packages of a group have the asker's; `-` takes away."""
+    admitted = False
+    for entry in entries:
+        try:
+            matches = _matches(entry.removeprefix("-"), home, asker)
+        except UserError:
+            continue  # the group itself is at fault, and is told of
+        if matches and entry.startswith("-"):
+            return False
+        admitted |= matches
+    return admitted
+
+
+def _matches(entry: str, home: Home, asker: Label) -> bool:
+    if entry in ("public", "private"):
+        return entry == "public"
+    text = entry if entry.endswith("...") else f"{entry}:all"
+    return home.pattern(text).matches(asker)
+
+
+def faults_of_group(target: Target, home: Home) -> list[str]:
+    """The entries of a `package_group` that are no packages."""
+    wrong = []
+    for entry in _texts(target, "packages"):
+        try:
+            _matches(entry.removeprefix("-"), home, target.label)
+        except UserError:
+            wrong.append(entry)
+    return wrong
+
+
+def for_tests(loader: Loader, target: Target, mention: Label, below: Target) -> Fault | None:
+    """The fault of using what only tests may use."""
+    if below.attributes.get("testonly") is not True:
+        return None
+    if target.attributes.get("testonly") or target.rule.name.endswith(("_test", "_suite")):
+        return None
+    return Fault(
+        loader.place(target, mention),
+        f"`{mention}` is for tests only, and `{target.label}` is none",
+        f"set `testonly = True` in `{target.label}`, or leave `{mention}` out",
+    )
+
+
+def deprecation(loader: Loader, target: Target, mention: Label, below: Target) -> str:
+    """A line about the use of what its own authors advise against, or ""."""
+    advice = below.attributes.get("deprecation")
+    same = (target.label.cell, target.label.package) == (below.label.cell, below.label.package)
+    if not isinstance(advice, str) or not advice or same or target.attributes.get("deprecation"):
+        return ""
+    place = loader.place(target, mention)
+    return f"warning: {place}: `{mention}` is deprecated: {advice}"
+
+
+def misfit(loader: Loader, target: Target) -> Label | None:
+    """The first constraint a target asks for that the platform has not; raises FaultReport."""
+    if not target.attributes.get("target_compatible_with"):
+        return None
+    try:
+        return unmet(target, loader.configuration, loader.target)
+    except SelectFault as fault:
+        place = loader.place(target, fault.mention, fault.attribute)
+        message = f"`{target.label}`: {fault.message}"
+        raise FaultReport([Fault(place, message, fault.hint or "")]) from fault
+
+
+def spread(
+    misfits: Mapping[Label, Label], edges: Mapping[Label, Sequence[Label]]
+) -> dict[Label, Label]:
+    """All targets that cannot be built, each with one below it that does not fit the platform.
+
+    `edges` has what targets depend on, dependencies before dependents.
+    """
+    found = {label: label for label in misfits}
+    for label, below in edges.items():
+        culprit = next((found[each] for each in below if each in found), None)
+        if label not in found and culprit is not None:
+            found[label] = culprit
+    return found
+
+
+def told(loader: Loader, label: Label, culprit: Label, constraint: Label) -> Fault:
+    """The fault of asking by name for what does not fit the platform."""
+    platform = loader.configuration.platform
+    where = f"the platform `{platform}`" if platform else "this machine"
+    hint = "`--platforms` builds for another platform" if not platform else ""
+    if label == culprit:
+        message = f"`{label}` is not for {where}: it needs `{constraint}`"
+    else:
+        message = (
+            f"`{label}` depends on `{culprit}`, which is not for {where}: it needs `{constraint}`"
+        )
+    target = loader.target(culprit)
+    place = loader.place(target, constraint, "target_compatible_with")
+    return Fault(place or NOWHERE, message, hint)
+
+
+def _texts(target: Target, name: str) -> tuple[str, ...]:
+    value = target.attributes[name]
+    assert isinstance(value, tuple)
+    return value
+
+
+def _labels(target: Target, name: str) -> tuple[Label, ...]:
+    value = target.attributes[name]
+    assert isinstance(value, tuple)
+    return value
