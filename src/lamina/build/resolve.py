@@ -44,7 +44,7 @@ def _chosen(loader: Loader, pattern: Pattern, manual: bool) -> list[Label]:
         return [label]
     names = [pattern.package]
     if pattern.recursive:
-        names = _below(loader, pattern)
+        names = below(loader, pattern)
     found = [
         target.label
         for package in _packages(loader, names, pattern.cell)
@@ -64,7 +64,8 @@ def _one(loader: Loader, label: Label) -> Label:
     return target.label
 
 
-def _below(loader: Loader, pattern: Pattern) -> list[str]:
+def below(loader: Loader, pattern: Pattern) -> list[str]:
+    """The build packages in and below the folder of a pattern, as their cell calls them."""
     root = loader.cells.folder(pattern.cell)
     start = loader.cells.folder(pattern.cell, pattern.package)
     found = [folder[len(root) :].lstrip("/") for folder in build_packages(loader.view, start)]

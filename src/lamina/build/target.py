@@ -31,7 +31,7 @@ class Target:
         """Every label it mentions, in declared order, each once; those of all branches."""
         found: dict[Label, None] = {}
         for value in self.attributes.values():
-            found.update(dict.fromkeys(_labels(value)))
+            found.update(dict.fromkeys(labels_in(value)))
         return tuple(found)
 
     def conditions(self) -> tuple[Label, ...]:
@@ -40,7 +40,7 @@ class Target:
         return tuple(dict.fromkeys(label for value in values for label in conditions_in(value)))
 
 
-def _labels(value: object) -> Iterator[Label]:
+def labels_in(value: object) -> Iterator[Label]:
     """The labels in an attribute's value: itself, a tuple's elements, or a pair's label."""
     if isinstance(value, Label):
         yield value
@@ -54,4 +54,4 @@ def _labels(value: object) -> Iterator[Label]:
                     yield label
     elif is_open(value):
         for leaf in leaves(value):
-            yield from _labels(leaf)
+            yield from labels_in(leaf)

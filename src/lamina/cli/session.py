@@ -150,9 +150,9 @@ class Session:
 
     def labels(self, patterns: Sequence[str]) -> tuple[Label, ...]:
         """The targets that some patterns choose."""
-        return self.loader.resolve([self._pattern(text) for text in patterns])
+        return self.loader.resolve([self.pattern(text) for text in patterns])
 
-    def _pattern(self, text: str) -> Pattern:
+    def pattern(self, text: str) -> Pattern:
         """A pattern as typed; a bare path that is no build package names a target, as in Bazel."""
         from lamina.core.label import Pattern
 
@@ -176,7 +176,7 @@ class Session:
 
     def label(self, text: str) -> Label:
         """The one target that a word names; raises UserError where it is a pattern of many."""
-        pattern = self._pattern(text)
+        pattern = self.pattern(text)
         if pattern.label is None:
             hint = f"`lamina targets {text}` lists them"
             raise UserError(f"`{text}` names many targets, one is wanted", hint=hint)
