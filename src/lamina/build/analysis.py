@@ -43,10 +43,13 @@ class RuleFault(UserError):
         hint: str | None = None,
         mention: Label | None = None,
         attribute: str = "",
+        place: Place | None = None,
     ) -> None:
+        """`place` is that of the fault where it does not lie in a BUILD file."""
         super().__init__(message, hint=hint)
         self.mention = mention
         self.attribute = attribute
+        self.place = place
 
 
 class Context:
@@ -68,7 +71,7 @@ class Context:
         # Folders of the cell that the target is in and of its build package, from the root.
         self.root = cells.folder(self.label.cell)
         self.folder = cells.folder(self.label.cell, self.label.package)
-        self._analysed = analysed
+        self._analysed = self.analysed = analysed
 
     @property
     def program_name(self) -> str:
@@ -82,6 +85,10 @@ class Context:
     def flag(self, name: str) -> bool:
         """A boolean attribute."""
         return self._get(name, bool)
+
+    def number(self, name: str) -> int:
+        """An integer attribute."""
+        return self._get(name, int)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """An attribute that is a list of strings."""
@@ -259,7 +266,8 @@ def analyse(
         except UserError as error:
             at = error if isinstance(error, RuleFault) else RuleFault("")
             place = locate(target, at.mention, at.attribute)
-            faults.append(Fault(place, f"`{label}`: {error.message}", error.hint or ""))
+            hint = error.hint or (f"the target is declared at `{place}`" if at.place else "")
+            faults.append(Fault(at.place or place, f"`{label}`: {error.message}", hint))
             result = Analysed(label)
         analysed[label] = result
         _add_outputs(result, analysed, cells)

@@ -55,6 +55,9 @@ fi
 """
 
 _SCRIPT = """\
+BUCK_PROJECT_ROOT=$root
+BUCK_DEFAULT_RUNTIME_RESOURCES=$root
+export BUCK_PROJECT_ROOT BUCK_DEFAULT_RUNTIME_RESOURCES
 script=$root/{script}
 if [ -x "$script" ] && [ "$(head -c 2 -- "$script")" = '#!' ]; then
   exec "$script"{arguments} "$@"
@@ -72,9 +75,10 @@ _PATHS = """\
     site.sethelper()
 """
 
-# Loads what stands in TESTING; no name of it is left for the test to find.
 _PREPARE = """\
-    testing = PathFinder.find_spec("{module}", [root + "/{folder}"]).loader.load_module()
+    sys.path.insert(0, root + "/{folder}")
+    import {module} as testing
+    del sys.path[0]
 """
 
 _BOOTSTRAP = (

@@ -74,6 +74,35 @@ class Runnable:
 
 
 @dataclass(frozen=True, slots=True)
+class TestInfo:
+    """How a target is tested; the program is its `Runnable`, which passes by exit code 0."""
+
+    size: str = "medium"
+    timeout: int = 300  # seconds
+    flaky: bool = False  # whether it is tried again when it fails
+    shards: int = 1  # processes that its test cases are split over
+    inherited: tuple[str, ...] = ()  # variables of lamina's own environment that it sees
+    tags: tuple[str, ...] = ()
+    language: str = ""  # `py`, `cc`, `sh`
+    built: tuple[Artifact, ...] = ()  # what has to be there, though the program does not look at it
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other test may run at the same time."""
+        return not {"exclusive", "exclusive-if-local"}.isdisjoint(self.tags)
+
+    @property
+    def network(self) -> bool:
+        """Whether it may use the network."""
+        return not {"requires-network", "no-sandbox", "local"}.isdisjoint(self.tags)
+
+    @property
+    def remembered(self) -> bool:
+        """Whether it need not run again once it has passed."""
+        return {"external", "no-cache"}.isdisjoint(self.tags)
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """A target after analysis: all that others may take from it."""
 
@@ -84,3 +113,4 @@ class Analysed:
     imports: tuple[str, ...] = ()  # further Python import roots, by path in the package root
     cxx: CxxInfo | None = None
     runnable: Runnable | None = None
+    test: TestInfo | None = None

@@ -21,6 +21,7 @@ _BUILT_IN = (
     "lamina.build.rules.config",
     "lamina.build.rules.files",
     "lamina.build.rules.shell",
+    "lamina.build.rules.testing",
 )
 
 
@@ -34,6 +35,8 @@ class Rule:
     aliases: Mapping[str, str] = field(default_factory=dict)  # {"hdrs": "exported_headers"}
     names: tuple[str, ...] = ()  # other names of the rule: ("py_library",)
     doc: str = ""
+    # The files that a target of it says it makes; None: those in its attributes `out` and `outs`.
+    outputs: Callable[..., list[str]] | None = None
 
 
 @cache

@@ -1,15 +1,27 @@
-"""Python: libraries and programs, compiled ahead of time."""
+"""Python: libraries, programs and tests, compiled ahead of time."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path, PurePosixPath
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.disk import join
-from lamina.build.launchers import BOOTSTRAPS, python_bootstrap, python_launcher
-from lamina.build.providers import Analysed, Runnable
+from lamina.build.launchers import (
+    BOOTSTRAPS,
+    TESTING,
+    python_bootstrap,
+    python_launcher,
+    tests_bootstrap,
+)
+from lamina.build.providers import LIBRARIES, Analysed, Runnable
 from lamina.build.rule import Rule
+from lamina.build.rules.running import RUNNING, arguments, environment
+from lamina.build.rules.testing import TEST, info
 from lamina.core.action import Artifact, Literal
 
 # Reads `source output` pairs. Unchecked-hash files are taken as they are: neither the time stamp
@@ -28,6 +40,12 @@ for source, output in zip(sys.argv[1::2], sys.argv[2::2]):
 sys.exit(failed)
 """
 _SCRIPT = ".lamina-compile.py"
+_RUNNERS = {  # modules beside the bootstrap of a test -> where they are kept
+    TESTING: Path(__file__).parents[1] / "testing" / "python_runner.py",
+    f"{TESTING}_unittest": Path(__file__).parents[1] / "testing" / "python_unittest.py",
+}
+
+Files = dict[str, Artifact]
 
 
 def _base(ctx: Context) -> str:
@@ -36,26 +54,32 @@ def _base(ctx: Context) -> str:
 
 
 def _place(ctx: Context, source: SourceFile) -> str:
-    """Where a file lies in the package root: at its import path."""
-    foreign = source.label.package != ctx.label.package and source.path == source.label.name
-    return source.full if foreign else join(_base(ctx), source.path)
+    """Where a file lies in the package root: at its import path, from the root of its cell."""
+    foreign = source.label.home != ctx.label.home and source.path == source.label.name
+    if not foreign:
+        return join(_base(ctx), source.path)
+    root = ctx.cells.folder(source.label.cell)
+    return source.full.removeprefix(f"{root}/") if root else source.full
 
 
-def _compiled(ctx: Context, sources: dict[str, Artifact]) -> dict[str, Artifact]:
+def _compiled(ctx: Context, sources: Files) -> Files:
     """The .pyc files of some sources, by path in the package root."""
     python = ctx.toolchains.python
     outputs = {path: _cached(path, python.tag) for path in sorted(sources)}
-    arguments = [word for path, pyc in outputs.items() for word in (path, f"out/{pyc}")]
+    words = [word for path, pyc in outputs.items() for word in (path, f"out/{pyc}")]
     if not outputs:
         return {}
-    action = ctx.action(
-        "PyCompile",
-        [python.command, "-I", "-S", _SCRIPT, *arguments],
-        {**sources, _SCRIPT: Literal(_COMPILE)},
-        outputs.values(),
-        toolchain=python.identity,
-        subject=next(iter(outputs)) if len(outputs) == 1 else str(ctx.label),
-        mounts=python.mounts,
+    action = replace(
+        ctx.action(
+            "PyCompile",
+            [python.command, "-I", "-S", _SCRIPT, *words],
+            {**sources, _SCRIPT: Literal(_COMPILE)},
+            outputs.values(),
+            toolchain=python.identity,
+            subject=next(iter(outputs)) if len(outputs) == 1 else str(ctx.label),
+            mounts=python.mounts,
+        ),
+        worker="python-compile",
     )
     return {pyc: action.output(pyc) for pyc in outputs.values()}
 
@@ -66,9 +90,9 @@ def _cached(path: str, tag: str) -> str:
     return str(file.parent / "__pycache__" / f"{file.stem}.{tag}.pyc")
 
 
-def _own(ctx: Context, sources: list[SourceFile]) -> dict[str, Artifact]:
-    """Sources, what they compile to, and resources, by path in the package root."""
-    modules: dict[str, Artifact] = {}
+def _own(ctx: Context, sources: Iterable[SourceFile]) -> Files:
+    """Sources, what they compile to, stubs and resources, by path in the package root."""
+    modules: Files = {}
     for source in sources:
         if PurePosixPath(source.full).suffix not in (".py", ".pyi"):
             raise RuleFault(
@@ -79,8 +103,11 @@ def _own(ctx: Context, sources: list[SourceFile]) -> dict[str, Artifact]:
         modules[_place(ctx, source)] = source.artifact
     code = {path: file for path, file in modules.items() if path.endswith(".py")}
     own = modules | _compiled(ctx, code)
+    own.update((_place(ctx, stub), stub.artifact) for stub in ctx.sources("type_stubs"))
     for resource in ctx.data("resources")[0]:
         own[_place(ctx, resource)] = resource.artifact
+        if ctx.root:  # Bazel's `data` of a cell is opened by the whole path
+            own[resource.full] = resource.artifact
     return own
 
 
@@ -97,14 +124,45 @@ def _runtime(ctx: Context) -> list[Analysed]:
     return [*deps, *ctx.data("resources")[1]]
 
 
-def _imports(ctx: Context, deps: list[Analysed]) -> tuple[str, ...]:
+def _imports(ctx: Context, deps: Iterable[Analysed]) -> tuple[str, ...]:
     """Import roots besides the package root, by path in it: Bazel's `imports`, all the way down."""
-    own = [join(ctx.label.package, path).removesuffix("/.") for path in ctx.texts("imports")]
-    return tuple(dict.fromkeys((*own, *(path for dep in deps for path in dep.imports))))
+    own = [_import_root(ctx, path) for path in ctx.texts("imports")]
+    found = dict.fromkeys((*own, *(path for dep in deps for path in dep.imports)))
+    return tuple(path for path in found if path != ".")
+
+
+def _import_root(ctx: Context, path: str) -> str:
+    root = posixpath.normpath(join(ctx.label.package, path))
+    if root.startswith(("../", "/")) or root == "..":
+        raise RuleFault(
+            f"`{path}` in `imports` leads out of the workspace",
+            hint="it is a folder, from that of the BUILD file",
+            attribute="imports",
+        )
+    return root
+
+
+def _check(ctx: Context) -> None:
+    """Raises RuleFault for what this tool has another way to say."""
+    for name in _BY_PLATFORM:
+        if ctx.given(name):
+            raise RuleFault(
+                f"`{name}` is not known here",
+                hint=f"say it with `{name.partition('_')[2]} = select({{…}})`",
+                attribute=name,
+            )
+    for name in ("python_version", "srcs_version"):
+        if ctx.given(name) and ctx.text(name) in ("PY2", "PY2ONLY"):
+            raise RuleFault(
+                f'it is for Python 2: `{name} = "{ctx.text(name)}"`',
+                hint="port it, and leave the attribute out",
+                attribute=name,
+            )
 
 
 def library(ctx: Context) -> Analysed:
     """`python_library`."""
+    _check(ctx)
     deps = _runtime(ctx)
     sources = ctx.sources("srcs")
     return Analysed(
@@ -118,27 +176,90 @@ def library(ctx: Context) -> Analysed:
 
 def binary(ctx: Context) -> Analysed:
     """`python_binary`: a library with a launcher."""
-    deps = _runtime(ctx)
+    return _program(ctx, _Start(ctx, ctx.sources("srcs")))
+
+
+def test(ctx: Context) -> Analysed:
+    """`python_test` and `py_test`: all its modules have tests, or its main file runs them."""
     sources = ctx.sources("srcs")
-    main, function = _main(ctx, sources)
+    says = any(ctx.given(name) for name in ("main", "main_module", "main_function"))
+    start = _Start(ctx, sources, test=True)
+    if ctx.target.rule.name == "python_test" and not says:
+        start.modules = [_place(ctx, source) for source in sources]
+        if not start.modules:
+            raise RuleFault("it has no `srcs`", hint="list the files with its tests")
+    analysed = _program(ctx, start)
+    return replace(analysed, own={**analysed.own, **_runner()}, test=info(ctx, "py"))
+
+
+@cache
+def _runner() -> Files:
+    """The modules that run tests, by path in the package root."""
+    return {
+        f"{BOOTSTRAPS}/{name}.py": Literal(path.read_bytes()) for name, path in _RUNNERS.items()
+    }
+
+
+class _Start:
+    """What a program starts with: a module, a function, or the tests in modules."""
+
+    def __init__(self, ctx: Context, sources: list[SourceFile], *, test: bool = False) -> None:
+        self._ctx = ctx
+        self.sources = sources
+        self._test = test
+        self.modules: list[str] = []  # with tests, by path in the package root
+
+    def script(self, path: str, imports: Sequence[str]) -> bytes:
+        """The bootstrap, which lies at a path; adds a main file to the sources."""
+        ctx = self._ctx
+        if self.modules:
+            framework = ctx.text("framework") or ("pytest" if ctx.flag("use_pytest") else "")
+            if framework not in ("", "pytest", "unittest"):
+                raise RuleFault(
+                    f'no `framework` is called "{framework}"',
+                    hint='"pytest" or "unittest"; without it, pytest where `deps` bring it',
+                    attribute="framework",
+                )
+            return tests_bootstrap(path, str(ctx.label), self.modules, framework, imports)
+        main, function = _main(ctx, self.sources)
+        return python_bootstrap(path, ctx.program_name, main, function, imports, test=self._test)
+
+
+def _program(ctx: Context, start: _Start) -> Analysed:
+    _check(ctx)
+    deps = _runtime(ctx)
+    preloaded = ctx.libraries("preload_deps")[0]
     imports = _imports(ctx, deps)
     name = ctx.program_name
     python = ctx.toolchains.python
     bootstrap = f"{BOOTSTRAPS}/{name}.py"
-    interpreter = (_versioned(python.path, python.version), f"python{python.version}")
-    environment = dict(ctx.pairs("env"))
-    launcher = python_launcher(name, bootstrap, interpreter, environment)
-    start = python_bootstrap(bootstrap, name, main, function, imports)
-    own = _own(ctx, sources)
-    own |= {name: Literal(launcher, executable=True), bootstrap: Literal(start)}
+    script = start.script(bootstrap, imports)
+    launcher = python_launcher(
+        name,
+        bootstrap,
+        (_versioned(python.path, python.version), f"python{python.version}"),
+        environment(ctx),
+        arguments(ctx),
+        [_shared(dep) for dep in preloaded],
+    )
+    own = _own(ctx, start.sources)
+    own |= {name: Literal(launcher, executable=True), bootstrap: Literal(script)}
     return Analysed(
         ctx.label,
-        files=tuple((source.full, source.artifact) for source in sources),
+        files=tuple((source.full, source.artifact) for source in start.sources),
         own=own,
-        runtime=tuple(dict.fromkeys(dep.label for dep in deps)),
+        runtime=tuple(dict.fromkeys(dep.label for dep in (*preloaded, *deps))),
         imports=imports,
         runnable=Runnable(name, f"python{python.version}"),
     )
+
+
+def _shared(dep: Analysed) -> str:
+    """Where the shared library of a target lies in the package root."""
+    assert dep.cxx is not None
+    if dep.cxx.library is None:
+        raise RuleFault(f"`{dep.label}` in `preload_deps` has no shared library", mention=dep.label)
+    return f"{LIBRARIES}/{dep.cxx.library[0]}"
 
 
 def _versioned(path: str, version: str) -> str:
@@ -151,7 +272,13 @@ def _main(ctx: Context, sources: list[SourceFile]) -> tuple[str, str]:
     """The module to run and, with `main_function`, the function in it."""
     if function := ctx.text("main_function"):
         module, _, name = function.rpartition(".")
-        return module, name
+        if not (module or ctx.text("main_module")):
+            raise RuleFault(
+                f'`main_function = "{function}"` names no module',
+                hint=f'write `main_function = "package.module.{function}"`',
+                attribute="main_function",
+            )
+        return module or ctx.text("main_module"), name
     if module := ctx.text("main_module"):
         return module, ""
     file = ctx.source("main")
@@ -168,39 +295,120 @@ def _main(ctx: Context, sources: list[SourceFile]) -> tuple[str, str]:
     return _place(ctx, file).removesuffix(".py").replace("/", "."), ""
 
 
+def wheel(ctx: Context) -> Analysed:
+    """`prebuilt_python_library`: what is in a wheel, as it would be installed."""
+    from lamina.build.rules.python_wheel import unpacked
+
+    source = ctx.source("binary_src")
+    if source is None or not source.full.endswith(".whl"):
+        raise RuleFault(
+            "it has no wheel in `binary_src`",
+            hint='name one file: `binary_src = "name-1.0-py3-none-any.whl"`',
+            attribute="binary_src",
+        )
+    deps = ctx.deps("deps")
+    return Analysed(
+        ctx.label,
+        own=unpacked(ctx, source),
+        runtime=tuple(dict.fromkeys(dep.label for dep in deps)),
+        imports=tuple(dict.fromkeys(path for dep in deps for path in dep.imports)),
+    )
+
+
+def _ignored(words: str) -> dict[str, Attribute]:
+    return {name: Attribute(Kind.ANY) for name in words.split()}
+
+
+# Buck's older ways to choose by platform or version.
+_BY_PLATFORM = (
+    "platform_srcs",
+    "platform_resources",
+    "platform_deps",
+    "versioned_srcs",
+    "versioned_resources",
+)
+
 _LIBRARY = {
     "srcs": Attribute(Kind.SOURCES, doc="Python files, or a dict of path in the package to file"),
     "deps": Attribute(Kind.LABEL_LIST, doc="Python and C++ libraries, extension modules"),
     "resources": Attribute(Kind.SOURCES, doc="files laid beside the modules"),
+    "type_stubs": Attribute(Kind.SOURCES, doc="`.pyi` files, laid beside the modules"),
     "base_module": Attribute(Kind.STRING, doc="import prefix in place of the build package's path"),
     "imports": Attribute(Kind.STRING_LIST, doc="folders that are import roots too"),
-    "srcs_version": Attribute(Kind.ANY),
+    "srcs_version": Attribute(Kind.STRING, doc="Python 2 is refused"),
+    **_ignored("typing pyi_deps precompile zip_safe exclude_deps_from_merged_linking"),
+    **_ignored(" ".join(_BY_PLATFORM)),
 }
+_BINARY = {
+    **_LIBRARY,
+    "main": Attribute(Kind.SOURCE, doc="the file to run; `<name>.py` by default"),
+    "main_module": Attribute(Kind.STRING, doc="the module to run"),
+    "main_function": Attribute(Kind.STRING, doc="the function to call, `package.module.f`"),
+    **RUNNING,
+    "preload_deps": Attribute(
+        Kind.LABEL_LIST, doc="C++ libraries that are loaded before all others, in this order"
+    ),
+    "python_version": Attribute(Kind.STRING, doc="Python 2 is refused"),
+    **_ignored(
+        "legacy_create_init stamp package_style link_style linker_flags compile build_args"
+        " native_link_strategy strip_libpar par_style runtime_library_mode interpreter_args"
+        " pyc_collection precompile_invalidation_mode precompile_optimize_level"
+        " manifest_module_entries version_selections deps_query use_oss_python compiler_flags"
+        " executable_name unique_static_resources python_runtime bundled_runtime"
+    ),
+}
+_TEST = {
+    **_BINARY,
+    **TEST,
+    "framework": Attribute(
+        Kind.STRING, doc='`"pytest"` or `"unittest"`; by default pytest where `deps` bring it'
+    ),
+    "use_pytest": Attribute(Kind.BOOLEAN, doc='as `framework = "pytest"`'),
+}
+_ALIASES = {"data": "resources", "pyi_srcs": "type_stubs", "runtime_env": "env"}
 
 RULES = (
     Rule(
         "python_library",
         _LIBRARY,
         library,
-        aliases={"data": "resources"},
+        aliases={name: to for name, to in _ALIASES.items() if to in _LIBRARY},
         names=("py_library",),
         doc="Python modules.",
     ),
     Rule(
         "python_binary",
-        {
-            **_LIBRARY,
-            "main": Attribute(Kind.SOURCE, doc="the file to run; `<name>.py` by default"),
-            "main_module": Attribute(Kind.STRING, doc="the module to run"),
-            "main_function": Attribute(Kind.STRING, doc="the function to call, `package.module.f`"),
-            "env": Attribute(Kind.STRING_DICT, doc="environment it is started with"),
-            "python_version": Attribute(Kind.ANY),
-            "legacy_create_init": Attribute(Kind.ANY),
-            "stamp": Attribute(Kind.ANY),
-        },
+        _BINARY,
         binary,
-        aliases={"data": "resources"},
+        aliases=_ALIASES,
         names=("py_binary",),
         doc="A Python program.",
+    ),
+    Rule(
+        "python_test",
+        _TEST,
+        test,
+        aliases=_ALIASES,
+        doc="Tests in Python: all its modules; with `main` or its like as `py_test`.",
+    ),
+    Rule(
+        "py_test",
+        _TEST,
+        test,
+        aliases=_ALIASES,
+        doc="A Python program that tests.",
+    ),
+    Rule(
+        "prebuilt_python_library",
+        {
+            "binary_src": Attribute(Kind.SOURCE, doc="a wheel"),
+            "deps": Attribute(Kind.LABEL_LIST, doc="libraries it needs"),
+            **_ignored(
+                "strip_soabi_tags cxx_header_dirs preprocessor_flags compile infer_cxx_header_dirs"
+                " exclude_deps_from_merged_linking ignore_compile_errors"
+            ),
+        },
+        wheel,
+        doc="A wheel that somebody else has made.",
     ),
 )
