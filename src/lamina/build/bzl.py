@@ -74,7 +74,7 @@ class Evaluator:
         try:
             self._interpreter.evaluate_build(path, self.text(path), self._file_loader(importer))
         except starlark.StarlarkError as error:
-            return starlark_errors.read(str(error))
+            return self._interpreter.read(error)
         finally:
             self._interpreter.current = None
             del self.prints[printed:]  # they were told the first time
@@ -151,7 +151,7 @@ class Evaluator:
     ) -> BaseException:
         """What to raise in place of a StarlarkError."""
         raised, self._interpreter.raised = self._interpreter.raised, None
-        trace = starlark_errors.read(str(error))
+        trace = self._interpreter.read(error)
         if isinstance(raised, CallFault):
             return FaultReport([self._call_fault(raised, trace)])
         if raised is not None:

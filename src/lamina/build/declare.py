@@ -230,6 +230,8 @@ def _visibility(
 
 def outputs(target: Target) -> list[str]:
     """The files that a target says it makes, relative to its build package."""
+    if target.rule.outputs is not None:
+        return target.rule.outputs(target)
     found: list[str] = []
     for name in ("out", "outs"):
         attribute = target.rule.attributes.get(name)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from inspect import signature
 from typing import TYPE_CHECKING
 
 import starlark
 
-from lamina.build import functions, prelude
+from lamina.build import functions, prelude, starlark_errors
 from lamina.build.coerce import describe
 from lamina.build.declare import Schema
 from lamina.build.evaluation import CallFault, Evaluation
 from lamina.build.markers import Call, Selects
 from lamina.build.rule import Rule
+from lamina.build.userrules.definitions import SYMBOLS, Definitions
 from lamina.core.label import Home
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Interpreter:
         self._relative = self._kept(_function(self, "Label", functions.relative_label))
         self._select = self._kept(self._selected)
         self._print = self._kept(self._collect)
+        self.definitions = Definitions(self)
 
     def evaluate_build(self, path: str, text: str, loader: starlark.FileLoader) -> None:
         """Evaluate a BUILD file for what its calls do; raises StarlarkError."""
@@ -85,8 +88,30 @@ class Interpreter:
         """Evaluate a .bzl file, which sees `native`, and return its symbols."""
         module = starlark.Module()
         self._bring(module, prelude.wanted(text, bzl=True), home)
-        self._evaluate(module, path, text, loader)
-        return module.freeze()
+        with self.definitions.file(module, path, text, home) as marked:
+            self._evaluate(module, path, marked, loader)
+        symbols = self.definitions.modules[path] = module.freeze()
+        return symbols
+
+    def evaluate(
+        self,
+        module: starlark.Module,
+        path: str,
+        text: str,
+        loader: starlark.FileLoader | None = None,
+    ) -> None:
+        """Evaluate a text of the program's own; raises StarlarkError."""
+        tree = starlark.parse(path, text, self._dialect)
+        starlark.eval(module, tree, self._globals, loader)
+
+    def read(self, error: starlark.StarlarkError) -> starlark_errors.Trace:
+        """The parts of an error, its place as in the file that was read."""
+        trace = starlark_errors.read(str(error))
+        return replace(trace, place=self.definitions.original(trace.place))
+
+    def kept(self, function: Function) -> Function:
+        """A function for Starlark to call; what it raises is kept in `raised`."""
+        return self._kept(function)
 
     def _bring(self, module: starlark.Module, names: list[str], home: Home) -> None:
         """Define names of the prelude in a module; those of a label are relative to `home`."""
@@ -124,7 +149,7 @@ class Interpreter:
     def names(self, bzl: bool) -> frozenset[str]:
         """Rules and functions of a file: what a wrong name in it may have meant."""
         if bzl:
-            return frozenset({"native", *prelude.SYMBOLS, *_CORE})
+            return frozenset({"native", *prelude.SYMBOLS, *SYMBOLS, *_CORE})
         return frozenset({*self.rules, *self._functions, *prelude.SYMBOLS, *_CORE})
 
     def knows(self, name: str, bzl: bool) -> bool:
