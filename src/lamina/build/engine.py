@@ -136,16 +136,31 @@ class Engine:
         while state.ready and len(running) < self._jobs:
             action = heapq.heappop(state.ready)[2]
             inputs = self._inputs(action)
+            if self._known.outputs:
+                # Handing over to a thread takes longer than this.
+                outcome = self._recall(action, inputs, performer)
+                if outcome is not None:
+                    self._take(state, outcome)
+                    continue
             self._count += 1
             future = pool.submit(self._perform, performer, action, inputs, f"{self._count}")
             running[future] = action
             self._listener.started(action)
 
+    def _recall(self, action: Action, inputs: _Inputs, performer: Performer) -> Outcome | None:
+        try:
+            return performer.recall(action, self._tree(inputs))
+        except LaminaError:
+            return None  # a worker meets the same, and tells of it
+
     def _perform(self, performer: Performer, action: Action, inputs: _Inputs, name: str) -> Outcome:
+        return performer.perform(action, self._tree(inputs), name)
+
+    def _tree(self, inputs: _Inputs) -> dict[str, Node]:
         tree: dict[str, Node] = {}
         for path, item in inputs:
             tree.update(place(path, self._local(item)))
-        return performer.perform(action, tree, name)
+        return tree
 
     def _finish(self, state: _State, action: Action, future: Future[Outcome]) -> None:
         try:
@@ -156,6 +171,11 @@ class Engine:
                 error.hint = _advice(error.path, action.owner, self._owners(error.path))
             self._listener.failed(action, error)
             return
+        self._take(state, done)
+
+    def _take(self, state: _State, done: Outcome) -> None:
+        """Keep what an action gave, and let run what has waited for it."""
+        action = done.action
         self.results[action] = done.outputs
         if not done.cached:
             self.executed.add(action)

@@ -68,16 +68,33 @@ class Performer:
         """End the resident programs."""
         self._workers.end()
 
+    def recall(self, action: Action, tree: Tree) -> Outcome | None:
+        """The outputs of an action that an earlier build has found out; no file is looked at."""
+        begun = time.monotonic()
+        if action.again or not self._known.outputs:
+            return None
+        if not action.depfile:
+            key = memo.key(action, tree)
+            outputs = self._known.outputs.get(key)
+            if outputs is None:
+                return None
+            self.memo.outputs[key] = outputs
+            return _known(action, dict(outputs), begun)
+        names = memo.names_key(action, tree)
+        for used in self._known.used.get(names, ()):
+            key = memo.key(action, {path: tree[path] for path in used})
+            outputs = self._known.outputs.get(key)
+            if outputs is not None:
+                self._keep(action, names, used, key, outputs)
+                return _known(action, dict(outputs), begun)
+        return None
+
     def perform(self, action: Action, tree: Tree, name: str) -> Outcome:
         """Find or make the outputs of an action, by a name of its own; raises ActionError."""
         begun = time.monotonic()
         if action.depfile:
             return self._perform_narrow(action, tree, name, begun)
         key = memo.key(action, tree)
-        outputs = None if action.again else self._known.outputs.get(key)
-        if outputs is not None:
-            self.memo.outputs[key] = outputs
-            return _known(action, dict(outputs), begun)
         _check(action, tree)
         digest = _digest(action, tree)
         result = None if action.again else self._find(action, digest)
@@ -93,13 +110,6 @@ class Performer:
     def _perform_narrow(self, action: Action, tree: Tree, name: str, begun: float) -> Outcome:
         """The same for an action that tells what it read."""
         names = memo.names_key(action, tree)
-        sets = self._known.used.get(names, ())
-        for used in sets:
-            key = memo.key(action, {path: tree[path] for path in used})
-            outputs = self._known.outputs.get(key)
-            if outputs is not None:
-                self._keep(action, names, used, key, outputs)
-                return _known(action, dict(outputs), begun)
         _check(action, tree)
         for used in (more := self._cache.used(names)):
             narrow = {path: tree[path] for path in used}
