@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.core.errors import UserError
+from lamina.linux import filesystem
 from lamina.store import local
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Session:
         self.root = find_root(Path.cwd())
         self.store = local.LocalStore(local.default_folder())
         self._progress: Progress | None = None
+        self._build_lock: int | None = None
 
     def __enter__(self) -> Session:
         return self
@@ -67,6 +69,8 @@ class Session:
             self.sources.save()
         if "loader" in self.__dict__:
             self.loader.save(self.store.scratch)
+        if self._build_lock is not None:
+            os.close(self._build_lock)
         self.store.close()
 
     @property
@@ -124,6 +128,7 @@ class Session:
         """What carries out actions."""
         from lamina.build.engine import Engine
 
+        self._wait_for_others()
         self._progress = output.progress(quiet=self.options.quiet)
         return Engine(
             self.root,
@@ -136,6 +141,16 @@ class Session:
             owners=lambda path: self.loader.owners(path),
             cells=self.workspace.cells,
         )
+
+    def _wait_for_others(self) -> None:
+        """One process at a time builds in a workspace: the next finds what this one has made."""
+        path = self.state / "build.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._build_lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not filesystem.try_lock(self._build_lock):
+            if not self.options.quiet:
+                output.note("waiting for another lamina that builds in this workspace")
+            filesystem.lock(self._build_lock)
 
     def settle(self) -> None:
         """Wipe the progress, so that lines may be printed."""

@@ -126,6 +126,11 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def lock(descriptor: int) -> None:
+    """Take an exclusive lock on an open file, as soon as no other holds it."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
     import shutil
