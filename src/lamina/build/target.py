@@ -31,7 +31,8 @@ class Target:
         """Every label it mentions, in declared order, each once; those of all branches."""
         found: dict[Label, None] = {}
         for value in self.attributes.values():
-            found.update(dict.fromkeys(labels_in(value)))
+            if value and not isinstance(value, (str, bool)):  # most are at their default
+                found.update(dict.fromkeys(labels_in(value)))
         return tuple(found)
 
     def conditions(self) -> tuple[Label, ...]:

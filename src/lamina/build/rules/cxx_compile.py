@@ -7,11 +7,10 @@ programs. Its path has the target's name in it: two targets may compile one sour
 
 from __future__ import annotations
 
+import posixpath
 import re
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.providers import CxxInfo, closure
@@ -55,6 +54,9 @@ _LANGUAGES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+Input = tuple[str, Artifact]  # a file at its path in an action
+
+
 @dataclass(slots=True)
 class Sources:
     """The files of `srcs` by what they are for."""
@@ -78,7 +80,7 @@ def sources(ctx: Context) -> Sources:
 
 
 def _sort(ctx: Context, source: SourceFile, flags: tuple[str, ...], found: Sources) -> None:
-    suffix = PurePosixPath(source.full).suffix
+    suffix = _suffix(source.full)
     if suffix in COMPILED:
         found.compiled.append((source, flags))
     elif suffix in HEADERS:
@@ -107,13 +109,14 @@ class Compiler:
 
     ctx: Context
     toolchain: Cxx
-    headers: tuple[tuple[str, Artifact], ...]  # sorted by path
+    headers: Mapping[str, Input]  # by path
+    inputs: tuple[Input, ...]  # the same
     before: tuple[str, ...]
     after: Mapping[str, tuple[str, ...]]  # by language
 
     def object(self, source: SourceFile, flags: Sequence[str]) -> tuple[str, Artifact]:
         """The path of an object, and itself."""
-        suffix = PurePosixPath(source.full).suffix
+        suffix = _suffix(source.full)
         language = "cxx" if suffix in CXX else "c" if suffix in C else "asm"
         output = f"_objs/{self.ctx.label.name}/{_inner(self.ctx, source.full)}.o"
         output = self.ctx.in_package(output)
@@ -122,11 +125,15 @@ class Compiler:
         words += ["-MD", "-MF", f"out/{depfile}"] if depfile else []
         words += ["-c", source.full, "-o", f"out/{output}"]
         program = self.toolchain.cxx if language == "cxx" else self.toolchain.c
+        # A source may be among the headers, for others to include it.
+        inputs = self.inputs
+        if source.full not in self.headers:
+            inputs = (*inputs, (source.full, source.artifact))
         action = Action(
             "CxxCompile",
             str(self.ctx.label),
             (program, *words),
-            _with(self.headers, (source.full, source.artifact)),
+            inputs,
             (output,),
             toolchain=self.toolchain.identity,
             subject=source.full,
@@ -191,13 +198,12 @@ def compiler(
     }
     for label in ctx.labels("additional_compiler_inputs"):
         flags.add(label)
-    headers: dict[str, Artifact] = {}
-    for info in below:
-        headers.update(info.headers)
-    headers.update((*own.headers, *hidden))
-    headers.update((source.full, source.artifact) for source in private)
-    headers.update(flags.inputs)
-    return Compiler(ctx, toolchain, tuple(sorted(headers.items(), key=_path)), before, after)
+    # Closures are long: the pairs are those that the libraries have, not made anew.
+    inputs = [item for info in below for item in info.headers]
+    inputs += (*own.headers, *hidden, *flags.inputs.items())
+    inputs += [(source.full, source.artifact) for source in private]
+    headers = {item[0]: item for item in inputs}
+    return Compiler(ctx, toolchain, headers, tuple(headers.values()), before, after)
 
 
 def _for_language(ctx: Context, toolchain: Cxx, language: str) -> tuple[str, ...]:
@@ -224,15 +230,5 @@ def _inner(ctx: Context, full: str) -> str:
     return within if within != full else f"@{full}"
 
 
-def _path(item: tuple[str, Artifact]) -> str:
-    return item[0]
-
-
-def _with(
-    inputs: tuple[tuple[str, Artifact], ...], item: tuple[str, Artifact]
-) -> tuple[tuple[str, Artifact], ...]:
-    """Sorted inputs and one more, sorted, without sorting all of them again."""
-    at = bisect_left(inputs, item[0], key=_path)
-    if at < len(inputs) and inputs[at][0] == item[0]:
-        return inputs
-    return (*inputs[:at], item, *inputs[at:])
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1]

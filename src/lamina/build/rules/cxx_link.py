@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.providers import LIBRARIES, CxxInfo, linked_closure
 from lamina.build.rules.cxx_response import shortened
-from lamina.core.action import Artifact
+from lamina.core.action import Action, Artifact
 
 _FOLDER = "lib"  # where, in a link action, shared libraries lie
 _MODES: Mapping[str, tuple[str, ...]] = {"opt": ("-Wl,--gc-sections",)}
@@ -103,27 +103,29 @@ def link(ctx: Context, parts: Link, libraries: Libraries, infos: Iterable[CxxInf
     ]  # fmt: skip
     words, more = shortened(words)
     inputs.update(more)
-    action = ctx.action(
-        "CxxLink",
-        [cxx.cxx, *parts.first, "-o", f"out/{parts.output}", *words],
-        inputs,
-        [parts.output],
-        toolchain=cxx.identity,
-        subject=parts.output,
-        mounts=cxx.mounts,
-    )
-    return action.output(parts.output)
+    arguments = [cxx.cxx, *parts.first, "-o", f"out/{parts.output}", *words]
+    return _action(ctx, "CxxLink", arguments, inputs, parts.output)
 
 
 def archive(ctx: Context, objects: Mapping[str, Artifact], output: str) -> Artifact:
     """The archive of some objects; two of one name, from two folders, are both kept."""
     cxx = ctx.toolchains.cxx
     words, more = shortened(list(objects))
-    action = ctx.action(
-        "CxxArchive",
-        [cxx.archiver, "qcsD", f"out/{output}", *words],
-        {**objects, **dict(more)},
-        [output],
+    arguments = [cxx.archiver, "qcsD", f"out/{output}", *words]
+    return _action(ctx, "CxxArchive", arguments, {**objects, **dict(more)}, output)
+
+
+def _action(
+    ctx: Context, mnemonic: str, arguments: Sequence[str], inputs: Files, output: str
+) -> Artifact:
+    """What makes one output; the inputs keep the order of the command line."""
+    cxx = ctx.toolchains.cxx
+    action = Action(
+        mnemonic,
+        str(ctx.label),
+        tuple(arguments),
+        tuple(inputs.items()),
+        (output,),
         toolchain=cxx.identity,
         subject=output,
         mounts=cxx.mounts,
@@ -165,11 +167,9 @@ def _archive(info: CxxInfo, libraries: Libraries, inputs: Files) -> list[str]:
 def _shared(infos: Iterable[CxxInfo], inputs: Files) -> list[str]:
     """By `-l:name`: a library that says no name of itself is then loaded by that of its file."""
     words = []
-    for info in infos:
-        assert info.library is not None
-        name, artifact = info.library
+    for name, artifact in [info.library for info in infos if info.library]:
         path = f"{_FOLDER}/{name}"
-        if inputs.setdefault(path, artifact) == artifact:
+        if inputs.setdefault(path, artifact) is artifact:
             words.append(f"-l:{name}")
         else:  # of the same name as another; it cannot be loaded together with that, but linked
             path = f"{_FOLDER}/{len(inputs)}/{name}"
