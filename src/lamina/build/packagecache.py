@@ -61,7 +61,7 @@ class PackageCache:
     def get(self, folder: str) -> BuildPackage | None:
         """The package of a folder, unless something it was made from has changed."""
         kept = self._entries.get(folder)
-        if kept is None:
+        if kept is None or not kept[2]:
             return None
         entry = _Entry(*kept)
         if not all(map(self._unchanged, entry.inputs)):
@@ -73,10 +73,9 @@ class PackageCache:
 
     def put(self, package: BuildPackage) -> bool:
         """Keep a package; tells whether it is another than the one that was kept before."""
-        payload = self._codec.encode(package)
-        if payload is None:
-            self._changed |= self._entries.pop(package.folder, None) is not None
-            return True
+        # One with rules of .bzl files has no bytes: only what it read is kept, so that a change of
+        # these files is known to concern it.
+        payload = self._codec.encode(package) or b""
         inputs = tuple(sorted(package.inputs))
         for path in inputs:
             identity = _identity(self._workspace.locate(path), self._begun)
@@ -88,12 +87,12 @@ class PackageCache:
         old = self._entries.get(package.folder)
         self._entries[package.folder] = (inputs, folders, payload)
         self._changed = True
-        return old is None or old[2] != payload
+        return old is None or not payload or old[2] != payload
 
     def payload(self, folder: str) -> bytes | None:
         """What is kept of a package: equal bytes are equal targets."""
         kept = self._entries.get(folder)
-        return None if kept is None else kept[2]
+        return None if kept is None else kept[2] or None
 
     def readers(self, path: str) -> list[str]:
         """The packages that read a file."""

@@ -1,6 +1,6 @@
 """What .bzl files define for rules: `rule()`, `provider()`, and the names these go by.
 
-Functions cannot leave the interpreter. So `rule()` runs in it, in `prelude.bzl`, and gives back a
+Functions cannot leave the interpreter. So `rule()` runs in it, in `prelude/`, and gives back a
 function that keeps the implementation; this side only has a number and what can be written down.
 The function learns its name when the file ends, and is found again by it in the frozen module.
 """
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from lamina.build.starlark_globals import Interpreter
     from lamina.build.userrules.rules import UserRule
 
-_PRELUDE = Path(__file__).with_name("prelude.bzl")
+_PRELUDE = Path(__file__).with_name("prelude")
+_PARTS = ("values", "providers", "files", "cxx", "actions", "context", "rules")  # in this order
 SYMBOLS = (
     "BuildSettingInfo", "CcInfo", "DefaultInfo", "InstrumentedFilesInfo", "OutputGroupInfo",
     "PyInfo",
@@ -92,8 +93,9 @@ class Definitions:
         module = starlark.Module()
         for name, function in self._host().items():
             module.add_callable(f"_host_{name}", self.interpreter.kept(function))
-        text = _PRELUDE.read_text(encoding="utf-8")
-        self.interpreter.evaluate(module, prelude.PATH, text)
+        for part in _PARTS:
+            text = (_PRELUDE / f"{part}.bzl").read_text(encoding="utf-8")
+            self.interpreter.evaluate(module, prelude.PATH, text)
         return module.freeze()
 
     @cached_property
