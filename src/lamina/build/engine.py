@@ -246,4 +246,4 @@ def _together(errors: list[LaminaError]) -> LaminaError:
         return errors[0]
     hints = {error.hint: None for error in errors if error.hint}
     message = "\n\n".join(error.message for error in errors)
-    return ActionError(message, hint="; ".join(hints) or None)
+    return ActionError(message, hint="; ".join(hints) or None, parts=tuple(errors))

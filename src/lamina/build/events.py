@@ -39,3 +39,26 @@ class Listener(Protocol):
 
     def failed(self, action: Action, error: LaminaError) -> None:
         """An action failed; the error tells all that a person needs."""
+
+
+class Listeners:
+    """Several of them, told one after another."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def planned(self, actions: int) -> None:
+        for listener in self._listeners:
+            listener.planned(actions)
+
+    def started(self, action: Action) -> None:
+        for listener in self._listeners:
+            listener.started(action)
+
+    def finished(self, outcome: Outcome) -> None:
+        for listener in self._listeners:
+            listener.finished(outcome)
+
+    def failed(self, action: Action, error: LaminaError) -> None:
+        for listener in self._listeners:
+            listener.failed(action, error)

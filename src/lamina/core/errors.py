@@ -25,9 +25,15 @@ class UserError(LaminaError):
 
 
 class ActionError(LaminaError):
-    """An action (compile, genrule, test) failed."""
+    """An action (compile, genrule, test) failed, or several: `parts` are the errors of each."""
 
     exit_code = 1
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, parts: tuple[LaminaError, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.parts = parts
 
 
 class HostError(LaminaError):
