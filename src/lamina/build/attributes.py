@@ -15,6 +15,7 @@ class Kind(Enum):
     INTEGER = "an integer"
     BOOLEAN = "True or False"
     STRING_LIST = "a list of strings"
+    INTEGER_LIST = "a list of integers"
     STRING_DICT = "a dict of strings"
     LIST_DICT = "a dict of lists of strings"
     LABEL = "a label"
@@ -32,6 +33,7 @@ _EMPTY: Mapping[Kind, object] = {
     Kind.INTEGER: 0,
     Kind.BOOLEAN: False,
     Kind.STRING_LIST: (),
+    Kind.INTEGER_LIST: (),
     Kind.STRING_DICT: (),
     Kind.LIST_DICT: (),
     Kind.LABEL: None,

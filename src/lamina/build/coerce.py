@@ -105,6 +105,10 @@ def _strings(slot: _Slot, value: object) -> tuple[str, ...]:
     return _each(slot, value, _element)
 
 
+def _integers(slot: _Slot, value: object) -> tuple[int, ...]:
+    return _each(slot, value, _integer)
+
+
 def _pairs(slot: _Slot, value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise slot.wrong(value)
@@ -235,6 +239,7 @@ _CONVERTERS: Mapping[Kind, Callable[[_Slot, object], object]] = {
     Kind.INTEGER: _integer,
     Kind.BOOLEAN: _boolean,
     Kind.STRING_LIST: _strings,
+    Kind.INTEGER_LIST: _integers,
     Kind.STRING_DICT: _pairs,
     Kind.LIST_DICT: _lists,
     Kind.LABEL: _label,

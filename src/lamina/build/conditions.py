@@ -253,6 +253,15 @@ class Conditions:
         return found
 
 
+def setting_of(target: Target, configuration: Configuration) -> object:
+    """The value of a build setting; see `Conditions.flag`."""
+
+    def none(label: Label) -> Target:
+        raise SelectFault(f"no target `{label}`")
+
+    return Conditions(configuration, none).flag(target)
+
+
 def host_cpu() -> str:
     """The processor of this machine by Bazel's name: `k8` for x86_64."""
     machine = os.uname().machine

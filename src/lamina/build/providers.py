@@ -71,6 +71,8 @@ class Runnable:
 
     entry_point: str  # path of the launcher in the package root
     interpreter: str = ""  # `python3.11`; empty for native programs
+    identity: str = ""  # of the interpreter, as a toolchain
+    mounts: tuple[str, ...] = ()  # folders of the machine that the interpreter needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +116,4 @@ class Analysed:
     cxx: CxxInfo | None = None
     runnable: Runnable | None = None
     test: TestInfo | None = None
+    setting: object = None  # the value of a build setting

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.checks import faults_of_group
+from lamina.build.conditions import setting_of
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 
@@ -31,6 +32,11 @@ def package_group(ctx: Context) -> Analysed:
     return Analysed(ctx.label)
 
 
+def setting(ctx: Context) -> Analysed:
+    """A flag, with its value in this configuration."""
+    return Analysed(ctx.label, setting=setting_of(ctx.target, ctx.configuration))
+
+
 def _flag(name: str, kind: Kind, doc: str, more: Mapping[str, Attribute] | None = None) -> Rule:
     """A build setting, and under another name one that only a configuration sets."""
     attributes = {
@@ -39,7 +45,7 @@ def _flag(name: str, kind: Kind, doc: str, more: Mapping[str, Attribute] | None 
         "help": Attribute(Kind.ANY),
         **(more or {}),
     }
-    return Rule(f"{name}_flag", attributes, nothing, names=(f"{name}_setting",), doc=doc)
+    return Rule(f"{name}_flag", attributes, setting, names=(f"{name}_setting",), doc=doc)
 
 
 _VALUES = {"values": Attribute(Kind.STRING_LIST, doc="the values it may have; none: any")}

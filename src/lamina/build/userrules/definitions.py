@@ -193,6 +193,11 @@ class Definitions:
             raise CallFault(
                 "this rule has no name", "give it one at the top of its file: `my_rule = rule(…)`"
             )
+        if defined.test and not defined.name.endswith("_test"):
+            raise CallFault(
+                f"the test rule `{defined.name}` is not called like one",
+                f"call it `{defined.name}_test`",
+            )
         if defined.absent:
             raise CallFault(
                 f"`{defined.name}` uses {defined.absent}, which is not there",

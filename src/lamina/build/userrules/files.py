@@ -60,7 +60,7 @@ class Files:
             "carries": False,
             "python": None,
             "cxx": None,
-            "setting": None,
+            "setting": _listed(target.setting) if target else None,
         }
         if target is None:
             return data
@@ -87,6 +87,10 @@ class Files:
                     modules.append(data["runfiles"][-1])
         if modules or target.imports:
             data["python"] = {"sources": modules, "imports": list(target.imports)}
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def generated(full: str) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
 from lamina.build.evaluation import CallFault
-from lamina.build.launchers import native_launcher
-from lamina.build.providers import Analysed, CxxInfo, Runnable
+from lamina.build.launchers import script_launcher
+from lamina.build.providers import Analysed, CxxInfo, Runnable, TestInfo
+from lamina.build.rules import running
 from lamina.build.userrules import expansion, flags
 from lamina.build.userrules.actions import Command, Made, Maker
 from lamina.build.userrules.files import Files, Parts, generated
@@ -138,8 +139,7 @@ class Implementation:
             if program == ctx.program_name:
                 program = f"bin/{program}"
             own[program] = maker.artifact(result["executable"])
-            launcher = native_launcher(program, result["environment"])
-            own[ctx.program_name] = Literal(launcher, executable=True)
+            own[ctx.program_name] = Literal(self._launcher(program), executable=True)
             runnable = Runnable(ctx.program_name)
         return Analysed(
             ctx.label,
@@ -149,7 +149,29 @@ class Implementation:
             imports=self._imports(),
             cxx=self._cxx(maker),
             runnable=runnable,
+            test=self._test(),
         )
+
+    def _launcher(self, program: str) -> bytes:
+        """What starts its program, with the arguments and environment of the BUILD file."""
+        environment = dict(self._finished["environment"])
+        words: tuple[str, ...] = ()
+        if self._is_implicit("env"):
+            environment |= running.environment(self._ctx)
+        if self._is_implicit("args"):
+            words = running.arguments(self._ctx)
+        return script_launcher(program, environment, words)
+
+    def _is_implicit(self, name: str) -> bool:
+        """Whether the rule has an attribute because its targets are started."""
+        return self._rule.attributes[name] is running.RUNNING[name]
+
+    def _test(self) -> TestInfo | None:
+        if not self._rule.test:
+            return None
+        from lamina.build.rules import testing
+
+        return testing.info(self._ctx, "")
 
     def _make(self, path: str, made: Made) -> None:
         shown = path.removeprefix(f"{OUTPUT_FOLDER}/")

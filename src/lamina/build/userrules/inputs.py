@@ -6,16 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
-from lamina.build.conditions import Conditions, host_cpu
-from lamina.build.selects import SelectFault
+from lamina.build.conditions import host_cpu, setting_of
 from lamina.build.userrules.files import generated, parts_of
-from lamina.build.userrules.rules import LABELS, OUTPUTS, SETTING, Field, UserRule
+from lamina.build.userrules.rules import LABELS, OUTPUTS, Field, UserRule
 from lamina.core.action import OUTPUT_FOLDER
 from lamina.core.label import Label
 
 if TYPE_CHECKING:
     from lamina.build.analysis import Context
-    from lamina.build.target import Target
 
 _COMMON = ("tags", "testonly", "deprecation", "features")
 
@@ -122,17 +120,7 @@ def _labels(value: object) -> list[Label]:
 
 
 def _setting(rule: UserRule, ctx: Context) -> Any:
-    return _plain(value_of_setting(ctx, ctx.target)) if rule.setting else None
-
-
-def value_of_setting(ctx: Context, target: Target) -> object:
-    """The value of a build setting in the configuration."""
-
-    def none(label: Label) -> Target:
-        raise SelectFault(f"no target `{label}`")
-
-    assert SETTING in target.attributes
-    return Conditions(ctx.configuration, none).flag(target)
+    return _plain(setting_of(ctx.target, ctx.configuration)) if rule.setting else None
 
 
 def _check(ctx: Context, name: str, known: Field, value: object) -> None:

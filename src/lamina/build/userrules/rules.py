@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _KINDS = {
     "bool": Kind.BOOLEAN,
     "int": Kind.INTEGER,
+    "int_list": Kind.INTEGER_LIST,
     "label": Kind.LABEL,
     "label_keyed_string_dict": Kind.LABEL_DICT,
     "label_list": Kind.LABEL_LIST,
@@ -115,6 +116,8 @@ def define(definitions: Definitions, spec: dict[str, Any], home: Home) -> UserRu
             bool(given["mandatory"]),
             str(given["doc"]),
         )
+    for name, attribute in _implicit(spec["executable"], spec["test"]).items():
+        attributes.setdefault(name, attribute)
     setting = spec["setting"]
     if setting:
         attributes[SETTING] = Attribute(_KINDS[setting], doc="its value where no flag gives one")
@@ -129,6 +132,19 @@ def define(definitions: Definitions, spec: dict[str, Any], home: Home) -> UserRu
         str(spec["doc"]),
         absent,
     )
+
+
+def _implicit(executable: bool, test: bool) -> Mapping[str, Attribute]:
+    """The attributes that a rule has for being started."""
+    if test:
+        from lamina.build.rules.testing import TEST
+
+        return TEST
+    if executable:
+        from lamina.build.rules.running import RUNNING
+
+        return RUNNING
+    return {}
 
 
 def _field(given: dict[str, Any]) -> Field:
