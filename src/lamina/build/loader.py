@@ -171,7 +171,8 @@ class Loader:
             return place
         if mention is None:
             return source.within(call, _written_as(target, {attribute})) if attribute else place
-        holding = {name for name, value in target.attributes.items() if _holds(value, mention)}
+        values = target.attributes.items()
+        holding = {attribute} if attribute else {n for n, v in values if _holds(v, mention)}
         written = _written_as(target, holding)
         return source.within(call, written, lambda text: _names(text, home, mention))
 

@@ -174,7 +174,7 @@ class Interpreter:
     def _selected(self, branches: object = None, no_match_error: object = "") -> object:
         """What a `select()` is worth in Starlark: its branches are a dict, or a list of pairs."""
         pairs = list(branches.items()) if isinstance(branches, dict) else branches
-        if not isinstance(pairs, list):
+        if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
             hint = 'write `select({"//:condition": …, "//conditions:default": …})`'
             raise CallFault(f"`select` takes a dict, not {describe(branches)}", hint)
         if not pairs:
@@ -199,6 +199,10 @@ class Interpreter:
                 raise
 
         return call
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2
 
 
 def _rule_function(interpreter: Interpreter, schema: Schema, called: str) -> Function:
