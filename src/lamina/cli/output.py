@@ -1,22 +1,30 @@
-"""What a person sees: progress, tables, errors. The only module that prints.
+"""What a person sees: tables, documents, notes, errors. The only module that prints.
 
-Data goes to stdout, everything else to stderr. On a terminal, progress is one region that rich
-redraws; elsewhere it is plain lines.
+Data goes to stdout, everything else to stderr. What is redrawn at the bottom of a terminal
+(`console`) makes way for each line and comes back below it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from lamina.core.errors import LaminaError
+from lamina.core.errors import ActionError, LaminaError
 
-if TYPE_CHECKING:
-    from lamina.build.events import Outcome
-    from lamina.core.action import Action
+
+class Region(Protocol):
+    """Lines at the bottom of the terminal that are no part of what stays."""
+
+    def away(self) -> AbstractContextManager[None]:
+        """Wipe them while something is printed."""
+
+
+region: Region | None = None  # the one there is
 
 
 def size(count: int) -> str:
@@ -33,9 +41,20 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """`0.04 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def data(text: str) -> None:
     """Print a line of data."""
-    print(text)  # noqa: T201
+    with _alone():
+        print(text)  # noqa: T201
 
 
 def document(value: object) -> None:
@@ -45,25 +64,75 @@ def document(value: object) -> None:
 
 def note(text: str) -> None:
     """Tell the person something that is no data, after all data so far."""
-    sys.stdout.flush()
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    with _alone():
+        sys.stdout.flush()
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _alone() -> AbstractContextManager[None]:
+    return contextlib.nullcontext() if region is None else region.away()
 
 
 def error(fault: LaminaError, *, as_json: bool) -> None:
-    """Report a failure: `error:` and `hint:` on stderr, or fields on stdout."""
+    """Report a failure: `error:` and `hint:` on stderr, or fields on stdout.
+
+    An action's that was told when it happened is not told again, except as data.
+    """
     if as_json:
         fields = {"class": _class(fault), "message": fault.message, "hint": fault.hint}
         document({"error": fields | {"exit_code": fault.exit_code}})
         return
-    note(f"error: {fault.message}")
+    if all(id(part) in _told for part in _parts(fault)):
+        return
+    note(f"{painted('error:', RED)} {fault.message}")
     if fault.hint:
-        note(f"hint: {fault.hint}")
+        hint(fault.hint)
+
+
+_told: dict[int, LaminaError] = {}
+
+
+def mark_told(fault: LaminaError) -> None:
+    """Note that a failure was told when it happened."""
+    _told[id(fault)] = fault
+
+
+def _parts(fault: LaminaError) -> tuple[LaminaError, ...]:
+    return (isinstance(fault, ActionError) and fault.parts) or (fault,)
+
+
+def hint(text: str) -> None:
+    """Advice on what was told before."""
+    note(f"{painted('hint:', CYAN)} {text}")
+
+
+def warning(text: str) -> None:
+    """Tell of what is no failure, but not as it should be."""
+    note(f"{painted('warning:', YELLOW)} {text}")
 
 
 def _class(fault: LaminaError) -> str:
     """The documented class of a fault; what lies below it is a matter of lamina's own."""
     documented = (kind for kind in type(fault).__mro__ if kind.__module__ == LaminaError.__module__)
     return next(documented).__name__
+
+
+RED, GREEN, YELLOW, CYAN, BOLD, DIM = "1;31", "1;32", "1;33", "1;36", "1", "2"
+
+
+def painted(text: str, style: str) -> str:
+    """The text as it looks on stderr: in a style where that is a terminal with colours."""
+    return f"\x1b[{style}m{text}\x1b[0m" if _has_colour() else text
+
+
+def is_terminal() -> bool:
+    """Whether stderr is a terminal on which lines can be drawn again."""
+    return os.environ.get("TERM", "dumb") != "dumb" and sys.stderr.isatty()
+
+
+def _has_colour() -> bool:
+    # https://no-color.org
+    return not os.environ.get("NO_COLOR") and is_terminal()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
@@ -77,103 +146,3 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[
             for column, (text, width) in enumerate(zip(line, widths, strict=True))
         ]
         data("  ".join(cells).rstrip())
-
-
-class Progress(Protocol):
-    """A listener of the engine that shows how a build goes on."""
-
-    def planned(self, actions: int) -> None: ...
-    def started(self, action: Action) -> None: ...
-    def finished(self, outcome: Outcome) -> None: ...
-    def failed(self, action: Action, error: LaminaError) -> None: ...
-    def close(self) -> None: ...
-
-
-class PlainProgress:
-    """A line for each action that ran; nothing for those that were known."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._total = 0
-        self._done = 0
-
-    def planned(self, actions: int) -> None:
-        self._total += actions
-
-    def started(self, action: Action) -> None:
-        """Plain lines tell of what is done, not of what begins."""
-
-    def finished(self, outcome: Outcome) -> None:
-        self._done += 1
-        if not outcome.cached and not self._quiet:
-            note(f"[{self._done}/{self._total}] {outcome.action}")
-        if outcome.printed:
-            note(outcome.printed.decode(errors="replace").rstrip())
-
-    def failed(self, action: Action, error: LaminaError) -> None:
-        """What failed is told once, at the end."""
-
-    def close(self) -> None:
-        """There is nothing to wipe."""
-
-
-class TerminalProgress:
-    """One region at the bottom of the terminal: what runs now, how many done, elapsed."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._begun = time.monotonic()
-        self._running: dict[Action, float] = {}
-        self._total = self._done = self._cached = 0
-        console = Console(stderr=True)
-        self._live = Live(
-            console=console, get_renderable=self._render, transient=True, refresh_per_second=10
-        )
-        self._shown = False
-
-    def planned(self, actions: int) -> None:
-        self._total += actions
-        if actions and not self._shown:
-            self._live.start()
-            self._shown = True
-
-    def started(self, action: Action) -> None:
-        self._running[action] = time.monotonic()
-
-    def finished(self, outcome: Outcome) -> None:
-        self._running.pop(outcome.action, None)
-        self._done += 1
-        self._cached += outcome.cached
-        if outcome.printed:
-            printed = outcome.printed.decode(errors="replace").rstrip()
-            self._live.console.print(printed, markup=False)
-
-    def failed(self, action: Action, error: LaminaError) -> None:
-        """What failed is told once, at the end."""
-        self._running.pop(action, None)
-
-    def close(self) -> None:
-        """Wipe the region."""
-        if self._shown:
-            self._live.stop()
-
-    def _render(self) -> str:
-        now = time.monotonic()
-        head = (
-            f"[bold]{self._done}/{self._total}[/] actions, {self._cached} cached, "
-            f"{now - self._begun:.1f} s"
-        )
-        running = [
-            f"  {str(action).replace('[', chr(92) + '[')}  [dim]{now - since:.1f} s[/]"
-            for action, since in list(self._running.items())
-        ]
-        return "\n".join((head, *running))
-
-
-def progress(*, quiet: bool) -> Progress:
-    """The progress that fits stderr."""
-    if quiet or not sys.stderr.isatty():
-        return PlainProgress(quiet=quiet)
-    return TerminalProgress()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
-from lamina.core.errors import UserError
+from lamina.core.errors import LaminaError, UserError
 from lamina.linux import filesystem
 from lamina.store import local
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.build.target import Target
     from lamina.build.toolchains import Toolchains
     from lamina.build.workspace import Workspace
-    from lamina.cli.output import Progress
+    from lamina.cli.console import Console
     from lamina.core.label import Home, Label, Pattern
     from lamina.linux.versions import ToolVersions
 
@@ -46,6 +46,8 @@ class Options:
     verbose: bool = False
     quiet: bool = False
     flags: tuple[str, ...] = ()  # what to build for, each as `--name=value`
+    console: str = "auto"  # how progress is shown: `console.MODES`
+    words: tuple[str, ...] = ()  # of the command line; empty for what is no build
 
 
 class Session:
@@ -57,14 +59,15 @@ class Session:
         self.begun = time.time_ns()
         self.root = find_root(Path.cwd())
         self.store = local.LocalStore(local.default_folder())
-        self._progress: Progress | None = None
         self._build_lock: int | None = None
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.settle()
+        if isinstance(error, LaminaError) and "console" in self.__dict__:
+            self.console.summary()
         if "sources" in self.__dict__:
             self.sources.save()
         if "loader" in self.__dict__:
@@ -129,12 +132,11 @@ class Session:
         from lamina.build.engine import Engine
 
         self._wait_for_others()
-        self._progress = output.progress(quiet=self.options.quiet)
         return Engine(
             self.root,
             self.store,
             self.sources,
-            self._progress,
+            self.console,
             jobs=self.options.jobs,
             keep_going=self.options.keep_going,
             show_commands=self.options.verbose,
@@ -152,10 +154,17 @@ class Session:
                 output.note("waiting for another lamina that builds in this workspace")
             filesystem.lock(self._build_lock)
 
+    @cached_property
+    def console(self) -> Console:
+        """What shows how the work goes on."""
+        from lamina.cli import console
+
+        return console.choose(mode=self.options.console, quiet=self.options.quiet)
+
     def settle(self) -> None:
-        """Wipe the progress, so that lines may be printed."""
-        if self._progress is not None:
-            self._progress.close()
+        """End the progress."""
+        if "console" in self.__dict__:
+            self.console.close()
 
     @property
     def here(self) -> str:
