@@ -140,10 +140,10 @@ def _jobs(text: str) -> int:
 
 
 def _complete_labels(parser: argparse.ArgumentParser) -> None:
-    parser._actions[-1].completer = _labels  # type: ignore[attr-defined]
+    parser._actions[-1].completer = labels  # type: ignore[attr-defined]
 
 
-def _labels(prefix: str, **_: Any) -> list[str]:
+def labels(prefix: str, **_: Any) -> list[str]:
     """The targets of the workspace that a word may become; argcomplete shows no errors."""
     from lamina.cli.session import Options, Session
 

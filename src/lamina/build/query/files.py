@@ -1,0 +1,83 @@
+"""The functions of a query about files and about the files that declare targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lamina.build.buildpackage import BuildPackage
+from lamina.build.faults import Fault, FaultReport, Place
+from lamina.build.query.context import Context, Nodes
+from lamina.build.query.graph import Form, label_of
+from lamina.core.errors import UserError
+
+
+def buildfiles(context: Context, nodes: Nodes) -> Nodes:
+    """The BUILD files of the targets, the .bzl files they load, and the BUILD files of these."""
+    loaded = loadfiles(context, nodes)
+    return buildfile(context, nodes) | loaded | buildfile(context, loaded)
+
+
+def buildfile(context: Context, nodes: Nodes) -> Nodes:
+    """The BUILD files of the targets."""
+    return _files(context, (package.build_file for package in _packages(context, nodes)))
+
+
+def loadfiles(context: Context, nodes: Nodes) -> Nodes:
+    """The .bzl files that the BUILD files of the targets load, directly or not."""
+    return _files(context, (path for found in _packages(context, nodes) for path in found.loads))
+
+
+def rbuildfiles(context: Context, paths: list[str]) -> Nodes:
+    """The BUILD files that are, or that load, one of some files."""
+    context.closure(context.scope())
+    wanted = {context.words.path(path) for path in paths}
+    hits = [found.build_file for found in context.graph.packages if wanted & found.inputs]
+    return _files(context, hits)
+
+
+def siblings(context: Context, nodes: Nodes) -> Nodes:
+    """All targets and files of the build packages of the targets."""
+    graph = context.graph
+    return frozenset(n for found in _packages(context, nodes) for n in graph.everything_in(found))
+
+
+def targets_in_buildfile(context: Context, paths: list[str]) -> Nodes:
+    """The targets that BUILD files declare."""
+    found: set[int] = set()
+    for text in paths:
+        path = context.words.path(text)
+        package = _at(context, path)
+        if package is None or package.build_file != path:
+            raise UserError(f"`{text}` is no BUILD file of a build package")
+        found.update(context.graph.rules_in(package))
+    return frozenset(found)
+
+
+def owner(context: Context, paths: list[str]) -> Nodes:
+    """The targets of its build package that name a file."""
+    graph = context.graph
+    found: set[int] = set()
+    for text in paths:
+        path = context.words.path(text)
+        package = _at(context, path)
+        number = graph.file(path)
+        if package is None or graph.forms[number] is Form.MISSING:
+            raise FaultReport([Fault(Place(""), f"no file `{path}`, or none of a build package")])
+        found.update(rule for rule in graph.rules_in(package) if number in graph.edges(rule))
+    return frozenset(found)
+
+
+def _at(context: Context, path: str) -> BuildPackage | None:
+    label = label_of(context.graph.loader, path)
+    return context.graph.package(label.package, label.cell)
+
+
+def _packages(context: Context, nodes: Nodes) -> list[BuildPackage]:
+    graph = context.graph
+    names = {(graph.labels[number].package, graph.labels[number].cell) for number in nodes}
+    found = (graph.package(*name) for name in sorted(names))
+    return [package for package in found if package is not None]
+
+
+def _files(context: Context, paths: Iterable[str]) -> Nodes:
+    return frozenset(context.graph.file(path) for path in set(paths))
