@@ -193,3 +193,82 @@ def test_an_executable_with_a_space_in_its_name_can_be_made(project: Project) ->
     project.write({"BUILD": build})
 
     assert list(project.build("//:g")) == ["f g"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("echo $(COMPILATION_MODE) > $@", "fastbuild\n"),
+        ("$(CC) -dumpversion > /dev/null && echo $(CC_FLAGS)x > $@", "x\n"),
+        ("$(PYTHON3) -c 'print(1)' > $@", "1\n"),
+        ("echo $(rlocationpath in.txt) > $@", "_main/p/in.txt\n"),
+    ],
+)
+def test_variables_are_those_of_the_configuration_and_the_toolchains(
+    project: Project, command: str, expected: str
+) -> None:
+    project.write({"p/BUILD": rule(command), "p/in.txt": ""})
+
+    assert project.text("//p:g") == expected
+
+
+def test_named_outputs_are_used_by_their_name(project: Project) -> None:
+    project.write(
+        {
+            "p/BUCK": rule("echo x > $OUT/x; echo y > $OUT/y", "outs = {'a': ['x'], 'b': ['y']}")
+            + "filegroup(name = 'b', srcs = [':g[b]'])\n"
+        }
+    )
+
+    assert sorted(project.build("//p:g")) == ["p/x", "p/y"]
+    assert project.text("//p:b") == "y\n"
+
+
+def test_in_bucks_dialect_a_macro_is_a_dependency(project: Project) -> None:
+    build = rule("cat $(location //q:f) $(location :x) > $OUT", "out = 'o', env = {}")
+    files = "filegroup(name = 'x', srcs = ['x.txt'])\n"
+    other = "filegroup(name = 'f', srcs = ['f.txt'], visibility = ['PUBLIC'])\n"
+    project.write({"p/BUCK": build + files, "p/x.txt": "x", "q/BUCK": other, "q/f.txt": "f"})
+
+    assert project.text("//p:g") == "fx"
+
+
+@pytest.mark.parametrize("actual", ["in.txt", ":made", ":files", ":made.txt"])
+def test_an_alias_stands_for_a_file_or_a_target(project: Project, actual: str) -> None:
+    build = rule("cat $(location :a) > $@", "srcs = [':a'], outs = ['o']")
+    others = (
+        f"alias(name = 'a', actual = '{actual}')\n"
+        "genrule(name = 'made', outs = ['made.txt'], cmd = 'echo -n text > $@')\n"
+        "filegroup(name = 'files', srcs = ['in.txt'])\n"
+    )
+    project.write({"p/BUILD": build + others, "p/in.txt": "text"})
+
+    assert project.text("//p:g") == "text"
+
+
+def test_an_alias_of_a_program_is_a_tool(project: Project) -> None:
+    build = rule("$(location :a) > $@", "tools = [':a'], outs = ['o']")
+    others = "alias(name = 'a', actual = ':s')\nsh_binary(name = 's', srcs = ['s.sh'])\n"
+    project.write({"BUILD": build + others, "s.sh": "echo run\n"})
+
+    assert project.text("//:g") == "run\n"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path"),
+    [("", "p/f.txt"), ("src = 'f.txt'", "p/f.txt"), ("src = 'f.txt', out = 'd/g'", "p/d/g")],
+)
+def test_an_exported_file_is_a_target_of_its_own_name(
+    project: Project, attributes: str, path: str
+) -> None:
+    build = f"export_file(name = 'f.txt', {attributes})\n"
+    project.write({"p/BUCK": build, "p/f.txt": "text"})
+
+    assert list(project.build("//p:f.txt")) == [path]
+
+
+def test_a_suite_is_built_with_its_members(project: Project) -> None:
+    build = rule("echo x > $@", "outs = ['o']") + "test_suite(name = 's', tests = [':g'])\n"
+    project.write({"BUILD": build})
+
+    assert list(project.build("//:s")) == ["o"]
