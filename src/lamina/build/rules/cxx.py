@@ -43,7 +43,7 @@ _HEADERS = {
 _COMPILING = {
     "srcs": Attribute(
         Kind.FLAGGED_SOURCES,
-        doc="C, C++ and assembler files, objects, libraries; headers among them are private",
+        doc="C, C++ and assembler files, objects, libraries, headers for its own headers",
     ),
     "headers": Attribute(Kind.SOURCES, doc="headers for the target itself"),
     **_HEADERS,

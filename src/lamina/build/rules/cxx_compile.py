@@ -151,9 +151,13 @@ class Exported:
     switches: tuple[tuple[str, ...], ...]
 
 
-def exported(ctx: Context) -> Exported:
-    """The target's exported headers, include folders and defines."""
+def exported(ctx: Context, in_sources: Sequence[SourceFile] = ()) -> Exported:
+    """The target's exported headers, include folders and defines.
+
+    Headers among the sources are there for the exported ones to include.
+    """
     headers, found = cxx_headers.exported(ctx)
+    headers += [(source.full, source.artifact) for source in in_sources]
     flags = Flags(ctx)
     found += [(f"-D{define}",) for define in flags.tokens("defines")]
     more = (
@@ -169,7 +173,6 @@ def compiler(
     ctx: Context,
     infos: Sequence[CxxInfo],
     own: Exported,
-    private: Sequence[SourceFile] = (),
     more: Sequence[str] = (),
 ) -> Compiler:
     """What the target's sources are compiled with, over the libraries `infos`."""
@@ -201,7 +204,6 @@ def compiler(
     # Closures are long: the pairs are those that the libraries have, not made anew.
     inputs = [item for info in below for item in info.headers]
     inputs += (*own.headers, *hidden, *flags.inputs.items())
-    inputs += [(source.full, source.artifact) for source in private]
     headers = {item[0]: item for item in inputs}
     return Compiler(ctx, toolchain, headers, tuple(headers.values()), before, after)
 

@@ -70,11 +70,11 @@ def compiled(
     data = {source.full: source.artifact for source in plain}
     linked, libraries = _among_sources(ctx, sources)
     below = _below(ctx, names, hidden, linked)
-    exported = cxx_compile.exported(ctx)
+    exported = cxx_compile.exported(ctx, sources.headers)
     objects = _objects(sources)
     if sources.compiled:
         seen = (*below.shown, *below.hidden)
-        compiler = cxx_compile.compiler(ctx, seen, exported, sources.headers, more)
+        compiler = cxx_compile.compiler(ctx, seen, exported, more)
         objects.update(compiler.object(*source) for source in sources.compiled)
     return Compiled(below, exported, objects, data | libraries, tuple(carried))
 

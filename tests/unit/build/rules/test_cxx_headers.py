@@ -139,3 +139,18 @@ def test_headers_of_another_cell_are_named_from_its_root(project: Project) -> No
     )
 
     assert project.run("//:m") == "33"
+
+
+def test_a_header_among_the_sources_is_there_for_exported_ones(project: Project) -> None:
+    project.write(
+        {
+            "a/BUILD": PUBLIC + "cc_library(name='lib', hdrs=['x.h'], srcs=['x.inc', 'x.c'])",
+            "a/x.h": '#include "a/x.inc"\n',
+            "a/x.inc": "#define X 9\n",
+            "a/x.c": "",
+            "BUILD": "cc_binary(name = 'm', srcs = ['m.c'], deps = ['//a:lib'])",
+            "m.c": program('"a/x.h"'),
+        }
+    )
+
+    assert project.run("//:m") == "9\n"
