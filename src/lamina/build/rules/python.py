@@ -250,7 +250,7 @@ def _program(ctx: Context, start: _Start) -> Analysed:
         own=own,
         runtime=tuple(dict.fromkeys(dep.label for dep in (*preloaded, *deps))),
         imports=imports,
-        runnable=Runnable(name, f"python{python.version}"),
+        runnable=Runnable(name, f"python{python.version}", python.identity, python.mounts),
     )
 
 

@@ -137,8 +137,8 @@ def _measure(root: str) -> None:
         return
     import atexit
 
-    sys.meta_path.append(_Finder(place))  # type: ignore[arg-type]
-    import coverage
+    sys.meta_path.append(_Finder(place))
+    import coverage  # type: ignore[import-not-found,unused-ignore]
 
     data = os.path.join(os.environ.get("TEST_TMPDIR", "/tmp"), ".coverage")
     omitted = [os.path.join(root, ".lamina", "*"), os.path.join(root, "site-packages", "*")]
