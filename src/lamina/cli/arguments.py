@@ -63,7 +63,10 @@ _FLAGS = (
     (("-m", "--modifier"), "LABEL", "a `constraint_value` to build for"),
     (("--flag",), "LABEL=VALUE", "value of a flag; also `--//folder:flag=value`, `--no//…`"),
 )
-_TAKE_DASHES = ("--copt", "--conlyopt", "--cxxopt", "--linkopt")
+_TAKE_DASHES = (
+    "--copt", "--conlyopt", "--cxxopt", "--linkopt",
+    "--test-arg", "--test-tag-filters", "--test-size-filters", "--test-lang-filters",
+)  # fmt: skip
 
 
 def normal(words: Sequence[str], known: Container[str]) -> list[str]:

@@ -18,6 +18,7 @@ from lamina.core.errors import Interrupted, LaminaError, UserError
 # Summaries stand here so that `lamina --help` loads no command.
 COMMANDS = {
     "build": "build targets",
+    "test": "build and run tests",
     "run": "build a target, mount its layers and run it",
     "package": "build a target, make its layers and list them",
     "exec": "run a package of the store, without a workspace",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -23,6 +23,7 @@ from lamina.store import local
 if TYPE_CHECKING:
     from lamina.build.configuration import Configuration
     from lamina.build.engine import Engine
+    from lamina.build.events import Listener
     from lamina.build.loader import Loader
     from lamina.build.providers import Analysed
     from lamina.build.record import Seen
@@ -60,6 +61,8 @@ class Session:
         self.root = find_root(Path.cwd())
         self.store = local.LocalStore(local.default_folder())
         self._build_lock: int | None = None
+        # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
+        self.watch: Callable[[Listener], Listener] = lambda listener: listener
 
     def __enter__(self) -> Session:
         return self
@@ -136,13 +139,18 @@ class Session:
             self.root,
             self.store,
             self.sources,
-            self.console,
+            self.watch(self.console),
             jobs=self.options.jobs,
             keep_going=self.options.keep_going,
             show_commands=self.options.verbose,
             owners=lambda path: self.loader.owners(path),
             cells=self.workspace.cells,
         )
+
+    @property
+    def actions_run(self) -> int:
+        """How many actions ran so far, and were not just looked up."""
+        return len(self.engine.executed) if "engine" in self.__dict__ else 0
 
     def _wait_for_others(self) -> None:
         """One process at a time builds in a workspace: the next finds what this one has made."""
@@ -175,6 +183,12 @@ class Session:
     def labels(self, patterns: Sequence[str]) -> tuple[Label, ...]:
         """The targets that some patterns choose."""
         return self.loader.resolve([self.pattern(text) for text in patterns])
+
+    def named(self, patterns: Sequence[str]) -> set[Label]:
+        """The targets among them that a pattern names, rather than finds."""
+        chosen = [self.pattern(text) for text in patterns]
+        named = [pattern for pattern in chosen if pattern.label and not pattern.subtract]
+        return set(self.loader.resolve(named))
 
     def pattern(self, text: str) -> Pattern:
         """A pattern as typed; a bare path that is no build package names a target, as in Bazel."""
@@ -225,6 +239,13 @@ class Session:
         )
         # What a pattern chose and the platform cannot have is there, and has nothing.
         return {label: Analysed(label) for label in self.loader.skipped} | analysed
+
+    def fitting(self, labels: Sequence[Label]) -> tuple[Label, ...]:
+        """Those of some analysed targets that are for the platform; how many are not is told."""
+        skipped = [label for label in labels if label in self.loader.skipped]
+        if skipped:
+            output.note(f"{output.plural(len(skipped), 'target')} left out: not for this platform")
+        return tuple(label for label in labels if label not in self.loader.skipped)
 
     def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
         """Which target makes a file that another one names."""
