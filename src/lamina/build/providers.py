@@ -35,6 +35,7 @@ class CxxInfo:
     deps: tuple[CxxInfo, ...] = ()  # libraries whose headers come with its own
     hidden: tuple[CxxInfo, ...] = ()  # libraries that it only links
     contents: frozenset[CxxInfo] = frozenset()  # libraries whose code its shared library has
+    notes: tuple[tuple[str, Artifact], ...] = ()  # what `gcov` wants to know of its objects
     # Itself and all below it, dependents before dependencies: by headers, and by code.
     shown: tuple[CxxInfo, ...] = field(init=False, repr=False)
     linked: tuple[CxxInfo, ...] = field(init=False, repr=False)
@@ -114,6 +115,9 @@ class Analysed:
     runtime: tuple[Label, ...] = ()  # whose files it needs at run time, in declared order
     imports: tuple[str, ...] = ()  # further Python import roots, by path in the package root
     cxx: CxxInfo | None = None
+    notes: tuple[
+        tuple[str, Artifact], ...
+    ] = ()  # of a C++ program built with `--coverage`: `.gcno`
     runnable: Runnable | None = None
     test: TestInfo | None = None
     setting: object = None  # the value of a build setting

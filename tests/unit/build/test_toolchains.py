@@ -87,3 +87,25 @@ def test_the_programs_that_were_asked_are_on_record(tmp_path: Path) -> None:
     _ = found.python
 
     assert found.files == {str(Path("/usr/bin/python3").resolve())}
+
+
+def test_the_c_compiler_beside_a_named_cxx_compiler_is_taken(tmp_path: Path) -> None:
+    compiler(tmp_path / "bin/clang-15", "clang 15")
+    tool = compiler(tmp_path / "bin/clang++-15", "clang 15")
+
+    assert toolchains(tmp_path, cxx_compiler=tool).cxx.c == str(tmp_path / "bin/clang-15")
+
+
+def test_a_cxx_compiler_without_one_for_c_goes_with_the_systems(tmp_path: Path) -> None:
+    tool = compiler(tmp_path / "bin/g++-15", "gcc 15")
+
+    assert toolchains(tmp_path, cxx_compiler=tool).cxx.c == "gcc"
+
+
+def test_the_archiver_can_be_named_and_is_part_of_the_identity(tmp_path: Path) -> None:
+    tool = compiler(tmp_path / "bin/llvm-ar", "ar 99")
+
+    found = toolchains(tmp_path, archiver=tool).cxx
+
+    assert found.archiver == tool
+    assert "ar 99" in found.identity

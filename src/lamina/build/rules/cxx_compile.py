@@ -114,15 +114,26 @@ class Compiler:
     before: tuple[str, ...]
     after: Mapping[str, tuple[str, ...]]  # by language
 
-    def object(self, source: SourceFile, flags: Sequence[str]) -> tuple[str, Artifact]:
-        """The path of an object, and itself."""
+    @property
+    def measured(self) -> bool:
+        """Whether objects count how often each line runs."""
+        return "--coverage" in self.ctx.configuration.copts
+
+    def object(self, source: SourceFile, flags: Sequence[str]) -> list[Input]:
+        """An object, and what `gcov` wants to know of it, each with its path."""
         suffix = _suffix(source.full)
         language = "cxx" if suffix in CXX else "c" if suffix in C else "asm"
         output = f"_objs/{self.ctx.label.name}/{_inner(self.ctx, source.full)}.o"
         output = self.ctx.in_package(output)
+        outputs = [output]
+        if "--coverage" in self.ctx.configuration.copts and language != "asm":
+            outputs.append(f"{output.removesuffix('.o')}.gcno")
         depfile = "" if suffix in ASSEMBLER else f"{output}.d"
         words = [*self.before, *self.after[language], *flags]
         words += ["-MD", "-MF", f"out/{depfile}"] if depfile else []
+        # What tells coverage of the lines; the seed is in it, and else drawn from the clock.
+        notes = (f"{output[:-2]}.gcno",) if self.measured and language != "asm" else ()
+        words += [f"-frandom-seed={output}"] if notes else []
         words += ["-c", source.full, "-o", f"out/{output}"]
         program = self.toolchain.cxx if language == "cxx" else self.toolchain.c
         # A source may be among the headers, for others to include it.
@@ -134,13 +145,13 @@ class Compiler:
             str(self.ctx.label),
             (program, *words),
             inputs,
-            (output,),
+            tuple(outputs),
             toolchain=self.toolchain.identity,
             subject=source.full,
             mounts=self.toolchain.mounts,
             depfile=depfile,
         )
-        return output, action.output(output)
+        return [(path, action.output(path)) for path in outputs]
 
 
 @dataclass(frozen=True, slots=True)

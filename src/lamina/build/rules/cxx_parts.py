@@ -50,6 +50,7 @@ class Compiled:
     below: Below
     exported: cxx_compile.Exported
     objects: Files
+    notes: tuple[tuple[str, Artifact], ...]
     data: Files  # what it reads at run time, by path in the package root
     carried: tuple[Analysed, ...]  # targets whose layers its data are
 
@@ -72,11 +73,14 @@ def compiled(
     below = _below(ctx, names, hidden, linked)
     exported = cxx_compile.exported(ctx, sources.headers)
     objects = _objects(sources)
+    notes: tuple[tuple[str, Artifact], ...] = ()
     if sources.compiled:
         seen = (*below.shown, *below.hidden)
         compiler = cxx_compile.compiler(ctx, seen, exported, more)
-        objects.update(compiler.object(*source) for source in sources.compiled)
-    return Compiled(below, exported, objects, data | libraries, tuple(carried))
+        made = [compiler.object(*source) for source in sources.compiled]
+        objects.update(each[0] for each in made)
+        notes = tuple(note for each in made for note in each[1:])
+    return Compiled(below, exported, objects, notes, data | libraries, tuple(carried))
 
 
 def _objects(sources: cxx_compile.Sources) -> Files:

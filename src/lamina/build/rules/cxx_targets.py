@@ -61,6 +61,7 @@ def library(ctx: Context) -> Analysed:
         carried=parts.carried_labels,
         deps=parts.below.shown,
         hidden=(*parts.below.linked, *parts.below.hidden),
+        notes=parts.notes,
     )
     made = archive or (shared and (ctx.in_package(shared[0]), shared[1]))
     return Analysed(
@@ -133,6 +134,7 @@ def binary(ctx: Context) -> Analysed:
         files=((ctx.in_package(ctx.label.name), file),),
         own=own | data,
         runtime=runtime,
+        notes=(*parts.notes, *(n for each in linked_closure(parts.below.all) for n in each.notes)),
         runnable=Runnable(name),
     )
 

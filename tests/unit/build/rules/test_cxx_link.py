@@ -424,3 +424,20 @@ def test_a_compilation_says_which_headers_it_reads(project: Project) -> None:
 
 def _reads(actions: list[Action]) -> set[str]:
     return {path for action in actions for path, _ in action.inputs}
+
+
+def test_what_gcov_wants_to_know_comes_with_a_program_built_for_it(project: Project) -> None:
+    project.write(chain())
+    label, analysed = project.analyse("//:m")
+    assert analysed[label].notes == ()
+
+    project.configuration = Configuration(copts=("--coverage",), linkopts=("--coverage",))
+    label, analysed = project.analyse("//:m")
+
+    assert [path for path, _ in analysed[label].notes] == [
+        "_objs/m/m.c.gcno",
+        "_objs/mid/mid.c.gcno",
+        "_objs/low/low.c.gcno",
+        "_objs/low/unused.c.gcno",
+    ]
+    assert project.run("//:m") == "2"
