@@ -204,6 +204,7 @@ class _Walk:
         self._loader = loader
         self._open: dict[Label, tuple[Target, Label]] = {}  # on the path, and by what mention
         self._misfits: dict[Label, Label] = {}  # what is not for the platform -> what that lacks
+        self._undecided: set[Label] = set()  # their selects are at fault
 
     def add(self, label: Label) -> None:
         """Walk from one wanted label."""
@@ -243,11 +244,12 @@ class _Walk:
             return self._loader.configured(target)
         except FaultReport as report:
             self.faults.extend(report.faults)
+            self._undecided.add(target.label)
             return target
 
     def _edges(self, target: Target) -> Iterator[tuple[Label, Target]]:
         """What a target mentions and depends on; faults found on the way are kept."""
-        if target.label in self._misfits:
+        if target.label in self._misfits or target.label in self._undecided:
             return
         for mention in target.dependencies():
             try:
