@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from lamina.core.errors import HostError
-from lamina.linux import process
+from lamina.linux import vcs
+from lamina.linux.vcs import Repository
 
 _COMMIT = 12  # hexadecimal digits of the commit in a version
 _CONTENT = 8  # hexadecimal digits of the content in a dirty mark
@@ -39,79 +39,46 @@ def find(root: Path, inputs: Collection[str], content: str) -> Version:
 
     A workspace under neither git nor Mercurial, or without a commit, has a content version.
     """
-    for folder in (root, *root.parents):
-        if (folder / ".git").exists():
-            return _ask(_git, folder, root, inputs, content)
-        if (folder / ".hg").exists():
-            return _ask(_mercurial, folder, root, inputs, content)
-    return Version(content=content)
-
-
-def watched(root: Path) -> list[Path]:
-    """The files of version control that change with the commit, whether they exist or not."""
-    for folder in (root, *root.parents):
-        if (folder / ".git").exists():
-            return _git_files(folder / ".git")
-        if (folder / ".hg").exists():
-            return [folder / ".hg/dirstate"]
-    return [root / ".git/HEAD", root / ".hg/dirstate"]  # once there is version control
-
-
-def _ask(
-    changes: Callable[[Path], tuple[str, Callable[[str], bool]] | None],
-    repository: Path,
-    root: Path,
-    inputs: Collection[str],
-    content: str,
-) -> Version:
-    found = changes(repository)
+    repository = vcs.find(root)
+    if repository is None:
+        return Version(content=content)
+    found = _git(repository) if repository.tool == "git" else _mercurial(repository)
     if found is None:
         return Version(content=content)
     commit, differs = found
-    prefix = root.relative_to(repository).as_posix()
+    prefix = root.relative_to(repository.folder).as_posix()
     paths = (path if prefix == "." else f"{prefix}/{path}" for path in inputs)
     return Version(commit, content, any(map(differs, paths)))
 
 
-def _git(repository: Path) -> tuple[str, Callable[[str], bool]] | None:
+def watched(root: Path) -> list[Path]:
+    """The files of version control that change with the commit, whether they exist or not."""
+    repository = vcs.find(root)
+    if repository is None:
+        return [root / ".git/HEAD", root / ".hg/dirstate"]  # once there is version control
+    if repository.tool == "git":
+        return _git_files(repository.folder / ".git")
+    return [repository.folder / ".hg/dirstate"]
+
+
+def _git(repository: Repository) -> tuple[str, Callable[[str], bool]] | None:
     """The commit, and whether a path differs from it."""
-    head = _output(repository, "git", "rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))
+    head = vcs.output(repository, "rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1))
     if not head:
         return None
-    tracked = set(_output(repository, "git", "ls-files", "-z").split("\0"))
-    words = _output(repository, "git", "status", "--porcelain", "-z", "-uno", "--no-renames")
+    tracked = set(vcs.output(repository, "ls-files", "-z").split("\0"))
+    words = vcs.output(repository, "status", "--porcelain", "-z", "-uno", "--no-renames")
     changed = {entry[3:] for entry in words.split("\0") if entry}
     return head.strip(), lambda path: path in changed or path not in tracked
 
 
-def _mercurial(repository: Path) -> tuple[str, Callable[[str], bool]] | None:
-    commit = _output(repository, "hg", "log", "-r", ".", "-T", "{node}")
+def _mercurial(repository: Repository) -> tuple[str, Callable[[str], bool]] | None:
+    commit = vcs.output(repository, "log", "-r", ".", "-T", "{node}")
     if not commit or set(commit) == {"0"}:
         return None
-    words = _output(repository, "hg", "status", "-mardu", "-n", "-0")
-    changed = set(words.split("\0"))
-    tracked = set(_output(repository, "hg", "files", "-0", "-r", ".", ok=(0, 1)).split("\0"))
+    changed = set(vcs.output(repository, "status", "-mardu", "-n", "-0").split("\0"))
+    tracked = set(vcs.output(repository, "files", "-0", "-r", ".", ok=(0, 1)).split("\0"))
     return commit, lambda path: path in changed or path not in tracked
-
-
-def _output(repository: Path, tool: str, *args: str, ok: tuple[int, ...] = (0,)) -> str:
-    environment = {
-        "GIT_OPTIONAL_LOCKS": "0",
-        "HGPLAIN": "1",
-        "HOME": str(Path.home()),
-        "LC_ALL": "C.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-    }
-    try:
-        done = process.run(tool, *args, cwd=repository, env=environment, ok=ok)
-    except HostError as error:
-        if "dubious ownership" in error.message:
-            raise HostError(
-                f"git does not trust `{repository}`, which belongs to another user",
-                hint=f"`git config --global --add safe.directory {repository}`",
-            ) from error
-        raise
-    return done.stdout.decode(errors="surrogateescape")
 
 
 def _git_files(dot_git: Path) -> list[Path]:
