@@ -171,6 +171,8 @@ class Evaluator:
         place = trace.place
         source = SourceMap(place.path, self.text(place.path))
         call = source.call_at(place)
+        if call is not None and not place.column:
+            place = source.place(call)
         if call is not None and raised.element is not None:
             place = source.string(call, raised.element) or place
         return Fault(place, raised.message, raised.hint or trace.caller)

@@ -79,6 +79,7 @@ class Interpreter:
         for name, function in (*self.rules.items(), *self._functions.items()):
             module.add_callable(name, function)
         module.add_callable("select", self._select)
+        module.add_callable("print", self._print)
         self._bring(module, prelude.wanted(text, bzl=False), home)
         self._evaluate(module, path, text, loader)
 
@@ -87,6 +88,7 @@ class Interpreter:
     ) -> starlark.FrozenModule:
         """Evaluate a .bzl file, which sees `native`, and return its symbols."""
         module = starlark.Module()
+        module.add_callable("print", self._print)
         self._bring(module, prelude.wanted(text, bzl=True), home)
         with self.definitions.file(module, path, text, home) as marked:
             self._evaluate(module, path, marked, loader)
@@ -108,6 +110,10 @@ class Interpreter:
         """The parts of an error, its place as in the file that was read."""
         trace = starlark_errors.read(str(error))
         return replace(trace, place=self.definitions.original(trace.place))
+
+    def show(self, line: str) -> None:
+        """Keep what `print` was given."""
+        self.prints.append(line)
 
     def kept(self, function: Function) -> Function:
         """A function for Starlark to call; what it raises is kept in `raised`."""
@@ -167,7 +173,6 @@ class Interpreter:
         self, module: starlark.Module, path: str, text: str, loader: starlark.FileLoader
     ) -> None:
         self.raised = None
-        module.add_callable("print", self._print)
         tree = starlark.parse(path, text, self._dialect)
         starlark.eval(module, tree, self._globals, loader)
 

@@ -23,6 +23,7 @@ from lamina.build import prelude
 from lamina.build.declare import Schema
 from lamina.build.evaluation import CallFault
 from lamina.build.faults import Place
+from lamina.build.locations import SourceMap
 from lamina.build.userrules import marks
 from lamina.core.label import Home
 
@@ -40,8 +41,15 @@ SYMBOLS = (
     "module_extension", "platform_common", "provider", "repository_rule", "rule", "subrule",
     "tag_class", "testing", "transition", "visibility",
 )  # fmt: skip
-_OTHERS = {"json": "lamina_json", "type": "lamina_type", "str": "lamina_str"}
-_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(type|str)\(|\b(json)\.")
+_OTHERS = {
+    "json": "lamina_json",
+    "print": "lamina_print",
+    "str": "lamina_str",
+    "type": "lamina_type",
+}
+_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(|\b(json)\.")
+# What a file of mere macros has none of: it is left as it is.
+_CONCERNED = re.compile(rf"\b(?:{'|'.join(SYMBOLS)}|ctx|\w+Info)\b")
 # Rules and providers of a file as the program finds them again, also those with a `_` in front.
 RULES = "lamina_rules"
 
@@ -65,15 +73,17 @@ class Definitions:
         self._rules: dict[int, UserRule] = {}
         self._providers: dict[int, str] = {}
         self._marks: dict[str, marks.Marked] = {}
+        self._texts: dict[str, str] = {}
         self._count = 0
 
     @contextmanager
     def file(self, module: starlark.Module, path: str, text: str, home: Home) -> Iterator[str]:
         """Give a .bzl file the names it mentions and its text with marks; name what it defines."""
-        marked = marks.mark(text)
-        if marked.inserted:
-            self._marks[path] = marked
-        self._bring(module, marked.text)
+        marked = marks.Marked(text, {})
+        if _CONCERNED.search(text):
+            self._texts[path] = text
+            marked = self._marks[path] = marks.mark(text)
+            self._bring(module, marked.text)
         self._files.append(_File(path, home))
         try:
             yield marked.text
@@ -86,6 +96,14 @@ class Definitions:
         """A place in a file as it was written."""
         marked = self._marks.get(place.path)
         return marked.original(place) if marked else place
+
+    def with_column(self, place: Place) -> Place:
+        """A place from a call stack, which has lines alone, as that of the call there."""
+        if place.column or place.path not in self._texts:
+            return place
+        source = SourceMap(place.path, self._texts[place.path])
+        call = source.call_at(place)
+        return source.place(call) if call else place
 
     @cached_property
     def prelude(self) -> starlark.FrozenModule:
@@ -139,6 +157,7 @@ class Definitions:
             "name_rule": self._name_rule,
             "new_provider": self._new,
             "new_rule": self._new_rule,
+            "print": self.interpreter.show,
             "provider": lambda number: self._providers.get(number, "an unnamed provider"),
             "serial": self._serial,
             "tokenize": _tokenize,

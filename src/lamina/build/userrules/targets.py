@@ -21,6 +21,7 @@ from lamina.build.userrules.implementation import Implementation
 
 if TYPE_CHECKING:
     from lamina.build.analysis import Context
+    from lamina.build.faults import Place
     from lamina.build.providers import Analysed
     from lamina.build.userrules.definitions import Definitions
     from lamina.build.userrules.rules import UserRule
@@ -87,13 +88,20 @@ class Targets:
         interpreter = self._definitions.interpreter
         raised, interpreter.raised = interpreter.raised, None
         trace = interpreter.read(error)
+        place: Place | None = self._definitions.with_column(trace.place)
         if isinstance(raised, CallFault):
             message, hint = raised.message, raised.hint
         elif raised is not None:
             return raised
+        elif trace.message.startswith("fail: "):
+            message, hint = trace.message.removeprefix("fail: "), ""
+            if f"--> {prelude.PATH}:" not in str(error):  # who wrote it speaks to users of the rule
+                place, hint = None, f"`fail` is called at `{trace.place}`"
         else:
             fault = starlark_errors.fault(trace, "", "")
             message, hint = fault.message, "" if fault.hint.startswith("called") else fault.hint
-        callers = [frame for frame in trace.frames if frame != trace.place][:-1]
+        if place is not None and place.path == prelude.PATH:
+            place = None
+        callers = trace.frames[:-1] if place else ()
         message += "".join(f"\n  called from `{frame}`" for frame in reversed(callers))
-        return RuleFault(message, hint=hint or None, place=trace.place)
+        return RuleFault(message, hint=hint or None, place=place)

@@ -25,7 +25,7 @@ def _actions(data, label, own):
         used = _paths(tools, "`tools`")
         if _is_struct(executable, "FilesToRunProvider"):
             program = executable.executable
-        if type(program) == "struct":
+        if type(program) != "string":
             program = _check(program, "File", "`executable`").path
             used = used + [program]
         _host_action({
@@ -35,7 +35,7 @@ def _actions(data, label, own):
             "tools": used,
             "mnemonic": mnemonic or "Action",
             "message": progress_message or "",
-            "env": env or {},
+            "env": {name: _text(value, "`env`") for name, value in (env or {}).items()},
             "requirements": execution_requirements or {},
         })
 
@@ -53,6 +53,7 @@ def _actions(data, label, own):
             execution_requirements = {},
             **accepted):
         _accepted("run_shell", accepted)
+        _text(command, "`command`")
         _host_action({
             "arguments": [{"texts": ["/bin/bash", "-c", command, ""]}] + _given_arguments(arguments),
             "inputs": _paths(inputs, "`inputs`"),
@@ -60,13 +61,14 @@ def _actions(data, label, own):
             "tools": _paths(tools, "`tools`"),
             "mnemonic": mnemonic or "Action",
             "message": progress_message or "",
-            "env": env or {},
+            "env": {name: _text(value, "`env`") for name, value in (env or {}).items()},
             "requirements": execution_requirements or {},
         })
 
     def write(output, content, is_executable = False, *, mnemonic = ""):
         if _is_struct(content, "Args"):
             content = "".join([line + "\n" for line in content.lamina_items()[0]["texts"]])
+        _text(content, "`content`")
         _host_write(_check(output, "File", "`output`").path, content, is_executable)
 
     def symlink(
@@ -145,6 +147,11 @@ def _accepted(function, names):
         if name not in _ACCEPTED_BY_ACTIONS:
             fail("`ctx.actions.{}` has no argument `{}`".format(function, name))
 
+def _text(value, what):
+    if type(value) != "string":
+        fail("{} takes a string, not a `{}`".format(what, lamina_type(value)))
+    return value
+
 def _given_arguments(arguments):
     """Parts of a command line, each texts and perhaps how they go into a file of parameters."""
     found = []
@@ -154,7 +161,7 @@ def _given_arguments(arguments):
         elif type(argument) == "string":
             found.append({"texts": [argument]})
         else:
-            fail("`arguments` takes strings and `ctx.actions.args()`, not a {}".format(lamina_type(argument)))
+            fail("`arguments` takes strings and `ctx.actions.args()`, not a `{}`".format(lamina_type(argument)))
     return found
 
 def _word(value):

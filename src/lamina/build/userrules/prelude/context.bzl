@@ -193,7 +193,7 @@ def _providers(given):
             found.update(_providers(instance)[0])
             continue
         if type(instance) != "struct" or not hasattr(instance, "lamina_provider"):
-            fail("an implementation returns providers, not a {}".format(lamina_type(instance)))
+            fail("an implementation returns providers, not a `{}`".format(lamina_type(instance)))
         if instance.lamina_provider in found:
             fail("it returns the provider `{}` twice".format(_name_of(instance.lamina_provider)))
         found[instance.lamina_provider] = instance

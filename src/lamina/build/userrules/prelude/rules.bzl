@@ -49,6 +49,8 @@ attr = struct(
 
 def _specified(name, attribute):
     """An attribute without the functions in it."""
+    if type(name) != "string":
+        fail("the names in `attrs` are strings, not `{}`".format(name))
     if not _is_struct(attribute, "Attribute"):
         fail("the attribute `{}` is a {}: write `attr.string(…)` or its like".format(name, lamina_type(attribute)))
     return {

@@ -31,6 +31,9 @@ def _written(value):
 def lamina_str(value):
     return "{}".format(lamina_text(value) if type(value) == "struct" else value)
 
+def lamina_print(*values, sep = " "):
+    _host_print(sep.join([lamina_str(value) for value in values]))
+
 def lamina_at(value, *key):
     if type(value) != "struct" or not hasattr(value, "lamina_entries"):
         return value
@@ -47,7 +50,7 @@ def _is_struct(value, kind):
 
 def _check(value, kind, what):
     if not _is_struct(value, kind):
-        fail("{} takes a {}, not a {}".format(what, kind, lamina_type(value)))
+        fail("{} takes a `{}`, not a `{}`".format(what, kind, lamina_type(value)))
     return value
 
 def _plain(value):
