@@ -114,11 +114,6 @@ class Compiler:
     before: tuple[str, ...]
     after: Mapping[str, tuple[str, ...]]  # by language
 
-    @property
-    def measured(self) -> bool:
-        """Whether objects count how often each line runs."""
-        return "--coverage" in self.ctx.configuration.copts
-
     def object(self, source: SourceFile, flags: Sequence[str]) -> list[Input]:
         """An object, and what `gcov` wants to know of it, each with its path."""
         suffix = _suffix(source.full)
@@ -130,10 +125,9 @@ class Compiler:
             outputs.append(f"{output.removesuffix('.o')}.gcno")
         depfile = "" if suffix in ASSEMBLER else f"{output}.d"
         words = [*self.before, *self.after[language], *flags]
+        if len(outputs) > 1:  # the stamp by which it knows its counters is else drawn by lot
+            words.append(f"-frandom-seed={output}")
         words += ["-MD", "-MF", f"out/{depfile}"] if depfile else []
-        # What tells coverage of the lines; the seed is in it, and else drawn from the clock.
-        notes = (f"{output[:-2]}.gcno",) if self.measured and language != "asm" else ()
-        words += [f"-frandom-seed={output}"] if notes else []
         words += ["-c", source.full, "-o", f"out/{output}"]
         program = self.toolchain.cxx if language == "cxx" else self.toolchain.c
         # A source may be among the headers, for others to include it.
