@@ -98,6 +98,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the tests; 1 if one of them failed or could not be built."""
     begun = time.perf_counter()
     options = replace(arguments.options(args), keep_going=True)
+    if args.coverage:
+        from lamina.cli import coverage
+
+        options = replace(options, flags=(*options.flags, *coverage.FLAGS))
     with Session(options) as session:
         known = _remembered(session, args)
         errors: Sequence[LaminaError] = ()
@@ -117,15 +121,20 @@ def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Seq
     from lamina.cli.publish import Publisher
 
     streamed = args.test_output == "streamed"
+    chosen = testing.choose(session, args.patterns, _filters(args))
+    settings = _settings(args)
+    if args.coverage:
+        from lamina.cli import coverage
+
+        settings = coverage.prepare(session, settings, chosen.tests)
     run = testing.Run(
         session,
-        _settings(session, args),
+        settings,
         attempts=args.flaky_attempts,
         alone=streamed,
         tell=_teller(args),
         followed=streamed,
     )
-    chosen = testing.choose(session, args.patterns, _filters(args))
     if args.build_tests_only:
         chosen = replace(chosen, others=())
     results = run.run(chosen)
@@ -133,9 +142,7 @@ def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Seq
     with Publisher(session) as publisher:
         results = testing.publish(run, results, publisher)
         if args.coverage:
-            from lamina.cli import coverage
-
-            coverage.publish(run, publisher)
+            coverage.publish(run, publisher, quiet=args.json)
     if args.junit_xml:
         from lamina.build.testing import junit
 
@@ -158,10 +165,10 @@ def _write(made: Mapping[str, bytes]) -> None:
             raise UserError(f"cannot write `{name}`: {error.strerror}") from error
 
 
-def _settings(session: Session, args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace) -> Settings:
     from lamina.build.testing.trials import Settings
 
-    settings = Settings(
+    return Settings(
         runs=args.runs_per_test,
         chosen=args.test_filter,
         arguments=tuple(args.test_arg),
@@ -170,11 +177,6 @@ def _settings(session: Session, args: argparse.Namespace) -> Settings:
         remembered=not args.nocache_test_results,
         under=args.run_under,
     )
-    if not args.coverage:
-        return settings
-    from lamina.cli import coverage
-
-    return coverage.prepare(session, settings)
 
 
 def _environment(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
