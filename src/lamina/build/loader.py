@@ -41,6 +41,7 @@ class Loader:
         rules: Mapping[str, Rule] | None = None,
         configuration: Configuration = DEFAULT,
         cache: Path | None = None,
+        disk: Disk | None = None,
     ) -> None:
         """`cache` is the file that keeps loaded packages from one run to the next."""
         self.workspace = workspace
@@ -48,7 +49,7 @@ class Loader:
         self._rules = rules
         self.cells = workspace.cells
         roots = self.cells.folders.values()
-        self._disk = Disk(workspace.root, workspace.ignore, workspace.locate, roots)
+        self._disk = disk or Disk(workspace.root, workspace.ignore, workspace.locate, roots)
         self.view = View(self._disk)
         self._evaluator: Evaluator | None = None
         self._packages: dict[str, BuildPackage] = {}  # by folder
@@ -139,6 +140,11 @@ class Loader:
         Raises one FaultReport with every missing target or file, cycle and visibility fault.
         """
         return resolve.closure(self, labels)
+
+    @property
+    def count(self) -> int:
+        """How many build packages are loaded so far."""
+        return len(self._packages)
 
     @property
     def inputs(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from lamina.cli import output
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
+    from lamina.build.faults import Fault
     from lamina.build.query.evaluate import Answer
     from lamina.build.query.graph import Edges, Graph
     from lamina.cli.session import Session
@@ -22,7 +24,7 @@ FORMS = (
     "minrank", "maxrank", "xml",
 )  # fmt: skip
 ORDERS = ("auto", "deps", "full", "no")
-_INCOMPLETE = 3
+INCOMPLETE = 3
 
 
 class Question:
@@ -50,25 +52,36 @@ class Question:
                 output.note(line)
         for note in answer.notes:
             output.note(note)
-        for fault in answer.skipped:
-            output.note(f"error: {fault}")
-            if fault.hint:
-                output.note(f"hint: {fault.hint}")
+        tell(answer.skipped)
         return answer
+
+
+def tell(faults: Iterable[Fault]) -> None:
+    """Report faults that were passed by."""
+    for fault in faults:
+        output.note(f"error: {fault}")
+        if fault.hint:
+            output.note(f"hint: {fault.hint}")
 
 
 def exit_code(answer: Answer) -> int:
     """0, or 3 where something was passed by."""
-    return _INCOMPLETE if answer.skipped else 0
+    return INCOMPLETE if answer.skipped else 0
 
 
-def show(answer: Answer, graph: Graph, args: argparse.Namespace) -> None:
+def show(
+    answer: Answer,
+    graph: Graph,
+    args: argparse.Namespace,
+    because: Mapping[int, str] | None = None,
+) -> None:
     """Print an answer in the form that the options of `add_output` say."""
     from lamina.build.query.output import Style, lines
 
     attributes = tuple(map(_expression, getattr(args, "output_attribute", ())))
     order = getattr(args, "order_output", "auto")
-    shown = list(lines(answer, graph, Style(form(args), order, attributes)))
+    style = Style(form(args), order, attributes, because or {})
+    shown = list(lines(answer, graph, style))
     if shown:
         output.data("\n".join(shown))
 

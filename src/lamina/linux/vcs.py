@@ -45,16 +45,16 @@ def commit_of(repository: Repository, revision: str) -> str:
     """The full id of a commit; raises UserError where the revision names none, or several."""
     if repository.tool == "git":
         wanted = f"{revision}^{{commit}}"
-        command = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
-        found = output(repository, *command, ok=(0, 1, 128)).split()
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+        found = output(repository, *words, ok=(0, 1, 128)).split()
     else:
-        command = ("log", f"--rev={revision}", "--template", "{node}\n")
-        found = output(repository, *command, ok=(0, 255)).split()
+        words = ("log", f"--rev={revision}", "--template={node}\n", "--limit=2", "--quiet")
+        found = output(repository, *words, ok=(0, 255)).split()
     if len(found) == 1:
         return found[0]
     tool = "git" if repository.tool == "git" else "Mercurial"
     if found:
-        raise UserError(f"`{revision}` names {len(found)} commits, one is wanted")
+        raise UserError(f"`{revision}` names several commits, one is wanted")
     hint = "a branch, a tag or a commit that this repository has; a shallow clone has few"
     raise UserError(f"{tool} knows no revision `{revision}`", hint=hint)
 
@@ -64,8 +64,8 @@ def common_ancestor(repository: Repository, commit: str) -> str:
     if repository.tool == "git":
         found = output(repository, "merge-base", commit, "HEAD", ok=(0, 1)).split()
     else:
-        command = ("log", f"--rev=ancestor({commit}, .)", "--template", "{node}\n")
-        found = output(repository, *command).split()
+        ancestor = f"--rev=ancestor({commit}, .)"
+        found = output(repository, "log", ancestor, "--template", "{node}\n").split()
     if not found:
         hint = "a shallow clone may lack it: fetch more of the history"
         raise UserError(f"the work tree and `{commit[:12]}` have no common ancestor", hint=hint)

@@ -64,6 +64,10 @@ class Graph:
         number = self._numbers.get(label)
         return self._add(label) if number is None else number
 
+    def known(self, label: Label) -> int | None:
+        """The number of a label that was met, None for any other."""
+        return self._numbers.get(label)
+
     def rule(self, number: int) -> Target | None:
         """The target that a node is, None for a file."""
         return self.targets[number] if self.forms[number] is Form.RULE else None

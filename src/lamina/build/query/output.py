@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,7 @@ class Style:
     output: str = "label"  # a key of FORMS
     order: str = "auto"
     attributes: tuple[re.Pattern[str], ...] = ()  # names of those that JSON shows; none: all given
+    because: Mapping[int, str] = field(default_factory=dict)  # what JSON tells of nodes beside
 
 
 def lines(answer: Answer, graph: Graph, style: Style) -> Iterator[str]:
@@ -89,7 +90,11 @@ def _visibility(target: Target) -> tuple[str, ...]:
 
 
 def _jsonl(nodes: list[int], graph: Graph, style: Style) -> Iterator[str]:
-    return (json.dumps(_fields(graph, number, style), ensure_ascii=False) for number in nodes)
+    for number in nodes:
+        fields = _fields(graph, number, style)
+        if number in style.because:
+            fields["because"] = style.because[number]
+        yield json.dumps(fields, ensure_ascii=False)
 
 
 def _json(nodes: list[int], graph: Graph, style: Style) -> Iterator[str]:
