@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lamina.build.configuration import Configuration
 from lamina.build.providers import Analysed, CxxInfo
@@ -371,6 +373,45 @@ def test_archives_stand_before_what_they_need_each_once() -> None:
 
     order = [each.archive[0] for each in chosen.archives if each.archive]
     assert order == ["left", "right", "low"]
+
+
+FORMS = st.sampled_from(["archive", "shared", "both", "none"])
+GRAPHS = st.lists(
+    st.tuples(FORMS, st.lists(st.integers(0, 99), max_size=3)), min_size=1, max_size=10
+)
+
+
+@given(GRAPHS, st.booleans())
+def test_each_library_is_taken_in_one_form_in_its_order(
+    graph: list[tuple[str, list[int]]], shared: bool
+) -> None:
+    infos: list[CxxInfo] = []
+    for form, mentioned in graph:
+        infos.append(
+            CxxInfo(
+                archive=("a", Literal(b"")) if form in ("archive", "both") else None,
+                library=("s", Literal(b"")) if form in ("shared", "both") else None,
+                deps=tuple(infos[n % len(infos)] for n in mentioned if infos),
+            )
+        )
+
+    chosen = cxx_link.choose([infos[-1]], shared=shared)
+
+    groups = (chosen.archives, chosen.near, chosen.far, chosen.late)
+    taken = [info for group in groups for info in group]
+    order = infos[-1].linked
+    assert sorted(map(order.index, taken)) == [
+        place for place, info in enumerate(order) if info.archive or info.library
+    ]
+    assert all([*map(order.index, group)] == sorted(map(order.index, group)) for group in groups)
+    loaded = set(chosen.shared)
+    assert all(info.library for info in loaded)
+    assert all(info.archive for info in {*chosen.archives, *chosen.late})
+    if not shared and not any(info.library and not info.archive for info in order):
+        assert not loaded
+    # There is no second copy of what a shared library loads.
+    below = {each for info in loaded for each in info.linked}
+    assert all(not info.library for info in below - loaded)
 
 
 def test_a_short_command_line_stays_as_it_is() -> None:
