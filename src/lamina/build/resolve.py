@@ -308,14 +308,15 @@ class _Walk:
 
     def _hidden(self, target: Target, mention: Label, below: Target | None) -> Fault | None:
         """The fault of using what is not visible."""
-        if (mention.cell, mention.package) == (target.label.cell, target.label.package):
+        asker = target.asker(mention)
+        if (mention.cell, mention.package) == (asker.cell, asker.package):
             return None
         package = self._loader.package_of(mention)
         if below is None:
             return self._hidden_file(target, mention, package.exports.get(mention.name))
-        if admits(below.visibility, below.label, target.label):
+        if admits(below.visibility, below.label, asker):
             return None
-        if checks.granted(self._loader, below.visibility, target.label):
+        if checks.granted(self._loader, below.visibility, asker):
             return None
         place = self._loader.place(below, attribute="visibility")
         hint = f'to grant it, add `"{target.label}"` to its `visibility` at `{place}`'
@@ -325,9 +326,9 @@ class _Walk:
     def _hidden_file(
         self, target: Target, mention: Label, shown: tuple[str, ...] | None
     ) -> Fault | None:
+        asker = target.asker(mention)
         if shown is not None and (
-            admits(shown, mention, target.label)
-            or checks.granted(self._loader, shown, target.label)
+            admits(shown, mention, asker) or checks.granted(self._loader, shown, asker)
         ):
             return None
         build_file = self._loader.package_of(mention).build_file

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from lamina.build.attributes import Attribute
 from lamina.core.errors import UserError
+from lamina.core.label import Home
 
 _GROUP = "lamina.rules"
 _BUILT_IN = (
@@ -37,6 +38,9 @@ class Rule:
     doc: str = ""
     # The files that a target of it says it makes; None: those in its attributes `out` and `outs`.
     outputs: Callable[..., list[str]] | None = None
+    # Of a rule in a .bzl file, its build package: what attributes with a `_` in front name is
+    # needed by the rule itself, and has to be visible from there.
+    home: Home | None = None
 
 
 @cache

@@ -35,6 +35,17 @@ class Target:
                 found.update(dict.fromkeys(labels_in(value)))
         return tuple(found)
 
+    def asker(self, mention: Label) -> Label:
+        """Who has to see a label it mentions: the rule, where this needs it for itself."""
+        home = self.rule.home
+        if home is None or any(
+            mention in labels_in(value)
+            for name, value in self.attributes.items()
+            if not name.startswith("_")
+        ):
+            return self.label
+        return Label(home.cell, home.package, self.label.name)
+
     def conditions(self) -> tuple[Label, ...]:
         """The conditions of its selects, in declared order, each once."""
         values = (self.attributes[name] for name in self.selects)

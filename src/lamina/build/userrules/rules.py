@@ -61,6 +61,7 @@ class UserRule:
     """A rule of a .bzl file; it has a name and a path once that file has been read."""
 
     definitions: Definitions
+    home: Home  # the build package of the .bzl file
     fields: Mapping[str, Field]
     attributes: Mapping[str, Attribute]
     predeclared: Mapping[str, str]  # `outputs`, with `%{name}` in them
@@ -75,7 +76,14 @@ class UserRule:
 
     def rule(self) -> Rule:
         """The rule as loading and analysis take it."""
-        return Rule(self.name, self.attributes, self.analyse, doc=self.doc, outputs=self.outputs)
+        return Rule(
+            self.name,
+            self.attributes,
+            self.analyse,
+            doc=self.doc,
+            outputs=self.outputs,
+            home=self.home,
+        )
 
     def outputs(self, target: Target) -> list[str]:
         """The files that a target says it makes, relative to its build package."""
@@ -123,6 +131,7 @@ def define(definitions: Definitions, spec: dict[str, Any], home: Home) -> UserRu
         attributes[SETTING] = Attribute(_KINDS[setting], doc="its value where no flag gives one")
     return UserRule(
         definitions,
+        home,
         MappingProxyType(fields),
         MappingProxyType(attributes),
         spec["outputs"],

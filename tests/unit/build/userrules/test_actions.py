@@ -49,7 +49,8 @@ def test_a_file_has_one_path_where_it_is_made_and_where_it_is_read(ws: Workspace
     body = """
 mid = ctx.actions.declare_file("d/mid")
 out = ctx.actions.declare_file("d/x.out")
-ctx.actions.run_shell(outputs = [out], inputs = [mid], command = "cat %s > %s" % (mid.path, out.path))
+command = "cat %s > %s" % (mid.path, out.path)
+ctx.actions.run_shell(outputs = [out], inputs = [mid], command = command)
 ctx.actions.write(mid, mid.path + " " + mid.short_path + " " + mid.root.path)"""
 
     assert ws.write(rules(body), BUILD, FILES).text() == "out/d/mid d/mid out"
@@ -197,12 +198,14 @@ def _program(ctx):
     script = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.run_shell(
         outputs = [script],
-        command = "printf '#!/bin/sh\\\\ncat \\"$(dirname \\"$0\\")/../b.txt\\" > $1' > " + script.path,
+        command = "printf '#!/bin/sh\\\\ncat \\"${0%%/*}/../b.txt\\" > $1' > " + script.path,
     )
     return DefaultInfo(executable = script, runfiles = ctx.runfiles(ctx.files.data))
 
 program = rule(
-    implementation = _program, executable = True, attrs = {"data": attr.label_list(allow_files = True)}
+    implementation = _program,
+    executable = True,
+    attrs = {"data": attr.label_list(allow_files = True)},
 )
 """
     build = """
