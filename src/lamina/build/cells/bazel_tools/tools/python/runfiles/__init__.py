@@ -1,0 +1,1 @@
+"""Another name of `rules_python.python.runfiles`."""
