@@ -18,7 +18,7 @@ from bench.measure import SIZE, Case, Figures, Table, measure
 from bench.scale import Scale
 from lamina.build.engine import Engine
 from lamina.build.sources import Sources
-from lamina.cli.output import PlainProgress
+from lamina.cli.console import Console, Silence
 from lamina.core.tree import File
 from lamina.linux.versions import ToolVersions
 from lamina.packaging import layers
@@ -114,7 +114,7 @@ def _layer(
     """Make a layer that no store knows: the number is part of the action's digest."""
     toolchain = layers.identity(ToolVersions(lamina.store / "tools.json"))
     sources = Sources(root, store, root.with_name("sources.json"))
-    engine = Engine(root, store, sources, PlainProgress(quiet=True), jobs=1)
+    engine = Engine(root, store, sources, Console(Silence()), jobs=1)
     begun = time.perf_counter()
     action = layers.action(layers.OwnFiles("//:bench", dict(tree)), f"{toolchain} {number}")
     output = action.output(layers.OUTPUT)

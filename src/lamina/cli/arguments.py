@@ -27,6 +27,10 @@ def add_build(parser: argparse.ArgumentParser) -> None:
         help="show the whole command of a failed action",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--console", choices=("auto", "super", "simple", "none"), default="auto",
+        help="progress redrawn in place, as plain lines, or none (default: what the output allows)",
+    )  # fmt: skip
     add_flags(parser)
 
 
@@ -127,7 +131,9 @@ def options(args: argparse.Namespace) -> Options:
     """How to build, from parsed arguments."""
     from lamina.cli.session import Options  # `lamina exec` builds nothing, and starts faster
 
-    return Options(args.jobs, args.keep_going, args.verbose, args.quiet, args.flags)
+    return Options(
+        args.jobs, args.keep_going, args.verbose, args.quiet, args.flags, args.console, args.words
+    )
 
 
 def _driver(text: str) -> str:

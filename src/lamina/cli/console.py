@@ -45,7 +45,8 @@ class Tally:
     def longest(self) -> list[tuple[str, float]]:
         """What runs, and for how long, the longest first."""
         now = time.monotonic()
-        begun = sorted(list(self.running.items()), key=lambda item: item[1])
+        # The copy is made in one step: the thread of the build goes on meanwhile.
+        begun = sorted(self.running.copy().items(), key=lambda item: item[1])
         return [(str(action), now - since) for action, since in begun]
 
     @property
@@ -212,5 +213,3 @@ def choose(*, mode: str, quiet: bool) -> Console:
 
         return Console(Screen())
     return Console(Lines())
-
-

@@ -24,6 +24,8 @@ COMMANDS = {
     "exec": "run a package of the store, without a workspace",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
+    "why": "tell why the actions of a target ran",
+    "log": "tell of the last builds",
     "targets": "list targets",
     "query": "ask how targets and files depend on each other",
     "graph": "draw how targets depend on each other",
@@ -104,6 +106,7 @@ def _run(words: list[str], command: str) -> int:
         parser.print_help()
         return _USAGE
     args.program_arguments = program
+    args.words = tuple(words)
     module = _module(args.command)
     code: int = module.run(args)
     sys.stdout.flush()

@@ -5,10 +5,11 @@ Nothing is loaded before it is needed: a command on an unchanged tree is answere
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
+from lamina.cli.logbook import Logbook
 from lamina.core.errors import LaminaError, UserError
 from lamina.linux import filesystem
 from lamina.store import local
@@ -60,6 +62,7 @@ class Session:
         self.begun = time.time_ns()
         self.root = find_root(Path.cwd())
         self.store = local.LocalStore(local.default_folder())
+        self.logbook = Logbook(options.words, options.jobs)
         self._build_lock: int | None = None
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
@@ -75,6 +78,7 @@ class Session:
             self.sources.save()
         if "loader" in self.__dict__:
             self.loader.save(self.store.scratch)
+        self.logbook.close(self.history, self.store, error)
         if self._build_lock is not None:
             os.close(self._build_lock)
         self.store.close()
@@ -83,6 +87,11 @@ class Session:
     def state(self) -> Path:
         """The folder of the store that keeps what is known of this workspace."""
         return self.store.folder / "workspaces" / sha256(str(self.root).encode()).hexdigest()[:16]
+
+    @property
+    def history(self) -> Path:
+        """The folder that keeps what the last builds did."""
+        return self.state / "history"
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -133,13 +142,14 @@ class Session:
     def engine(self) -> Engine:
         """What carries out actions."""
         from lamina.build.engine import Engine
+        from lamina.build.events import Listeners
 
         self._wait_for_others()
         return Engine(
             self.root,
             self.store,
             self.sources,
-            self.watch(self.console),
+            self.watch(Listeners(self.console, self.logbook.recorder)),
             jobs=self.options.jobs,
             keep_going=self.options.keep_going,
             show_commands=self.options.verbose,
@@ -169,6 +179,16 @@ class Session:
 
         return console.choose(mode=self.options.console, quiet=self.options.quiet)
 
+    @contextlib.contextmanager
+    def phase(self, name: str, detail: Callable[[], str] = str) -> Iterator[None]:
+        """Show and take down that something is done now; `detail` tells how far it is."""
+        self.console.phase(name, detail)
+        try:
+            with self.logbook.phase(name):
+                yield
+        finally:
+            self.console.phase("")
+
     def settle(self) -> None:
         """End the progress."""
         if "console" in self.__dict__:
@@ -182,7 +202,11 @@ class Session:
 
     def labels(self, patterns: Sequence[str]) -> tuple[Label, ...]:
         """The targets that some patterns choose."""
-        return self.loader.resolve([self.pattern(text) for text in patterns])
+        with self._loading():
+            return self.loader.resolve([self.pattern(text) for text in patterns])
+
+    def _loading(self) -> contextlib.AbstractContextManager[None]:
+        return self.phase("loading", lambda: output.plural(self.loader.count, "build package"))
 
     def named(self, patterns: Sequence[str]) -> set[Label]:
         """The targets among them that a pattern names, rather than finds."""
@@ -225,18 +249,20 @@ class Session:
         from lamina.build.analysis import analyse
         from lamina.build.providers import Analysed
 
-        targets: Mapping[Label, Target] = self.loader.closure(labels)
+        with self._loading():
+            targets: Mapping[Label, Target] = self.loader.closure(labels)
         for line in (*self.loader.prints, *self.loader.warnings.values()):
             output.note(line)
-        makers = self._makers(targets)
-        analysed = analyse(
-            targets,
-            makers,
-            self.toolchains,
-            self.loader.place,
-            self.configuration,
-            self.loader.cells,
-        )
+        with self.phase("analysing", lambda: output.plural(len(targets), "target")):
+            makers = self._makers(targets)
+            analysed = analyse(
+                targets,
+                makers,
+                self.toolchains,
+                self.loader.place,
+                self.configuration,
+                self.loader.cells,
+            )
         # What a pattern chose and the platform cannot have is there, and has nothing.
         return {label: Analysed(label) for label in self.loader.skipped} | analysed
 
