@@ -24,7 +24,12 @@ _LOCATIONS = frozenset(
     }
 )  # fmt: skip
 # What Bazel's toolchain defines for this compiler; sources and generated files lie in one tree.
-_FIXED = {"BINDIR": ".", "GENDIR": ".", "RULEDIR": ".", "STACK_FRAME_UNLIMITED": "", "CC_FLAGS": ""}
+_FIXED = {"BINDIR": ".", "GENDIR": ".", "STACK_FRAME_UNLIMITED": "", "CC_FLAGS": ""}
+_QUOTE = re.compile(r"[\s'\"]")
+# As in `-Iexternal/zlib/src`, `-L./external/…` or `--sysroot=external/…`.
+_CELL = re.compile(
+    r"(^(?:-(?:I|L|isystem|iquote|idirafter|include))?|[=,])(?:\./)?external/([\w.+~-]+)(?=/|$)"
+)
 
 
 class Flags:
@@ -46,15 +51,15 @@ class Flags:
                     found.extend(self._split(text, name))
                 else:
                     found.append(self._expanded(text, name, bazel=True))
-        return found
+        return self._placed(found)
 
     def words(self, *names: str) -> list[str]:
         """The words of attributes of Buck."""
-        return [
+        return self._placed(
             self._expanded(text, name, bazel=False) if "$" in text else text
             for name in names
             for text in self._ctx.texts(name)
-        ]
+        )
 
     def by_language(self, name: str, languages: Iterable[str]) -> list[str]:
         """Of an attribute that is a dict of language to flags, those of some languages."""
@@ -72,6 +77,17 @@ class Flags:
         files = self._ctx.files(label)
         self.inputs.update((file.full, file.artifact) for file in files)
         return tuple(file.full for file in files)
+
+    def _placed(self, words: Iterable[str]) -> list[str]:
+        """Words with the folders of cells in place of those where Bazel has them."""
+        return [_CELL.sub(self._folder, word) if "external/" in word else word for word in words]
+
+    def _folder(self, match: re.Match[str]) -> str:
+        cells = self._ctx.cells
+        cell = cells.names.get(match[2], match[2])
+        if cell and not cells.has(cell):
+            return match[0]
+        return match[1] + (cells.folder(cell) or ".")
 
     def _file(self, word: str) -> str:
         if word.startswith("-") or word.endswith((".a", ".so", ".o")):
@@ -130,6 +146,7 @@ class Flags:
         configuration = self._ctx.configuration
         known = {
             **_FIXED,
+            "RULEDIR": self._ctx.folder or ".",
             "COMPILATION_MODE": configuration.compilation_mode,
             "TARGET_CPU": configuration.cpu or host_cpu(),
             **dict(configuration.defines),
@@ -141,9 +158,6 @@ class Flags:
                 attribute=attribute,
             )
         return known[name]
-
-
-_QUOTE = re.compile(r"[\s'\"]")
 
 
 def is_target(ctx: Context, source: SourceFile) -> bool:

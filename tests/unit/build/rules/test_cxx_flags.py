@@ -156,3 +156,22 @@ def test_flags_of_the_workspace_reach_their_language(project: Project) -> None:
     )
 
     assert project.run("//:m") == "1213"
+
+
+@pytest.mark.parametrize("root", ["external/zlib", "$(GENDIR)/external/zlib"])
+def test_a_flag_may_name_a_folder_where_bazel_has_a_cell(project: Project, root: str) -> None:
+    project.write(
+        {
+            "lamina.toml": '[cells]\nzlib = "third_party/zlib"\n',
+            "third_party/zlib/BUILD": f"""
+cc_library(name = "z", hdrs = ["inc/z.h"], visibility = ["//visibility:public"])
+cc_binary(name = "m", srcs = ["m.c"], deps = [":z"], copts = ["-I{root}/inc"])
+""",
+            "third_party/zlib/inc/z.h": "#define A z\n",
+            "third_party/zlib/m.c": "#include <z.h>\n" + show("S(A)"),
+        }
+    )
+
+    program = project.package("@zlib//:m")
+
+    assert subprocess.run([program], capture_output=True, check=True).stdout == b"z"
