@@ -86,6 +86,11 @@ class Loader:
                 raise
         return self._packages[folder]
 
+    def digests(self) -> dict[str, str]:
+        """What tells the targets of each package loaded so far, by folder; "" where unknown."""
+        cache = self.cache
+        return {folder: cache.digest(folder) if cache else "" for folder in self._packages}
+
     def package_of(self, label: Label) -> BuildPackage:
         """The build package that a label is in; raises a FaultReport."""
         return self.package(label.package, label.cell)

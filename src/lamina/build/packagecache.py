@@ -89,10 +89,10 @@ class PackageCache:
         self._changed = True
         return old is None or not payload or old[2] != payload
 
-    def payload(self, folder: str) -> bytes | None:
-        """What is kept of a package: equal bytes are equal targets."""
+    def digest(self, folder: str) -> str:
+        """Tells what is kept of a package: equal digests are equal targets; "" where nothing is."""
         kept = self._entries.get(folder)
-        return None if kept is None else kept[2] or None
+        return "" if kept is None or not kept[2] else sha256(kept[2]).hexdigest()[:32]
 
     def readers(self, path: str) -> list[str]:
         """The packages that read a file."""

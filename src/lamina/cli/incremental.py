@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.core.tree import Node
 
 _GRAPH, _MEMO = ".graph", ".memo"
+_PACKAGES = "packages"  # in a result: what tells the targets of each package that was loaded
 
 
 @dataclass(slots=True)
@@ -41,6 +42,11 @@ class Continuation:
         """Whether nothing at all has changed."""
         return self._changes is None
 
+    def made_below(self, folder: str) -> set[str]:
+        """The files below a folder that the command made the last time."""
+        made = self._record.state["made"] if self._record is not None else {}
+        return {path for path in made if path.startswith(f"{folder}/")}
+
     def save(
         self, result: Mapping[str, Any], made: Iterable[str] = (), gone: Iterable[str] = ()
     ) -> None:
@@ -54,6 +60,7 @@ class Continuation:
         files = dict.fromkeys((*changes.files, *map(disk_path, session.loader.inputs)))
         folders = {path: folder(path) for path in changes.folders}
         seen = Seen(session.begun, files, folders, frozenset(made), sources)
+        result = {**result, _PACKAGES: kept.result[_PACKAGES]}
         state = record.renew(kept.state, session.root, seen, gone)
         scratch = session.store.scratch
         record.save(session.state, self._key, state, result, scratch)
@@ -115,7 +122,9 @@ def _has_same_graph(session: Session, kept: Record, changes: Changes) -> bool:
         return False
     if not all(kept.has_same_packages(session.root, folder) for folder in changes.folders):
         return False
-    packages: set[str] = set()
+    digests: Mapping[str, str] = kept.result[_PACKAGES]
+    # A package that is not kept any more may have read what has changed.
+    packages = {folder for folder in digests if not cache.digest(folder)}
     for path in changes.files:
         readers = cache.readers(path)
         if not readers:
@@ -123,14 +132,13 @@ def _has_same_graph(session: Session, kept: Record, changes: Changes) -> bool:
         packages.update(readers)
     for path in changes.folders:
         packages.update(cache.lookers(path))
-    for folder in sorted(packages):
-        before = cache.payload(folder)
+    for folder in sorted(packages & digests.keys()):
         cell, package = loader.cells.owner(folder)
         try:
             loader.package(package, cell)
         except FaultReport:
             return False  # the whole way tells of it
-        if before is None or cache.payload(folder) != before:
+        if not digests[folder] or cache.digest(folder) != digests[folder]:
             return False
     return True
 
@@ -149,6 +157,7 @@ def finish(
     graph = snapshot.Snapshot.of(parts, engine.results, engine.used)
     graph.save(record.path_of(session.state, key, _GRAPH), scratch)
     snapshot.save_memo(engine.memo, record.path_of(session.state, key, _MEMO), scratch)
+    result = {**result, _PACKAGES: session.loader.digests()}
     record.save(session.state, key, record.capture(session.root, seen), result, scratch)
 
 

@@ -1,0 +1,158 @@
+"""From patterns to outputs in `lamina-out/`: the work of `lamina build`, without what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lamina.cli import incremental
+
+if TYPE_CHECKING:
+    from lamina.build.providers import Analysed
+    from lamina.build.snapshot import Part
+    from lamina.cli.incremental import Continuation
+    from lamina.cli.publish import Publisher
+    from lamina.cli.session import Session
+    from lamina.core.label import Label
+    from lamina.core.tree import Node
+
+Outputs = dict[str, list[str]]  # label -> paths of its outputs, from the root
+
+# What the files of a part are for.
+_OUTPUTS = "outputs"  # they are published where they lie in the tree of sources
+_PROGRAM = "program"  # they are published as a package root; followed by what starts it
+_CHECKED = "checked"  # they are made, to see that they can be
+
+
+def build(session: Session, patterns: Sequence[str]) -> Outputs:
+    """Build what some patterns choose, and publish it; only what has to be done is done.
+
+    A program that is chosen by its name gets its whole package root; one that a wildcard chose
+    would cost as much for each, so of it only the outputs are made.
+    """
+    key = session.key("build", *patterns)
+    known = incremental.go_on(session, key)
+    if known is not None:
+        if known.same:
+            return dict(known.result["outputs"])
+        outputs = _continue(session, known)
+        if outputs is not None:
+            return outputs
+    return _begin(session, key, patterns)
+
+
+def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
+    from lamina.cli.publish import Publisher
+
+    incremental.recall(session, key)
+    labels = session.labels(patterns)
+    analysed = session.analyse(labels)
+    labels = session.fitting(labels)
+    named = {label for label in labels if analysed[label].runnable} & session.named(patterns)
+    parts = [part for label in labels for part in _parts(label, label in named, analysed)]
+    session.engine.build(file for part in parts for _, file in part.files)
+    outputs: Outputs = {str(label): [] for label in labels}
+    with Publisher(session) as publisher:
+        for label in named:
+            _check(session, label, analysed)
+        for part in parts:
+            _publish(session, publisher, part, outputs)
+    seen = session.seen(publisher.outputs)
+    incremental.finish(session, key, parts, {"outputs": outputs}, seen)
+    return outputs
+
+
+def _continue(session: Session, known: Continuation) -> Outputs | None:
+    """The same from where the last time ended; None where only the whole way is safe."""
+    from lamina.cli.publish import Publisher
+
+    outputs: Outputs = dict(known.result["outputs"])
+    if not known.parts:
+        known.save({"outputs": outputs})
+        return outputs
+    if not all(_is_sound(session, part) for part in known.parts if _is_program(part)):
+        return None
+    gone: set[str] = set()
+    with Publisher(session) as publisher:
+        for part in known.parts:
+            _publish(session, publisher, part, outputs)
+            if _is_program(part):
+                gone.update(known.made_below(_root(session, part)))
+    known.save({"outputs": outputs}, publisher.outputs, gone - publisher.outputs)
+    return outputs
+
+
+def _parts(label: Label, named: bool, analysed: Mapping[Label, Analysed]) -> list[Part]:
+    """What is to be made of a target."""
+    from lamina.build.analysis import runtime_order
+    from lamina.build.snapshot import Part
+    from lamina.core.action import Output
+
+    target, name = analysed[label], str(label)
+    if named and target.runnable:
+        order = [analysed[each] for each in runtime_order(label, analysed)]
+        own = tuple(item for each in order for item in each.own.items())
+        return [Part(name, f"{_PROGRAM} {target.runnable.entry_point}", own)]
+    made = tuple((path, file) for path, file in target.files if isinstance(file, Output))
+    parts = [Part(name, _OUTPUTS, made)]
+    # The shared form of a C++ library is made for who loads it; its outputs are its other form.
+    if target.cxx is None:
+        own = tuple((path, file) for path, file in target.own.items() if isinstance(file, Output))
+        parts.append(Part(name, _CHECKED, own))
+    return [part for part in parts if part.files]
+
+
+def _is_program(part: Part) -> bool:
+    return part.purpose.startswith(_PROGRAM)
+
+
+def _root(session: Session, part: Part) -> str:
+    """The folder, from the root, of a program's package root."""
+    from lamina.cli.publish import FOLDER
+    from lamina.core.label import Label
+
+    label = Label.parse(part.name)
+    folder = session.workspace.cells.folder(label.cell, label.package)
+    return "/".join(filter(None, (FOLDER, folder, f"{label.name}.root")))
+
+
+def _publish(session: Session, publisher: Publisher, part: Part, outputs: Outputs) -> None:
+    from lamina.cli.publish import FOLDER
+
+    if part.purpose == _CHECKED:
+        return
+    tree = incremental.tree_of(session, part)
+    if not _is_program(part):
+        publisher.write(tree)
+        outputs[part.name] = [f"{FOLDER}/{path}" for path in sorted(tree)]
+        return
+    root = _root(session, part)
+    publisher.replace(root.removeprefix(f"{FOLDER}/"), tree)
+    entry_point = part.purpose.removeprefix(f"{_PROGRAM} ")
+    outputs[part.name] = [f"{root}/{entry_point}"]
+
+
+def _check(session: Session, label: Label, analysed: Mapping[Label, Analysed]) -> None:
+    """Raises UserError where two targets of a program write the same path differently."""
+    from lamina.build.analysis import runtime_order
+    from lamina.build.snapshot import Part
+    from lamina.packaging import layers
+
+    own = []
+    for each in runtime_order(label, analysed):
+        part = Part(str(analysed[each].label), "", tuple(analysed[each].own.items()))
+        own.append(layers.OwnFiles(part.name, incremental.tree_of(session, part)))
+    layers.check(own)
+
+
+def _is_sound(session: Session, part: Part) -> bool:
+    """Whether no two files of a package root are in each other's way."""
+    from lamina.build.snapshot import Part
+    from lamina.core.tree import conflicts
+
+    known: dict[str, Node] = {}
+    for path, file in part.files:
+        found = incremental.tree_of(session, Part("", "", ((path, file),)))
+        if any(known.setdefault(inner, node) != node for inner, node in found.items()):
+            return False
+    return not conflicts(known)
