@@ -12,10 +12,10 @@ from lamina.cli.session import Options, Session
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     words = parser.add_argument(
-        "words", metavar="EXPRESSION", nargs="*",
+        "expression", metavar="EXPRESSION", nargs="*",
         help='as in `"deps(//a:b) - //c:d"`; `-` reads it; further words are its `%%s`',
     )  # fmt: skip
-    words.completer = _complete  # type: ignore[attr-defined]
+    words.completer = complete  # type: ignore[attr-defined]
     parser.add_argument("--query-file", default="", metavar="FILE", help="read the query from it")
     querying.add_output(parser)
     parser.add_argument(
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from lamina.build.query.graph import Edges
 
     edges = Edges(implicit=not args.noimplicit_deps, tools=not args.notool_deps)
-    text = querying.text_of(args.words, args.query_file)
+    text = querying.text_of(args.expression, args.query_file)
     with Session(Options(jobs=1)) as session:
         question = querying.Question(session, edges, keep_going=args.keep_going)
         answer = question.answer(text, args.universe_scope)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return querying.exit_code(answer)
 
 
-def _complete(prefix: str, **_: Any) -> list[str]:
+def complete(prefix: str, **_: Any) -> list[str]:
     """Functions, or labels after the last sign."""
     from lamina.build.query.functions import FUNCTIONS
 
