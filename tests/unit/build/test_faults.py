@@ -287,9 +287,9 @@ def test_misuse_of_functions(complaint: Complain, call: str, expected: list[str]
             ],
         ),
         (
-            "load('@rules_python//python:defs.bzl', 'py_librry')",
+            "load('@rules_python//python:py_library.bzl', 'py_librry')",
             [
-                "p/BUILD:1:40: `@rules_python//python:defs.bzl` has no symbol `py_librry`",
+                "p/BUILD:1:46: `@rules_python//python:py_library.bzl` has no symbol `py_librry`",
                 "hint: did you mean `py_library`?",
             ],
         ),

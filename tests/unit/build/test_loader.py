@@ -121,7 +121,7 @@ def test_rules_can_be_loaded_from_where_bazel_has_them(write: Write) -> None:
     loader = write(
         {
             "p/BUILD": "load('@rules_python//python:py_library.bzl', lib = 'py_library')\n"
-            "load('@rules_cc//cc:defs.bzl', 'cc_library')\nlib(name = 'x')\n"
+            "load('@rules_python//python:py_binary.bzl', 'py_binary')\nlib(name = 'x')\n"
         }
     )
 

@@ -1,17 +1,14 @@
 """What kind of value a value is."""
 
 def _is(kind):
-    def check(v):
-        return type(v) == kind
-
-    return check
+    return lambda v: type(v) == kind
 
 def _is_function(v):
     # Rules and functions that are built in are no functions of Starlark.
-    return type(v) in ("function", "python_callable_value", "native_function")
+    return type(v) in ("function", "native_function", "python_callable_value")
 
 def _is_depset(v):
-    return type(v) == "struct" and hasattr(v, "to_list") and hasattr(v, "lamina_depset")
+    return getattr(v, "lamina_kind", "") == "depset"
 
 types = struct(
     is_bool = _is("bool"),

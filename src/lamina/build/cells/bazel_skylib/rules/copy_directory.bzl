@@ -1,10 +1,4 @@
 """`copy_directory`: a folder under another name."""
 
 def copy_directory(name, src, out, **kwargs):
-    native.genrule(
-        name = name,
-        srcs = [src],
-        outs = [out],
-        cmd = "cp -RL $(location {}) $@".format(src),
-        **kwargs
-    )
+    native.copy_directory(name = name, src = src, out = out, **kwargs)

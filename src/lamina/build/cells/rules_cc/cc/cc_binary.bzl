@@ -1,3 +1,3 @@
 """`cc_binary`, as it is built in."""
 
-cc_binary = getattr(native, "cc_binary", None)
+cc_binary = native.cc_binary

@@ -1,3 +1,3 @@
 """`cc_import`, as it is built in."""
 
-cc_import = getattr(native, "cc_import", None)
+cc_import = native.cc_import

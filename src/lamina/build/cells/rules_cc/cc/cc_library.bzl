@@ -1,3 +1,3 @@
 """`cc_library`, as it is built in."""
 
-cc_library = getattr(native, "cc_library", None)
+cc_library = native.cc_library

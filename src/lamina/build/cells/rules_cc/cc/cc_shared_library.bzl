@@ -1,3 +1,3 @@
 """`cc_shared_library`, as it is built in."""
 
-cc_shared_library = getattr(native, "cc_shared_library", None)
+cc_shared_library = native.cc_shared_library

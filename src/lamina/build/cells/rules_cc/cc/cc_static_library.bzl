@@ -1,3 +1,5 @@
-"""`cc_static_library`, as it is built in."""
+"""`cc_static_library`: an archive of a library and of all that it depends on."""
 
-cc_static_library = getattr(native, "cc_static_library", None)
+load("//cc/private:absent.bzl", "absent")
+
+cc_static_library = absent("cc_static_library", "a `cc_library` is an archive already, with `linkstatic = True`")

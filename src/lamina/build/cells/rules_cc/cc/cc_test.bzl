@@ -1,3 +1,3 @@
 """`cc_test`, as it is built in."""
 
-cc_test = getattr(native, "cc_test", None)
+cc_test = native.cc_test

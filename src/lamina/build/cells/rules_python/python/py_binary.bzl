@@ -1,3 +1,3 @@
 """`py_binary`, as it is built in."""
 
-py_binary = getattr(native, "py_binary", None)
+py_binary = native.py_binary

@@ -1,3 +1,3 @@
 """`py_library`, as it is built in."""
 
-py_library = getattr(native, "py_library", None)
+py_library = native.py_library

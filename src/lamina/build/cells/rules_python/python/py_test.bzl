@@ -1,3 +1,3 @@
 """`py_test`, as it is built in."""
 
-py_test = getattr(native, "py_test", None)
+py_test = native.py_test

@@ -1,3 +1,3 @@
 """`sh_binary`, as it is built in."""
 
-sh_binary = getattr(native, "sh_binary", None)
+sh_binary = native.sh_binary

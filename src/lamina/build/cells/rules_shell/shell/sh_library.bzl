@@ -1,3 +1,3 @@
 """`sh_library`, as it is built in."""
 
-sh_library = getattr(native, "sh_library", None)
+sh_library = native.sh_library

@@ -1,3 +1,3 @@
 """`sh_test`, as it is built in."""
 
-sh_test = getattr(native, "sh_test", None)
+sh_test = native.sh_test

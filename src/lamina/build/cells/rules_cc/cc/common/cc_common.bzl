@@ -1,0 +1,3 @@
+"""`cc_common`, as far as headers go."""
+
+cc_common = cc_common

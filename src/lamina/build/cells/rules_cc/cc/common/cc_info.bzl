@@ -1,0 +1,3 @@
+"""`CcInfo`: what compiling against a C or C++ library takes."""
+
+CcInfo = CcInfo

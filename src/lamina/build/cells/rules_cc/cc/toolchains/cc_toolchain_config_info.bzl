@@ -1,0 +1,3 @@
+"""`CcToolchainConfigInfo`, which no rule gives."""
+
+CcToolchainConfigInfo = provider()

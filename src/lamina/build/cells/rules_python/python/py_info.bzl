@@ -1,0 +1,3 @@
+"""`PyInfo`: the modules and import roots of a target."""
+
+PyInfo = PyInfo

@@ -1,0 +1,3 @@
+"""`PyRuntimeInfo`, which no rule gives."""
+
+PyRuntimeInfo = provider()
