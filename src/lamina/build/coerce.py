@@ -204,7 +204,8 @@ def _element(slot: _Slot, value: object) -> str:
 
 
 def _parse(slot: _Slot, value: object) -> Label:
-    value = _text_of(value)
+    if not isinstance(value, str):
+        value = _text_of(value)
     if not isinstance(value, str):
         raise slot.wrong_element(value)
     try:

@@ -28,6 +28,7 @@ class Schema:
     names: Mapping[str, str]  # accepted name -> canonical name
     defaults: Mapping[str, object]  # typed; in the order that targets keep
     required: frozenset[str]
+    settles: bool  # whether some attributes say something of others
 
     @classmethod
     def of(cls, rule: Rule) -> Schema:
@@ -41,7 +42,8 @@ class Schema:
             if name not in ("name", "visibility")
         }
         required = frozenset(name for name, a in attributes.items() if a.required)
-        return cls(rule, attributes, names, defaults, required)
+        settles = "src" in attributes or "mentioned" in attributes
+        return cls(rule, attributes, names, defaults, required, settles)
 
 
 NO_SELECTS = Selects()
@@ -72,6 +74,7 @@ def declare(
     written: dict[str, str] = {}
     chosen: list[str] = []
     complaints: list[Complaint] = []
+    marked = bool(selects.calls)
     for name, value in arguments.items():
         known = schema.names.get(name)
         if known is None:
@@ -81,7 +84,8 @@ def declare(
             complaints.append(Complaint(message, "give one of them", name))
         elif value is not None:
             written[known] = name
-            attribute, parts = schema.attributes[known], selects.split(value)
+            attribute = schema.attributes[known]
+            parts = selects.split(value) if marked else None
             try:
                 if parts is None:
                     values[known] = coerce(attribute, name, value, scope.home)
@@ -95,7 +99,8 @@ def declare(
     visibility = _visibility(values.pop("visibility", None), written, scope, complaints)
     if label is None:
         return None, complaints
-    _settle(schema, values, label, scope)
+    if schema.settles:
+        _settle(schema, values, label, scope)
     given = frozenset(values)
     if scope.testonly:
         values.setdefault("testonly", True)

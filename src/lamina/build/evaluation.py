@@ -57,7 +57,8 @@ class Evaluation:
         self.workspace: Workspace | None = None  # the interpreter tells it, and its selects
         self.selects = Selects()
         self.configured = False  # `package()` was called
-        self.calls: dict[str, Mapping[str, object]] = {}  # what rule calls were given, by name
+        # What rule calls were given, by name: how the rule was called, and its attributes.
+        self.calls: dict[str, tuple[str, Mapping[str, object]]] = {}
         self.targets: dict[str, Target] = {}
         self.ordinals: dict[str, int] = {}
         self.generated: dict[str, Target] = {}
@@ -81,7 +82,7 @@ class Evaluation:
         name = str(named.get("name", ""))
         self.pending.extend(Pending(ordinal, name, complaint) for complaint in complaints)
         if target is not None:
-            self.calls[target.label.name] = {**named, "kind": called}
+            self.calls[target.label.name] = (called, named)
             self._add(target, ordinal)
 
     def _add(self, target: Target, ordinal: int) -> None:
@@ -95,8 +96,9 @@ class Evaluation:
         self.ordinals[name] = ordinal
         for path in outputs(target):
             self._add_output(path, target, ordinal)
-        for output, _ in named_outputs(target):
-            self.generated[output] = target
+        if "outs" in target.given:
+            for output, _ in named_outputs(target):
+                self.generated[output] = target
 
     def _add_output(self, path: str, target: Target, ordinal: int) -> None:
         other = self.generated.setdefault(path, target)

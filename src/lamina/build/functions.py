@@ -172,12 +172,13 @@ def label_parts(text: object, home: Home) -> dict[str, str]:
 
 def existing_rule(evaluation: Evaluation, name: object) -> object:
     """What a target of this BUILD file was declared with, or None where there is none so far."""
-    return evaluation.calls.get(str(name))
+    call = evaluation.calls.get(str(name))
+    return None if call is None else {**call[1], "kind": call[0]}
 
 
 def existing_rules(evaluation: Evaluation) -> object:
     """All targets so far, by name."""
-    return dict(evaluation.calls)
+    return {name: {**given, "kind": rule} for name, (rule, given) in evaluation.calls.items()}
 
 
 def exports_files(

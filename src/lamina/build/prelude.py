@@ -11,9 +11,9 @@ import re
 from lamina.build.markers import LABEL as FIELD
 
 PATH = "<built-in>"  # in stack traces
-SYMBOLS = ("Label", "host_info", "read_config", "read_root_config", "select", "str")
+SYMBOLS = frozenset({"Label", "host_info", "read_config", "read_root_config", "select", "str"})
 NATIVE = ("host_info", "package_relative_label")  # also called `native.…`
-_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\(")
+_MENTION = re.compile(rf"\b({'|'.join(sorted(SYMBOLS))})\(")
 _SETTLED = frozenset({"read_config", "read_root_config", "select"})  # BUILD files have them anyway
 _TYPE = re.compile(r"(?::|->|\[|\|)\s*str\b(?!\()")  # `str` is a type as well
 

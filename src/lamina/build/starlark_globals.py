@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from inspect import signature
+from inspect import Signature, signature
 from typing import TYPE_CHECKING
 
 import starlark
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lamina.build.workspace import Workspace
 
 _CORE = ("fail", "json", "load", "print", "select", "struct")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 Function = Callable[..., object]
 HOME = Home()
 
@@ -67,6 +69,12 @@ class Interpreter:
         self._relative = self._kept(_function(self, "Label", functions.relative_label))
         self._select = self._kept(self._selected)
         self._print = self._kept(self._collect)
+        self._in_build = {
+            **self.rules,
+            **self._functions,
+            "select": self._select,
+            "print": self._print,
+        }
         self.definitions = Definitions(self)
 
     def evaluate_build(self, path: str, text: str, loader: starlark.FileLoader) -> None:
@@ -76,11 +84,11 @@ class Interpreter:
             self.current.selects, self.current.workspace = self.selects, self.workspace
             home = self.current.scope.home
         module = starlark.Module()
-        for name, function in (*self.rules.items(), *self._functions.items()):
-            module.add_callable(name, function)
-        module.add_callable("select", self._select)
-        module.add_callable("print", self._print)
-        self._bring(module, prelude.wanted(text, bzl=False), home)
+        words = set(_WORD.findall(text))
+        for name in self._in_build.keys() & words:  # each costs time, and few are used
+            module.add_callable(name, self._in_build[name])
+        if not prelude.SYMBOLS.isdisjoint(words):
+            self._bring(module, prelude.wanted(text, bzl=False), home)
         self._evaluate(module, path, text, loader)
 
     def evaluate_bzl(
@@ -223,12 +231,26 @@ def _function(interpreter: Interpreter, name: str, function: Function) -> Functi
     def call(*positional: object, **named: object) -> object:
         evaluation = _current(interpreter, name)
         try:
-            shape.bind(evaluation, *positional, **named)
-        except TypeError as error:
-            raise CallFault(f"`{name}`: {error}") from error
-        return function(evaluation, *positional, **named)
+            return function(evaluation, *positional, **named)
+        except TypeError:
+            _check(shape, name, evaluation, positional, named)
+            raise
 
     return call
+
+
+def _check(
+    shape: Signature,
+    name: str,
+    evaluation: Evaluation,
+    positional: Sequence[object],
+    named: Mapping[str, object],
+) -> None:
+    """Raises CallFault where the arguments are not those of a function."""
+    try:
+        shape.bind(evaluation, *positional, **named)
+    except TypeError as error:
+        raise CallFault(f"`{name}`: {error}") from error
 
 
 def _current(interpreter: Interpreter, name: str) -> Evaluation:
