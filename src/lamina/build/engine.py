@@ -15,6 +15,7 @@ from lamina.build.performer import Performer, UndeclaredFile
 from lamina.build.plan import Plan, plan
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
+from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, LaminaError
 from lamina.core.label import Label
 from lamina.core.tree import File, Node, place
@@ -58,11 +59,14 @@ class Engine:
         owners: Callable[[str], Iterable[Label]] = lambda _path: (),
         cells: Cells = NO_CELLS,
         known: Memo | None = None,
+        dry: bool = False,
     ) -> None:
         """`owners` tells which targets have a file of the workspace, for advice on a failure.
 
-        `known` is what an earlier build found out.
+        `known` is what an earlier build found out. With `dry` nothing runs: what would, fails by
+        the error NotRun.
         """
+        self._dry = dry
         self._owners = owners
         self._cells = cells
         self._root = root
@@ -75,6 +79,7 @@ class Engine:
         self._show_commands = show_commands
         self._count = 0
         self._known = known or Memo()
+        self._literals: dict[bytes, Digest] = {}
         self.memo = Memo()  # what this build found out
         self.results: dict[Action, dict[str, Node]] = {}  # of every action that was asked for
         self.used: dict[Action, tuple[str, ...]] = {}  # inputs read, where an action tells them
@@ -106,7 +111,12 @@ class Engine:
             if state.waiting[action] == 0:
                 state.push(action)
         performer = self._performer = Performer(
-            self, self._root, self._store, self._known, show_commands=self._show_commands
+            self,
+            self._root,
+            self._store,
+            self._known,
+            show_commands=self._show_commands,
+            dry=self._dry,
         )
         running: dict[Future[Outcome], Action] = {}
         with ThreadPoolExecutor(self._jobs, "action") as pool:
@@ -207,7 +217,10 @@ class Engine:
             prefix = len(item.path) + 1
             return {path[prefix:]: node for path, node in found.items()}
         if isinstance(item, Literal):
-            return {"": File(self._store.write(item.data, durable=False), item.executable)}
+            digest = self._literals.get(item.data)
+            if digest is None:
+                digest = self._literals[item.data] = self._store.write(item.data, durable=False)
+            return {"": File(digest, item.executable)}
         return item
 
     def _resolve(self, artifact: Artifact) -> dict[str, Node]:

@@ -46,8 +46,17 @@ class Performer:
     """Does actions for an engine, several at once in as many threads."""
 
     def __init__(
-        self, ground: Ground, root: Path, store: LocalStore, known: Memo, *, show_commands: bool
+        self,
+        ground: Ground,
+        root: Path,
+        store: LocalStore,
+        known: Memo,
+        *,
+        show_commands: bool,
+        dry: bool = False,
     ) -> None:
+        """A `dry` one runs nothing: what it would run, it raises as NotRun."""
+        self._dry = dry
         self._ground = ground
         self._root = root
         self._store = store
@@ -163,6 +172,8 @@ class Performer:
         return _declared(action, self._run(action, tree, name))
 
     def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
+        if self._dry:
+            raise NotRun(action, tree)
         try:
             result = self._execute(action, tree, name)
         except ActionError as error:
@@ -205,6 +216,15 @@ class Performer:
         if missing:
             return UndeclaredFile(message, missing[0])
         return ActionError(message, hint="`--verbose` shows the whole command")
+
+
+class NotRun(ActionError):
+    """An action would run, if this were not a dry run."""
+
+    def __init__(self, action: Action, inputs: Tree) -> None:
+        super().__init__(f"`{action.owner}`: {action} would run")
+        self.action = action
+        self.inputs = inputs
 
 
 class UndeclaredFile(ActionError):

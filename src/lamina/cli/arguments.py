@@ -101,6 +101,15 @@ _LABELS = ("--//", "--@", "--no//", "--no@")
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Whether data is for programs."""
     parser.add_argument("--json", action="store_true", help="print data and errors as JSON")
+    parser.add_argument(
+        "--output-format", dest="json", type=_is_json, metavar="text|json", help=argparse.SUPPRESS
+    )
+
+
+def _is_json(text: str) -> bool:
+    if text not in ("text", "json"):
+        raise UserError(f"`--output-format` takes `text` or `json`, not `{text}`")
+    return text == "json"
 
 
 def add_driver(parser: argparse.ArgumentParser) -> None:
@@ -118,13 +127,47 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def add_patterns(parser: argparse.ArgumentParser, *, default: str = "") -> None:
-    """Any number of target patterns."""
+    """Any number of target patterns; without a default, one at least."""
+    parser.set_defaults(default_patterns=[default] if default else [])
     parser.add_argument(
-        "patterns", metavar="PATTERN", nargs="*" if default else "+",
-        default=[default] if default else None,
-        help="`//folder:name`, `//folder/...`, `:name`; after `--`, `-//folder:name` takes away",
+        "patterns", metavar="PATTERN", nargs="*", default=[],
+        help="`//folder:name`, `//folder/...`, `:name`; after `--`, `-//folder:name` takes away; "
+        "`@FILE` stands for the lines of a file",
     )  # fmt: skip
     _complete_labels(parser)
+    parser.add_argument(
+        "--target-file", "--target-pattern-file", action="append", default=[], metavar="FILE",
+        dest="pattern_files", help="the patterns are the lines of a file",
+    )  # fmt: skip
+
+
+def read_patterns(args: argparse.Namespace) -> None:
+    """Put those that files hold to the patterns of parsed arguments; raises UserError for none."""
+    if "default_patterns" not in args:
+        return
+    found: list[str] = []
+    for word in args.patterns:
+        is_file = word.startswith("@") and "//" not in word
+        found += _lines(word[1:]) if is_file else [word]
+    for name in args.pattern_files:
+        found += _lines(name)
+    args.patterns = found or args.default_patterns
+    if not args.patterns:
+        message = f"`lamina {args.command}` needs PATTERN"
+        raise UserError(message, hint=f"`lamina {args.command} --help` shows what it takes")
+
+
+def _lines(name: str) -> list[str]:
+    """The patterns in a file, one on each line; what follows `#` is for people."""
+    from pathlib import Path
+
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"cannot read patterns from `{name}`: {reason}") from error
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def options(args: argparse.Namespace) -> Options:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.cli import incremental
+from lamina.core.errors import ActionError
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.cli.incremental import Continuation
     from lamina.cli.publish import Publisher
     from lamina.cli.session import Session
+    from lamina.core.action import Artifact
     from lamina.core.label import Label
     from lamina.core.tree import Node
 
@@ -41,25 +44,63 @@ def build(session: Session, patterns: Sequence[str]) -> Outputs:
     return _begin(session, key, patterns)
 
 
-def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
-    from lamina.cli.publish import Publisher
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a build that begins anew has to make."""
 
-    incremental.recall(session, key)
+    labels: tuple[Label, ...]
+    named: frozenset[Label]  # programs that were chosen by their name
+    analysed: Mapping[Label, Analysed]
+    parts: tuple[Part, ...]
+
+    @property
+    def files(self) -> list[Artifact]:
+        """All files that are wanted."""
+        return [file for part in self.parts for _, file in part.files]
+
+
+def aim(session: Session, patterns: Sequence[str]) -> Aim:
+    """Load and analyse what some patterns choose."""
+    incremental.recall(session, session.key("build", *patterns))
     labels = session.labels(patterns)
     analysed = session.analyse(labels)
     labels = session.fitting(labels)
     named = {label for label in labels if analysed[label].runnable} & session.named(patterns)
     parts = [part for label in labels for part in _parts(label, label in named, analysed)]
-    session.engine.build(file for part in parts for _, file in part.files)
-    outputs: Outputs = {str(label): [] for label in labels}
+    return Aim(labels, frozenset(named), analysed, tuple(parts))
+
+
+def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
+    from lamina.cli.publish import Publisher
+
+    found = aim(session, patterns)
+    try:
+        session.engine.build(found.files)
+    except ActionError:
+        if session.options.keep_going:
+            _publish_rest(session, found)
+        raise
+    outputs: Outputs = {str(label): [] for label in found.labels}
     with Publisher(session) as publisher:
-        for label in named:
-            _check(session, label, analysed)
-        for part in parts:
+        for label in found.named:
+            _check(session, label, found.analysed)
+        for part in found.parts:
             _publish(session, publisher, part, outputs)
     seen = session.seen(publisher.outputs)
-    incremental.finish(session, key, parts, {"outputs": outputs}, seen)
+    incremental.finish(session, key, found.parts, {"outputs": outputs}, seen)
     return outputs
+
+
+def _publish_rest(session: Session, found: Aim) -> None:
+    """Publish the targets that were made although others have failed."""
+    from lamina.build.plan import plan
+    from lamina.cli.publish import Publisher
+
+    results = session.engine.results
+    with Publisher(session) as publisher:
+        for part in found.parts:
+            if part.purpose == _OUTPUTS and not plan((f for _, f in part.files), results).actions:
+                _publish(session, publisher, part, {})
 
 
 def _continue(session: Session, known: Continuation) -> Outputs | None:

@@ -7,6 +7,7 @@ import unicodedata
 
 _HEAD, _TAIL = 60, 30  # lines: what is wrong mostly stands first, what a program says last
 _WIDTH = 1000  # characters of one line
+_CODE = re.compile(r"failed with exit code \d+")
 _ERROR = re.compile(r"\b(error|fatal|undefined reference|exception|traceback)\b", re.IGNORECASE)
 
 
@@ -25,7 +26,8 @@ def first_error(message: str) -> str:
     head, _, words = message.partition("\n")
     lines = [line.strip() for line in words.split("\n") if line.strip()]
     told = [line for line in lines if _ERROR.search(line)]
-    return (told or lines or [head])[0]
+    code = _CODE.search(head)
+    return (told or lines or [code[0] if code else head])[0]
 
 
 def fitted(text: str, width: int) -> str:

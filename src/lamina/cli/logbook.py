@@ -37,6 +37,11 @@ class Logbook:
 
         return Recorder(self._clock)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return time.monotonic() - self._clock
+
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Take down how long something took."""
@@ -54,7 +59,7 @@ class Logbook:
             return
         entry = index.Entry(
             begun=self._date,
-            seconds=time.monotonic() - self._clock,
+            seconds=self.elapsed,
             words=(*self._words[:_WORDS], *(("…",) if len(self._words) > _WORDS else ())),
             result=_result(error, self.result),
             jobs=self._jobs,

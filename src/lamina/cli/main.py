@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in words if not word.startswith("-")), "")
-    as_json = "--json" in _split(words)[0]
+    as_json = _wants_json(_split(words)[0])
     _catch_signals()
     # Start-up makes many objects and little garbage; who goes on to build turns it on again.
     gc.disable()
@@ -107,6 +107,7 @@ def _run(words: list[str], command: str) -> int:
         return _USAGE
     args.program_arguments = program
     args.words = tuple(words)
+    arguments.read_patterns(args)
     module = _module(args.command)
     code: int = module.run(args)
     sys.stdout.flush()
@@ -129,6 +130,11 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if words[:1] not in (["run"], ["exec"]):
         return words, None
     return words[:index], words[index + 1 :]
+
+
+def _wants_json(words: list[str]) -> bool:
+    """Whether errors are to be data too: asked before words are parsed, as that may fail."""
+    return "--json" in words or "--output-format json" in " ".join(words).replace("=", " ")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,43 @@ class Publisher:
             elif isinstance(node, Symlink):
                 temporary.symlink_to(node.target)
             temporary.replace(target)
+
+
+def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
+    """Copy outputs to where a person wants them, as files of their own that may be written.
+
+    A single one gets the name `place`, or lies in the folder of this name; of several, and of a
+    program with all that it needs, the folder is made. Raises UserError where that is not possible.
+    """
+    program, is_program, _ = paths[0].partition(".root/")
+    top = root / f"{program}.root" if is_program else root / FOLDER
+    sources = _files(top) if is_program else [root / path for path in paths]
+    single = len(sources) == 1 and not is_program
+    try:
+        for source in sources:
+            if single and not place.is_dir():
+                _copy_one(source, place)
+            else:
+                _copy_one(source, place / (source.name if single else source.relative_to(top)))
+    except OSError as error:
+        raise UserError(f"cannot copy to `{error.filename}`: {error.strerror}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if path.is_symlink() or not path.is_dir()]
+
+
+def _copy_one(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filesystem.temporary_beside(target) as temporary:
+        temporary.unlink()
+        if source.is_symlink():
+            temporary.symlink_to(source.readlink())
+        else:
+            executable = bool(source.stat().st_mode & 0o100)
+            filesystem.clone_or_copy(source, temporary, 0o755 if executable else 0o644)
+        temporary.replace(target)
 
 
 def _mark(node: Node, target: Path) -> list[object]:

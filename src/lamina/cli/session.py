@@ -51,6 +51,7 @@ class Options:
     flags: tuple[str, ...] = ()  # what to build for, each as `--name=value`
     console: str = "auto"  # how progress is shown: `console.MODES`
     words: tuple[str, ...] = ()  # of the command line; empty for what is no build
+    dry: bool = False  # whether actions are only looked up
 
 
 class Session:
@@ -155,12 +156,19 @@ class Session:
             show_commands=self.options.verbose,
             owners=lambda path: self.loader.owners(path),
             cells=self.workspace.cells,
+            dry=self.options.dry,
         )
 
     @property
     def actions_run(self) -> int:
         """How many actions ran so far, and were not just looked up."""
         return len(self.engine.executed) if "engine" in self.__dict__ else 0
+
+    @property
+    def tally(self) -> str:
+        """What was done so far: `12 actions run, 88 cached`."""
+        known = "console" in self.__dict__ and self.console.tally.done
+        return self.console.tally.counts() if known else "nothing to do"
 
     def _wait_for_others(self) -> None:
         """One process at a time builds in a workspace: the next finds what this one has made."""

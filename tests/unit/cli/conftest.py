@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -61,7 +62,8 @@ class Lamina:
         """How many actions a build runs."""
         done = self("build", *(words or ("//...",)))
         assert done.returncode == 0, done.stderr
-        return int(done.stderr.splitlines()[-1].split("; ")[1].split()[0])
+        told = re.search(r"(\d+) actions? run", done.stderr.splitlines()[-1])
+        return int(told[1]) if told else 0
 
 
 @pytest.fixture

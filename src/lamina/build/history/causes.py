@@ -26,7 +26,7 @@ class Causes:
 
 def find(folder: Path, label: str) -> Causes | None:
     """The causes in the history of a folder; None where no action of the target has run."""
-    runs = _runs(folder, label)
+    runs = runs_of(folder, label)
     if not runs:
         return None
     build = max(each[0].build for each in runs.values())
@@ -34,8 +34,8 @@ def find(folder: Path, label: str) -> Causes | None:
     return Causes(build, tuple(found), tuple(_roots(folder, found, build)))
 
 
-def _runs(folder: Path, label: str) -> Runs:
-    """The last runs of each action of a target, the newest first."""
+def runs_of(folder: Path, label: str | None = None) -> Runs:
+    """The last runs of each action, of a target or of all, the newest first."""
     found: Runs = {}
     if not folder.is_dir():
         return found
@@ -63,7 +63,7 @@ def _roots(folder: Path, found: Iterable[Reason], build: int) -> list[Change]:
         assert maker is not None
         owner, action = maker
         if owner not in targets:
-            targets[owner] = list(_of_build(_runs(folder, owner), build))
+            targets[owner] = list(_of_build(runs_of(folder, owner), build))
         for reason in targets[owner]:
             if str(reason.execution) != action:
                 continue

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.history import details, index
-from lamina.build.history.details import LISTS, STATES, Failure, Step, Table
+from lamina.build.history.details import LISTS, STATES, Execution, Failure, Step, Table
 from lamina.core.action import Action, Output, Source
-from lamina.core.tree import File, Node, Symlink
+from lamina.core.tree import File, Node, Symlink, Tree
 
 if TYPE_CHECKING:
     from lamina.build.events import Outcome
@@ -115,6 +115,31 @@ class Recorder:
             [mark(text) for pair in _origins(action) for text in pair],
         )
         self._table.add((0, STATES.index(state), *map(mark, words)), lists, times)
+
+
+def expected(action: Action, inputs: Tree, before: Execution | None) -> Execution:
+    """What would be written down of an action if it ran now on some inputs.
+
+    Of one that tells what it read it is taken that it reads what it did `before`.
+    """
+    read = inputs
+    if action.depfile and before is not None and before.inputs is not None:
+        read = {path: inputs[path] for path in before.inputs if path in inputs}
+    return Execution(
+        build=0,
+        state="ran",
+        owner=action.owner,
+        mnemonic=action.mnemonic,
+        subject=action.subject,
+        outputs=action.outputs,
+        arguments=action.arguments,
+        environment=tuple(f"{name}={value}" for name, value in action.environment),
+        toolchain=action.toolchain,
+        settings=tuple(_settings(action)),
+        inputs={path: _mark(node) for path, node in read.items()},
+        names=tuple(path for path, _ in action.inputs) if action.depfile else (),
+        origins=dict(_origins(action)),
+    )
 
 
 def _mark(node: Node) -> str:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli import arguments, excerpt, output
+from lamina.cli import arguments, changes, output
 from lamina.cli.session import Options, Session
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
     from lamina.build.history.causes import Causes
     from lamina.build.history.index import Entry
-    from lamina.build.history.reasons import Change
 
 _SHOWN = 12  # changes of one action
-_WIDTH = 100  # of one value
-
-_VERDICTS = {
-    "changed": "since build {build}:",
-    "new": "it is not known to have run before",
-    "failed": "it had failed in build {build}, and what fails runs each time",
-    "unknown": "it failed, so what it read is not known",
-    "asked": "it was asked for, though its result was known",
-    "unkept": "its last result was not one to keep, such as that of a test that failed",
-    "gone": "nothing has changed, but its result was no longer in the store",
-}
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -66,45 +54,13 @@ def _print(label: str, causes: Causes, entries: Mapping[int, Entry], *, limit: i
     for reason in causes.reasons:
         failed = ", and failed" if reason.execution.state == "failed" else ""
         output.data(f"\n{reason.execution}{failed}")
-        build = reason.before.build if reason.before else 0
-        output.data(f"  {_VERDICTS[reason.verdict].format(build=build)}")
-        _print_changes(reason.changes, limit)
+        output.data(f"  {changes.verdict(reason)}")
+        for line in changes.lines(reason.changes, limit):
+            output.data(f"  {line}")
     if causes.roots:
         output.data("\nbehind it")
-        _print_changes(causes.roots, limit)
-
-
-def _print_changes(changes: Sequence[Change], limit: int | None) -> None:
-    for change in changes[:limit]:
-        output.data(f"  {_line(change)}")
-    if limit and len(changes) > limit:
-        output.data(f"  and {len(changes) - limit} more; `--all` shows them")
-
-
-def _line(change: Change) -> str:
-    name = f"{change.name} " if change.name else ""
-    if change.kind == "argument":
-        name = ""
-    if change.before is None:
-        text = f"new {change.kind}: {change.name or _short(change.after)}"
-        value = change.after if change.kind == "environment" else None
-        text += f"={_short(value)}" if value is not None else ""
-    elif change.after is None:
-        text = f"{change.kind} that is gone: {change.name or _short(change.before)}"
-    else:
-        text = f"{change.kind} {name}changed: {_short(change.before)} -> {_short(change.after)}"
-    return text + _origin(change)
-
-
-def _origin(change: Change) -> str:
-    if change.maker is not None:
-        owner, action = change.maker
-        return f"\n      made by {action} of {owner}"
-    return f"\n      that is {change.origin}" if change.origin else ""
-
-
-def _short(value: str | None) -> str:
-    return excerpt.fitted(value or "", _WIDTH)
+        for line in changes.lines(causes.roots, limit):
+            output.data(f"  {line}")
 
 
 def _document(label: str, causes: Causes, entries: Mapping[int, Entry]) -> dict[str, Any]:
@@ -121,23 +77,9 @@ def _document(label: str, causes: Causes, entries: Mapping[int, Entry]) -> dict[
                 "state": reason.execution.state,
                 "verdict": reason.verdict,
                 "since_build": reason.before.build if reason.before else None,
-                "changes": [_change(change) for change in reason.changes],
+                "changes": [changes.fields(change) for change in reason.changes],
             }
             for reason in causes.reasons
         ],
-        "behind": [_change(change) for change in causes.roots],
+        "behind": [changes.fields(change) for change in causes.roots],
     }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "kind": change.kind,
-        "name": change.name,
-        "before": change.before,
-        "after": change.after,
-    }
-    if change.maker is not None:
-        fields["made_by"] = {"target": change.maker[0], "action": change.maker[1]}
-    elif change.origin:
-        fields["file"] = change.origin
-    return fields
