@@ -111,9 +111,9 @@ def _states(root: Path, seen: Seen) -> State:
     groups: State = {"files": {}, "sources": {}, "made": {}, "folders": {}}
     for group, files in (("files", seen.files), ("sources", seen.sources)):
         for path in sorted(files):
-            groups[group][path] = _file_state(root / path, seen.begun, files[path])
+            groups[group][path] = _file_state(_full(root, path), seen.begun, files[path])
     for path in sorted(seen.made):
-        groups["made"][path] = _file_state(root / path, seen.begun, None, made=True)
+        groups["made"][path] = _file_state(_full(root, path), seen.begun, None, made=True)
     for path, listing in sorted(seen.folders.items()):
         groups["folders"][path] = _folder_state(root / path, seen.begun, listing)
     return groups
@@ -156,10 +156,14 @@ def path_of(folder: Path, key: str, suffix: str = "") -> Path:
     return folder / "records" / f"{sha256(key.encode()).hexdigest()[:32]}{suffix}"
 
 
-def _file_state(path: Path, begun: int, node: File | None, *, made: bool = False) -> _State:
+def _full(root: Path, path: str) -> str:
+    return path if path.startswith("/") else f"{root}/{path}"
+
+
+def _file_state(path: str, begun: int, node: File | None, *, made: bool = False) -> _State:
     """A file as it was when it was read; one that was `made` as it is now."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return []
     known = filesystem.identity(status)
@@ -171,11 +175,11 @@ def _file_state(path: Path, begun: int, node: File | None, *, made: bool = False
     return _content(path, status) if unchanged or made else _NEVER
 
 
-def _content(path: Path, status: os.stat_result) -> _State:
+def _content(path: str, status: os.stat_result) -> _State:
     """What a file holds, whenever it was written; of a folder only that it is one."""
     if not stat.S_ISREG(status.st_mode):
         return [status.st_mode, ""]
-    return [sha256(path.read_bytes()).hexdigest(), bool(status.st_mode & 0o100)]
+    return [sha256(Path(path).read_bytes()).hexdigest(), bool(status.st_mode & 0o100)]
 
 
 def _same_file(path: str, known: _State) -> bool:
@@ -184,7 +188,7 @@ def _same_file(path: str, known: _State) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return not known
     if len(known) == 2:
-        return _content(Path(path), found) == known
+        return _content(path, found) == known
     return list(filesystem.identity(found)) == known
 
 

@@ -57,9 +57,7 @@ class Sources:
         with self._lock:
             found = self._nodes.get(path)
         if found is None:
-            found = (
-                self._walk(path) if Path(self._locate(path)).is_dir() else {path: self._file(path)}
-            )
+            found = self._walk(path) if _is_folder(self._locate(path)) else {path: self._file(path)}
             with self._lock:
                 self._nodes[path] = found
         return found
@@ -83,32 +81,38 @@ class Sources:
         return found
 
     def _file(self, path: str) -> File:
-        full = Path(self._locate(path))
+        full = self._locate(path)
         start = time.time_ns()
         try:
-            status = full.stat()
-            known = identity(status)
-            digest = self._digest(path, full, known, start)
+            status = os.stat(full)
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"`{path}` is neither a file nor a folder")
+            digest = self._digest(path, full, identity(status), start)
         except OSError as error:
             raise UserError(f"cannot read `{path}`: {error.strerror}") from error
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"`{path}` is neither a file nor a folder")
         return File(digest, bool(status.st_mode & 0o100))
 
-    def _digest(self, path: str, full: Path, known: Identity, start: int) -> Digest:
+    def _digest(self, path: str, full: str, known: Identity, start: int) -> Digest:
         remembered = self._known.get(path)
         if remembered is not None and remembered[0] == known:
             digest = Digest.parse(remembered[1])
             if self._store.has(digest):
                 return digest
-        digest = self._store.add(full)
+        digest = self._store.add(Path(full))
         with self._lock:
             self._changed = True
-            if settled(known, start) and identity(full.stat()) == known:
+            if settled(known, start) and identity(os.stat(full)) == known:
                 self._known[path] = (known, str(digest))
             else:
                 self._known.pop(path, None)
         return digest
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False  # reading it tells what is wrong
 
 
 def _load(cache: Path) -> dict[str, tuple[Identity, str]]:

@@ -51,6 +51,7 @@ class LocalStore:
         Raises HostError where it cannot be made or used, UserError for a store of another format.
         """
         self.folder = folder
+        self._blobs = f"{folder}/blobs"
         self._executables: set[Digest] = set()
         self._making_scratch = threading.Lock()
         self._scratch: Path | None = None
@@ -94,7 +95,9 @@ class LocalStore:
     def has(self, digest: Digest) -> bool:
         """Whether the blob is here, by name and size."""
         try:
-            return self._blob(digest).stat().st_size == digest.size
+            # Asked for every input of every action: paths as text are several times as fast.
+            path = f"{self._blobs}/{digest.hash[:2]}/{digest.hash[2:]}"
+            return os.stat(path).st_size == digest.size
         except FileNotFoundError:
             return False
 
