@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
 from lamina.build.evaluation import CallFault
-from lamina.build.launchers import script_launcher
+from lamina.build.launchers import native_launcher
 from lamina.build.providers import Analysed, CxxInfo, Runnable, TestInfo
 from lamina.build.rules import running
 from lamina.build.userrules import expansion, flags
@@ -160,7 +160,7 @@ class Implementation:
             environment |= running.environment(self._ctx)
         if self._is_implicit("args"):
             words = running.arguments(self._ctx)
-        return script_launcher(program, environment, words)
+        return native_launcher(program, environment, words)
 
     def _is_implicit(self, name: str) -> bool:
         """Whether the rule has an attribute because its targets are started."""

@@ -88,6 +88,7 @@ class Targets:
         interpreter = self._definitions.interpreter
         raised, interpreter.raised = interpreter.raised, None
         trace = interpreter.read(error)
+        within = f"--> {prelude.PATH}:" in str(error)  # the place is that of the call from outside
         place: Place | None = self._definitions.with_column(trace.place)
         if isinstance(raised, CallFault):
             message, hint = raised.message, raised.hint
@@ -95,13 +96,13 @@ class Targets:
             return raised
         elif trace.message.startswith("fail: "):
             message, hint = trace.message.removeprefix("fail: "), ""
-            if f"--> {prelude.PATH}:" not in str(error):  # who wrote it speaks to users of the rule
+            if not within:  # who wrote it speaks to users of the rule
                 place, hint = None, f"`fail` is called at `{trace.place}`"
         else:
             fault = starlark_errors.fault(trace, "", "")
             message, hint = fault.message, "" if fault.hint.startswith("called") else fault.hint
         if place is not None and place.path == prelude.PATH:
             place = None
-        callers = trace.frames[:-1] if place else ()
+        callers = (trace.frames[:-1] if within else trace.frames) if place else ()
         message += "".join(f"\n  called from `{frame}`" for frame in reversed(callers))
         return RuleFault(message, hint=hint or None, place=place)

@@ -1,4 +1,4 @@
-"""Every file of the cells that come with the program can be loaded, and every BUILD file resolves."""
+"""Every file of the cells that come with the program can be loaded, every BUILD file resolves."""
 
 from __future__ import annotations
 

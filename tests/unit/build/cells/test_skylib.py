@@ -11,8 +11,8 @@ import pytest
 Evaluate = Callable[..., list[str]]
 PATHS = ("@bazel_skylib//lib:paths.bzl", "paths")
 SOME = (
-    "", "/", "//", "a", "a/b", "/a/b", "a/b/", "a//b", "./a", "a/./b", "a/../b", "../a", "a/../../b",
-    "/..", "/../a", "a/b/..", "..", ".", "a.tar.gz", ".hidden", "a/.hidden", "a.b/c", "///a",
+    "", "/", "//", "a", "a/b", "/a/b", "a/b/", "a//b", "./a", "a/./b", "a/../b", "../a",
+    "a/../../b", "/..", "/../a", "a/b/..", "..", ".", "a.tar.gz", ".hidden", "a/.hidden", "a.b/c", "///a",
 )  # fmt: skip
 
 

@@ -227,7 +227,8 @@ level = rule(
 
 def _impl(ctx):
     out = ctx.actions.declare_file("o")
-    ctx.actions.write(out, "%d %s" % (ctx.attr._level[Level].level, ctx.attr._word[BuildSettingInfo].value))
+    level, word = ctx.attr._level[Level].level, ctx.attr._word[BuildSettingInfo].value
+    ctx.actions.write(out, "%d %s" % (level, word))
     return DefaultInfo(files = depset([out]))
 
 show = rule(

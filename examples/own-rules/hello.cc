@@ -1,0 +1,5 @@
+#include <cstdio>
+
+#include "greeting/greetings.h"
+
+int main() { std::puts(HELLO); }

@@ -1,0 +1,3 @@
+from greeting.greetings import HELLO
+
+print(HELLO)
