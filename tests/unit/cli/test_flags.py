@@ -19,7 +19,7 @@ def configuration(tmp_path: Path, *words: str, settings: str = "") -> Configurat
     parser = argparse.ArgumentParser()
     arguments.add_build(parser)
     args = parser.parse_args(arguments.normal(words, parser._option_string_actions))
-    return flags.configuration(arguments.options(args).flags, workspace.read(tmp_path))
+    return flags.configuration(args.flags, workspace.read(tmp_path))
 
 
 @pytest.mark.parametrize(
