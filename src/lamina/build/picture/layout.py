@@ -204,6 +204,33 @@ class _Net:
             rows = self.rows if turn % 2 == 0 else self.rows[::-1]
             for row in rows:
                 self._relax(row, both=turn >= 4, downwards=turn % 2 == 0)
+        self._straighten()
+
+    def _straighten(self) -> None:
+        """Put the joints of a line below one another, as far as their neighbours leave room."""
+        place = {number: index for row in self.rows for index, number in enumerate(row)}
+        for row in self.rows[::-1]:
+            for number in row:
+                below = next(iter(self.points[number].down), None)
+                if self.points[number].box < 0 and below is not None:
+                    self._move(number, self.points[below].x, place[number])
+        for row in self.rows:
+            for number in row:
+                point = self.points[number]
+                if len(point.up) == 1 and len(point.down) <= 1:
+                    self._move(number, self.points[next(iter(point.up))].x, place[number])
+
+    def _move(self, number: int, x: float, index: int) -> None:
+        """Move a point to a place, or as near to it as its neighbours let it."""
+        point = self.points[number]
+        row = self.rows[point.layer]
+        if index > 0:
+            left = self.points[row[index - 1]]
+            x = max(x, left.x + (left.width + point.width) / 2 + self._gap(row[index - 1]))
+        if index + 1 < len(row):
+            right = self.points[row[index + 1]]
+            x = min(x, right.x - (right.width + point.width) / 2 - self._gap(number))
+        point.x = x
 
     def _gap(self, number: int) -> float:
         return _GAP if self.points[number].box >= 0 else _JOINT / 2
@@ -227,7 +254,7 @@ class _Net:
 
     def _weight(self, one: int, other: int) -> float:
         joints = (self.points[one].box < 0) + (self.points[other].box < 0)
-        return (1.0, 2.0, 8.0)[joints]
+        return (3.0, 1.0, 16.0)[joints]
 
     def drawn(self) -> Layout:
         """The places and lines, from the upper left corner on."""

@@ -81,7 +81,7 @@ def scene(graph: Graph, nodes: Sequence[int], title: str, group: str, *, files: 
 
 
 MOST = 60  # targets with a box each
-MOST_PACKAGES = 90
+MOST_PACKAGES = 120
 
 
 def _edges(graph: Graph, shown: Sequence[int]) -> dict[Edge, None]:
@@ -127,7 +127,7 @@ def _groups(
         members.setdefault(group_of(number), []).append(number)
     index = {group: place for place, group in enumerate(members)}
     few = len(members) <= MOST
-    boxes = [_group(graph, str(group), inside, few=few) for group, inside in members.items()]
+    boxes = [_group(graph, str(group), inside, listed=few) for group, inside in members.items()]
     between: Counter[Edge] = Counter()
     for one, two in edges:
         edge = index[group_of(one)], index[group_of(two)]
@@ -136,15 +136,21 @@ def _groups(
     return Scene(title, tuple(boxes), dict(between))
 
 
-def _group(graph: Graph, name: str, inside: list[int], *, few: bool) -> Box:
+def _group(graph: Graph, name: str, inside: list[int], *, listed: bool) -> Box:
     labels, rules = graph.labels, Counter(_rule(graph, number) for number in inside)
+    counted = tuple(sorted(rules.items(), key=lambda item: (-item[1], item[0])))
+    packages = Counter(labels[number].home for number in inside)
+    if len(packages) > 1:
+        tip = "\n".join(
+            [name, *(f"{home}: {count}" for home, count in list(packages.items())[:40])]
+        )
+        return Box(name, f"{len(packages)} build packages", "", (), counted, tip)
     items = [Item(labels[number].name, _rule(graph, number)) for number in inside]
     rest = len(items) - _LISTED
-    listed = items if rest <= 1 else items[:_LISTED]
-    note = "" if not few or rest <= 1 else f"and {rest} more"
+    shown = items if rest <= 1 else items[:_LISTED]
+    note = "" if not listed or rest <= 1 else f"and {rest} more"
     tip = "\n".join([f"{name}: {len(inside)} targets", *(f":{item.name}" for item in items[:40])])
-    counted = tuple(sorted(rules.items(), key=lambda item: (-item[1], item[0])))
-    return Box(name, note, "", tuple(listed) if few else (), counted, tip)
+    return Box(name, note, "", tuple(shown) if listed else (), counted, tip)
 
 
 def _depth(packages: set[str]) -> int:

@@ -54,8 +54,9 @@ def _size(box: Box) -> tuple[float, float]:
 def _size_of_group(box: Box) -> tuple[float, float]:
     names = [len(_short(item.name)) * _SMALL + 12 for item in box.items]
     width = max([len(_short(box.title)) * _LETTER, *names, len(box.note) * _SMALL]) + 34
-    rows = len(box.items) + bool(box.note) if box.items else 1
-    return max(width, 120), 38 + rows * _ROW + (0 if box.items else 4)
+    if not box.items:
+        return max(width, 120, (len(box.note) + 18) * _SMALL if box.note else 0), 60
+    return max(width, 120), 38 + (len(box.items) + bool(box.note)) * _ROW
 
 
 def _short(text: str) -> str:
@@ -143,6 +144,7 @@ class _Drawing:
 
     def _line(self, line: Line) -> str:
         (x, y), (to_x, to_y) = line.start, line.end
+        to_y -= 3 * line.arrives  # below its tip
         middle = (line.bend + to_y) / 2
         start = f"M{_n(x)} {_n(y)}" + (f"V{_n(line.bend)}" if line.bend > y else "")
         if abs(x - to_x) < 1:
@@ -168,11 +170,16 @@ class _Drawing:
 
     def _tips(self) -> Iterator[str]:
         """The tips of the lines, one for all that arrive at a box."""
-        below = {line.target for line in self._layout.lines if line.arrives and not line.turned}
-        for number in sorted(below):
+        below: dict[int, float] = {}
+        for line in self._layout.lines:
+            if line.arrives and not line.turned:
+                below[line.target] = max(below.get(line.target, 0), self._weight(line))
+        for number, width in sorted(below.items()):
             left, top = self._layout.places[number]
-            x = left + self._sizes[number][0] / 2
-            yield f'<path class="tip" d="M{_n(x - 4)} {_n(top - 8)}h8l-4 7.5z"/>'
+            half, x = 2.8 + width, left + self._sizes[number][0] / 2
+            wide, high = _n(2 * half), _n(2 * half)
+            start = f"M{_n(x - half)} {_n(top - 2 * half)}"
+            yield f'<path class="tip" d="{start}h{wide}l-{_n(half)} {high}z"/>'
         above = {source for line in self._layout.lines if line.turned for source in line.sources}
         for number in sorted(above):
             left, top = self._layout.places[number]
@@ -213,15 +220,16 @@ class _Drawing:
             yield f'<circle cx="18" cy="{_n(y - 4)}" r="3.5" fill="{colour(item.rule)}"/>'
             yield f'<text class="small" x="28" y="{_n(y)}">{_text(item.name)}</text>'
             y += _ROW
-        if box.note:
-            yield f'<text class="quiet-fill small" x="28" y="{_n(y)}">{escape(box.note)}</text>'
         if not box.items:
             yield from self._shares(box, width)
+        elif box.note:
+            yield f'<text class="quiet-fill small" x="28" y="{_n(y)}">{escape(box.note)}</text>'
 
     def _shares(self, box: Box, width: float) -> Iterator[str]:
         """The number of targets, and a bar of how many there are of each rule."""
         noun = "target" if box.count == 1 else "targets"
-        yield f'<text class="quiet-fill small" x="14" y="41">{box.count:,} {noun}</text>'
+        told = f"{box.count:,} {noun}" + (f" · {box.note}" if box.note else "")
+        yield f'<text class="quiet-fill small" x="14" y="41">{told}</text>'
         x = 14.0
         for rule, count in box.rules:
             share = (width - 28) * count / box.count
