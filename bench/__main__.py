@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
 from bench import imports, layers, machine, mount, report, start
+from bench.build import command as build
 from bench.lamina import Lamina
 from bench.measure import Table
 from bench.scale import FULL, QUICK, SMOKE
@@ -21,7 +23,9 @@ _SUITES = {
 
 
 def main() -> None:
-    """Run the suites that were asked for."""
+    """Run the suites that were asked for; what is measured beside Bazel has options of its own."""
+    if sys.argv[1:2] and sys.argv[1] in build.WORDS:
+        sys.exit(build.main(sys.argv[1:]))
     args = _parser().parse_args()
     scale = SMOKE if args.smoke else QUICK if args.quick else FULL
     tables: list[Table] = []
@@ -45,7 +49,8 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(_SUITES)}")
+    help_ = f"of: {', '.join(_SUITES)} (and, each alone: {', '.join(build.WORDS)})"
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=help_)
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", action="store_true", help="fewer rounds, smaller files")
     scale.add_argument("--smoke", action="store_true", help="only to see that it works")

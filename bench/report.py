@@ -21,7 +21,7 @@ def text(table: Table) -> str:
     ]
     head = f"## {table.title}: {table.figure}\n"
     notes = "".join(f"\n{note}" for note in table.notes)
-    return head + _aligned([header, *lines]) + notes
+    return head + aligned([header, *lines]) + notes
 
 
 def _cells(table: Table, row: Row, peers: Sequence[Row]) -> list[str]:
@@ -42,7 +42,8 @@ def _bytes(value: float) -> str:
     return f"{value / 1024:,.1f} KiB"
 
 
-def _aligned(lines: Iterable[Sequence[str]]) -> str:
+def aligned(lines: Iterable[Sequence[str]]) -> str:
+    """Columns; all but the first to the right."""
     lines = list(lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

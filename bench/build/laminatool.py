@@ -1,0 +1,79 @@
+"""lamina as a tool that is measured: its sandbox on, no server, a store of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from bench.build.repository import Repository
+from bench.build.shape import Target
+from bench.build.tool import Built, Done, command
+from bench.lamina import Lamina
+
+_RAN = re.compile(r"(\d+) actions? run")
+_COMPILED = "] CxxCompile "
+
+
+@dataclass
+class LaminaTool:
+    """Builds with the store that is newest; an empty one is made to begin anew."""
+
+    repository: Repository
+    folder: Path  # for stores
+    flags: tuple[str, ...] = ()
+    name: str = "lamina"
+    _numbers: count[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self._store = self._loaded = Path()
+        self.forget()
+        self.forget_loaded()
+
+    def build(self, *, detail: bool = False, memory: bool = False) -> Built:
+        console = "simple" if detail else "none"
+        done = self._run("build", "--console", console, *self.flags, "//...", memory=memory)
+        ran = _RAN.search(done.messages)
+        compiled = done.messages.count(_COMPILED) if detail else None
+        return Built(done.seconds, int(ran[1]) if ran else -1, compiled, done.peaks)
+
+    def query(self, expression: str, *, memory: bool = False) -> Done:
+        return self._run("query", expression, memory=memory)
+
+    def load(self) -> Done:
+        return self._run("targets", "//...", store=self._loaded)
+
+    def program(self, target: Target) -> Path:
+        return self.repository.root / "lamina-out" / target.package / target.name
+
+    def forget(self) -> None:
+        if (self.repository.root / "lamina-out").exists():
+            shutil.rmtree(self.repository.root / "lamina-out")
+        self._store = self._new_store(self._store)
+
+    def forget_loaded(self) -> None:
+        self._loaded = self._new_store(self._loaded)
+
+    def stop(self) -> None:
+        """Nothing is resident."""
+
+    def start(self) -> None:
+        """Nothing is resident."""
+
+    def close(self) -> None:
+        """Nothing is resident; the stores lie in the bench's folder."""
+
+    def _new_store(self, old: Path) -> Path:
+        if old != Path():
+            shutil.rmtree(old)
+        store = self.folder / f"store{next(self._numbers)}"
+        store.mkdir(parents=True)
+        return store
+
+    def _run(self, *args: str, store: Path | None = None, memory: bool = False) -> Done:
+        lamina = Lamina(store or self._store)
+        env = dict(lamina.environment)
+        del env["PYTHONUNBUFFERED"]  # only who is asked for a first line needs it
+        return command([*lamina.command, *args], self.repository.root, env, memory=memory)

@@ -1,0 +1,81 @@
+"""How much memory a command and what it starts take at most."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SECONDS = 0.02  # between two looks
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """In bytes. `own` is of the tool's process alone, `all` of all processes at the same time."""
+
+    own: int
+    all: int
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was seen so far."""
+
+    own: int = 0
+    all: int = 0
+    alone: bool = True  # nothing was seen that the process started
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def peaks(self, largest: int) -> Peaks:
+        """`largest` is the most that any process had, known exactly, but not of which one."""
+        own = max(self.own, largest) if self.alone else self.own
+        return Peaks(own, max(self.all, largest))
+
+
+@contextmanager
+def watch(process: int, resident: Sequence[int]) -> Iterator[Watched]:
+    """Look at a process and its descendants, and at resident ones, as long as the block runs.
+
+    What stays between commands is the tool itself; the command that it serves only speaks to it.
+    """
+    watched = Watched(alone=not resident)
+    arguments = (watched, process, tuple(resident))
+    looking = threading.Thread(target=_look, args=arguments, daemon=True)
+    looking.start()
+    try:
+        yield watched
+    finally:
+        watched.ended.set()
+        looking.join()
+
+
+def _look(watched: Watched, process: int, resident: tuple[int, ...]) -> None:
+    while not watched.ended.wait(_SECONDS):
+        own = sum(_memory(each, "VmRSS") for each in resident) or _memory(process, "VmHWM")
+        watched.own = max(watched.own, own)
+        family = _family((process, *resident))
+        watched.alone = watched.alone and family == {process}
+        watched.all = max(watched.all, sum(_memory(each, "VmRSS") for each in family))
+
+
+def _memory(process: int, name: str) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return int(value.split()[0]) << 10
+    return 0
+
+
+def _family(roots: Sequence[int]) -> set[int]:
+    found, waiting = set(roots), list(roots)
+    while waiting:
+        parent = waiting.pop()
+        for file in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                children = [int(word) for word in file.read_text().split()]
+                waiting += [child for child in children if child not in found]
+                found.update(children)
+    return found
