@@ -31,7 +31,8 @@ def build(session: Session, patterns: Sequence[str]) -> Outputs:
     """Build what some patterns choose, and publish it; only what has to be done is done.
 
     A program that is chosen by its name gets its whole package root; one that a wildcard chose
-    would cost as much for each, so of it only the outputs are made.
+    would cost as much for each, so of it only the outputs are made, unless these are a native
+    program that could not start without the libraries beside it.
     """
     key = session.key("build", *patterns)
     known = incremental.go_on(session, key)
@@ -49,7 +50,7 @@ class Aim:
     """What a build that begins anew has to make."""
 
     labels: tuple[Label, ...]
-    named: frozenset[Label]  # programs that were chosen by their name
+    named: frozenset[Label]  # programs that get their package root: those chosen by their name
     analysed: Mapping[Label, Analysed]
     parts: tuple[Part, ...]
 
@@ -65,9 +66,21 @@ def aim(session: Session, patterns: Sequence[str]) -> Aim:
     labels = session.labels(patterns)
     analysed = session.analyse(labels)
     labels = session.fitting(labels)
-    named = {label for label in labels if analysed[label].runnable} & session.named(patterns)
+    named = session.named(patterns)
+    named = {
+        label
+        for label in labels
+        if analysed[label].runnable and (label in named or _loads(label, analysed))
+    }
     parts = [part for label in labels for part in _parts(label, label in named, analysed)]
     return Aim(labels, frozenset(named), analysed, tuple(parts))
+
+
+def _loads(label: Label, analysed: Mapping[Label, Analysed]) -> bool:
+    """Whether a native program loads libraries of other targets when it starts."""
+    target = analysed[label]
+    native = target.runnable is not None and not target.runnable.interpreter
+    return native and any(analysed[below].cxx for below in target.runtime if below in analysed)
 
 
 def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
