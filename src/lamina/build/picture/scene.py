@@ -11,6 +11,7 @@ from lamina.build.query.graph import Form, Graph
 
 FILE = "file"
 _LISTED = 8  # targets that the box of a build package names
+_TOLD = 40  # names in the text that appears below the pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +142,17 @@ def _group(graph: Graph, name: str, inside: list[int], *, listed: bool) -> Box:
     counted = tuple(sorted(rules.items(), key=lambda item: (-item[1], item[0])))
     packages = Counter(labels[number].home for number in inside)
     if len(packages) > 1:
-        tip = "\n".join(
-            [name, *(f"{home}: {count}" for home, count in list(packages.items())[:40])]
-        )
+        shown = list(packages.items())[:_TOLD]
+        tip = "\n".join([name, *(f"{home}: {count}" for home, count in shown)])
         return Box(name, f"{len(packages)} build packages", "", (), counted, tip)
     items = [Item(labels[number].name, _rule(graph, number)) for number in inside]
     rest = len(items) - _LISTED
-    shown = items if rest <= 1 else items[:_LISTED]
+    named = items if rest <= 1 else items[:_LISTED]
     note = "" if not listed or rest <= 1 else f"and {rest} more"
-    tip = "\n".join([f"{name}: {len(inside)} targets", *(f":{item.name}" for item in items[:40])])
-    return Box(name, note, "", tuple(shown) if listed else (), counted, tip)
+    tip = "\n".join(
+        [f"{name}: {len(inside)} targets", *(f":{item.name}" for item in items[:_TOLD])]
+    )
+    return Box(name, note, "", tuple(named) if listed else (), counted, tip)
 
 
 def _depth(packages: set[str]) -> int:

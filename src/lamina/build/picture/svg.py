@@ -7,7 +7,7 @@ the pointer stand out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import log2
+from math import ceil, log2
 from types import MappingProxyType
 from xml.sax.saxutils import escape
 
@@ -75,10 +75,10 @@ class _Drawing:
         self._theme = theme
         self._legend = list(self._legend_rows())
         wide = max((x for row in self._legend for _, _, x in row[-1:]), default=0.0)
-        self._title = f"{_cut(scene.title, 90)}"
+        self._title = _cut(scene.title, 90)
         head = max(len(self._title) * 9.0, 260)
-        self._width = max(layout.width, wide, head) + 2 * _MARGIN
-        self._height = layout.height + _HEAD + 2 * _MARGIN + 24 + 22 * len(self._legend)
+        self._width = ceil(max(layout.width, wide, head) + 2 * _MARGIN)
+        self._height = ceil(layout.height + _HEAD + 2 * _MARGIN + 24 + 22 * len(self._legend))
 
     def lines(self) -> Iterator[str]:
         width, height = _n(self._width), _n(self._height)
