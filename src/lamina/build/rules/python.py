@@ -258,7 +258,11 @@ def _shared(dep: Analysed) -> str:
     """Where the shared library of a target lies in the package root."""
     assert dep.cxx is not None
     if dep.cxx.library is None:
-        raise RuleFault(f"`{dep.label}` in `preload_deps` has no shared library", mention=dep.label)
+        raise RuleFault(
+            f"`{dep.label}` in `preload_deps` has no shared library",
+            hint="it needs sources, and another `preferred_linkage` than `static`",
+            mention=dep.label,
+        )
     return f"{LIBRARIES}/{dep.cxx.library[0]}"
 
 

@@ -79,7 +79,8 @@ def _shards(ctx: Context) -> int:
     count = ctx.number("shard_count")
     if not -1 <= count <= _MOST_SHARDS:
         hint = f"give it from 1 to {_MOST_SHARDS}"
-        raise RuleFault(f"`shard_count = {count}`", hint=hint, attribute="shard_count")
+        message = f"it cannot be split over {count} shards"
+        raise RuleFault(message, hint=hint, attribute="shard_count")
     return max(count, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,15 @@ def _add_running(group: Any) -> None:
         help="variable for each test; without a value that of this environment",
     )  # fmt: skip
     group.add_argument(
-        "--runs-per-test", type=_count, default=1, metavar="N", help="run each so often"
+        "--runs-per-test",
+        type=_count("--runs-per-test"),
+        default=1,
+        metavar="N",
+        help="run each so often",
     )
     group.add_argument(
-        "--flaky-attempts", "--flaky-test-attempts", type=_count, default=1, metavar="N",
+        "--flaky-attempts", "--flaky-test-attempts", type=_count("--flaky-attempts"),
+        default=1, metavar="N",
         help="try each up to so often; those that are `flaky` are tried three times anyway",
     )  # fmt: skip
     group.add_argument(
@@ -299,10 +304,13 @@ def _document(results: Sequence[Result], errors: Sequence[LaminaError]) -> dict[
     return {"tests": tests, "errors": [error.message for error in errors]}
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"a number from 1 upwards is wanted, not `{text}`")
-    return int(text)
+def _count(option: str) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isdigit() or int(text) < 1:
+            raise UserError(f"`{option}` takes a number from 1 upwards, not `{text}`")
+        return int(text)
+
+    return count
 
 
 def _timeouts(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -493,3 +494,136 @@ def test_a_syntax_error_is_told_with_its_place(project: Project) -> None:
     assert words.startswith("`//p:x`: PyCompile //p:x failed with exit code 1")
     assert 'File "p/a.py", line 1' in words
     assert 'File "p/b.py", line 1' in words
+
+
+WHEEL = {
+    "pkg/__init__.py": "word = 'from a wheel'\n",
+    "pkg/data.txt": "data\n",
+    "pkg/old.py": "print 'of Python 2'\n",
+    "pkg-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n",
+    "pkg-1.0.dist-info/RECORD": "",
+    "pkg-1.0.data/purelib/more.py": "word = 'and more'\n",
+    "pkg-1.0.data/scripts/tool": "#!python\n",
+}
+
+
+def write_wheel(project: Project, name: str, files: dict[str, str]) -> None:
+    project.write({"w/BUILD": ""})
+    with zipfile.ZipFile(project.root / "w" / name, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+
+
+def test_wheels_lie_as_an_installer_would_put_them(project: Project) -> None:
+    write_wheel(project, "pkg-1.0-py3-none-any.whl", WHEEL)
+    write_wheel(project, "other-1-py2.py3-none-any.whl", {"other.py": "word = 'of another'\n"})
+    project.write(
+        {
+            "w/BUILD": PUBLIC + "prebuilt_python_library(name = 'pkg', deps = [':other'],"
+            " binary_src = 'pkg-1.0-py3-none-any.whl')\n"
+            "prebuilt_python_library(name = 'other', binary_src = 'other-1-py2.py3-none-any.whl')",
+            "BUILD": binary("deps = ['//w:pkg']"),
+            "m.py": "import more, other, pkg\nfrom importlib.metadata import version\n"
+            "print(pkg.word, more.word, other.word, version('pkg'))\n",
+        }
+    )
+
+    assert project.run("//:m") == "from a wheel and more of another 1.0\n"
+    root = project.root.parent / "package/site-packages"
+    assert not (root / "pkg-1.0.data").exists()
+    assert not (root / "pkg-1.0.dist-info/RECORD").exists()
+    assert list((root / "pkg/__pycache__").glob("__init__.*.pyc"))
+
+
+def test_a_wheel_that_leads_out_is_refused(project: Project) -> None:
+    write_wheel(project, "evil-1.0-py3-none-any.whl", {"../../x.py": ""})
+    project.write(
+        {"w/BUILD": "prebuilt_python_library(name = 'e', binary_src = 'evil-1.0-py3-none-any.whl')"}
+    )
+
+    assert "a file that leads out of it: ../../x.py" in project.error("//w:e")
+
+
+def test_libraries_can_be_loaded_before_all_others(project: Project) -> None:
+    project.write(
+        {
+            "BUILD": binary("preload_deps = [':one', ':two']")
+            + "cxx_library(name = 'one', srcs = ['one.c'])\n"
+            + "cxx_library(name = 'two', srcs = ['two.c'])",
+            "one.c": "int getpid(void) { return 8; }\n",
+            "two.c": "int getpid(void) { return 9; }\nint getppid(void) { return 9; }\n",
+            "m.py": "import os\nprint(os.getpid(), os.getppid())\n",
+        }
+    )
+
+    assert project.run("//:m") == "8 9\n"
+
+
+def test_a_program_has_its_arguments_first(project: Project) -> None:
+    project.write(
+        {
+            "BUILD": binary("args = ['one', '$(location d.txt)'], data = ['d.txt']"),
+            "d.txt": "data",
+            "m.py": "import sys\nprint(sys.argv[1], open(sys.argv[2]).read(), sys.argv[3:])\n",
+        }
+    )
+
+    assert project.run("//:m", "x") == "one data ['x']\n"
+
+
+def test_stubs_lie_beside_the_modules(project: Project) -> None:
+    project.write(
+        {
+            "p/BUILD": binary("type_stubs = ['m.pyi'], pyi_deps = [], precompile = 'disabled'"),
+            "p/m.py": "",
+            "p/m.pyi": "",
+        }
+    )
+
+    assert files(project.package("//p:m")) == {"m", "p/m.py", "p/m.pyi"}
+
+
+@pytest.mark.parametrize(
+    "attributes", ["package_style = 'standalone'", "stamp = 1", "zip_safe = 0"]
+)
+def test_attributes_that_change_nothing_here_are_taken(project: Project, attributes: str) -> None:
+    project.write({"BUILD": binary(attributes), "m.py": "print('ran')"})
+
+    assert project.run("//:m") == "ran\n"
+
+
+def test_modules_of_a_cell_are_imported_from_its_root(project: Project) -> None:
+    project.write(
+        {
+            "lamina.toml": "[cells]\nother = 'third_party/other'\n",
+            "BUILD": binary("deps = ['@other//lib']"),
+            "m.py": "import lib.a\nfrom importlib.resources import files\n"
+            "print(lib.a.word, files('lib').joinpath('d.txt').read_text())\n",
+            "third_party/other/lib/BUILD": PUBLIC
+            + "py_library(name = 'lib', srcs = ['a.py', '//more:b.py'], data = ['d.txt'])",
+            "third_party/other/lib/a.py": "from more.b import word\n",
+            "third_party/other/lib/d.txt": "data",
+            "third_party/other/more/BUILD": "exports_files(['b.py'])",
+            "third_party/other/more/b.py": "word = 'found'\n",
+        }
+    )
+
+    assert project.run("//:m") == "found data\n"
+    assert "third_party/other/lib/d.txt" in files(project.package("//:m"))
+
+
+def test_a_test_of_modules_runs_as_a_program_too(project: Project) -> None:
+    project.write(
+        {
+            "p/BUILD": "python_test(name = 'x_test', srcs = ['a.py', 'b.py'])",
+            "p/a.py": "import unittest\nclass A(unittest.TestCase):\n    def test(self): pass\n",
+            "p/b.py": "import unittest\nclass B(unittest.TestCase):\n    def test(self): pass\n",
+        }
+    )
+
+    done = subprocess.run(
+        [project.package("//p:x_test"), "-v"], capture_output=True, text=True, check=True
+    )
+
+    assert "Ran 2 tests" in done.stderr
+    assert "p.a.A.test" in done.stderr
