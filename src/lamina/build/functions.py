@@ -30,16 +30,38 @@ def glob(
     exclude: object = (),
     exclude_directories: object = 1,
     allow_empty: object = True,
+    excludes: object = (),
+    include_dotfiles: object = True,
 ) -> list[str]:
-    """The files of the build package that match; see `lamina.build.glob`."""
+    """The files of the build package that match; see `lamina.build.glob`.
+
+    `excludes` is `exclude` as Buck called it; dot files are chosen by whoever names them, as there.
+    """
+    del include_dotfiles
     chosen = _patterns("glob", "include", include)
-    unwanted = _patterns("glob", "exclude", exclude)
+    unwanted = _patterns("glob", "exclude", exclude) + _patterns("glob", "excludes", excludes)
     folders_too = not _value(_FLAG, "exclude_directories", exclude_directories)
     found = globs.expand(evaluation.view, evaluation.folder, chosen, unwanted, folders_too)
     evaluation.globs.append(found)
     if not found.files and not _value(_FLAG, "allow_empty", allow_empty):
         raise _nothing("glob", "file", chosen)
     return list(found.files)
+
+
+def subdir_glob(
+    evaluation: Evaluation, glob_specs: object, exclude: object = (), prefix: object = ""
+) -> dict[str, str]:
+    """Buck's dict of files by their path below a folder: `[("inc", "**/*.h")]` chooses them."""
+    specs = glob_specs if isinstance(glob_specs, list) else [glob_specs]
+    found: dict[str, str] = {}
+    for spec in specs:
+        if not isinstance(spec, list | tuple) or len(spec) != 2:
+            raise CallFault("`subdir_glob` takes a list of pairs of a folder and a pattern")
+        folder, pattern = (str(word) for word in spec)
+        for path in glob(evaluation, [join(folder, pattern)], exclude):
+            name = path.removeprefix(f"{folder}/") if folder else path
+            found.setdefault(join(str(prefix or ""), name), path)
+    return found
 
 
 def subpackages(
@@ -220,6 +242,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         function.__name__: function
         for function in (
             glob,
+            subdir_glob,
             subpackages,
             package,
             package_name,

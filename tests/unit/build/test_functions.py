@@ -43,6 +43,10 @@ def in_macro(write: Write, expression: str, files: Mapping[str, str] | None = No
         ('subpackages(["**"], exclude = ["e/*"])', "['d']"),
         ('subpackages(["x"], allow_empty = True)', "[]"),
         ('oncall("me")', "None"),
+        ('glob(["*.toml"], excludes = ["lamina.*"])', "[]"),
+        ('subdir_glob([("d", "**/*.txt")])', "{}"),
+        ('subdir_glob([("inc", "**/*.h"), ("", "*.h")])', "{'a/x.h': 'inc/a/x.h', 'y.h': 'y.h'}"),
+        ('subdir_glob([("inc", "a/*.h")], prefix = "p")', "{'p/a/x.h': 'inc/a/x.h'}"),
     ],
 )
 def test_functions_of_a_build_file(write: Write, expression: str, expected: str) -> None:
@@ -51,6 +55,8 @@ def test_functions_of_a_build_file(write: Write, expression: str, expected: str)
         "p/d/BUILD": "",
         "p/d/g/BUILD": "",
         "p/e/f/BUILD": "",
+        "p/inc/a/x.h": "",
+        "p/y.h": "",
     }
 
     assert printed(write, f"print({expression})", files) == expected
