@@ -6,6 +6,7 @@ after those whose files it reads.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -115,9 +116,9 @@ class Implementation:
         mention = Label.parse(label.removeprefix("@@"))
         raise RuleFault(message, mention=mention, attribute=attribute)
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """What the implementation returned."""
-        self._finished = result
+    def finish(self, result: str) -> None:
+        """What the implementation returned, as JSON."""
+        self._finished = json.loads(result)
 
     # What becomes of it.
 

@@ -7,6 +7,7 @@ load; only what the program itself needs to know comes out of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class Targets:
         data = inputs.data(rule, ctx)
         labels = {str(label): self._module(ctx, label) for label in inputs.mentioned(rule, ctx)}
         module = starlark.Module()
-        module["data"] = data
+        module["data"] = json.dumps(data)
         try:
             self._evaluate(module, rule, labels)
         except starlark.StarlarkError as error:
@@ -63,7 +64,7 @@ class Targets:
         if known is not None:
             return known
         module = starlark.Module()
-        module["data"] = self._files.foreign(ctx, label)
+        module["data"] = json.dumps(self._files.foreign(ctx, label))
         text = f'load("prelude", foreign = "lamina_foreign")\n{_NAME} = foreign(data)'
         loader = starlark.FileLoader(lambda _name: self._definitions.prelude)
         self._definitions.interpreter.evaluate(module, prelude.PATH, text, loader)

@@ -99,8 +99,9 @@ cc_common = struct(
     ).compilation_context,
 )
 
-def lamina_foreign(data):
+def lamina_foreign(text):
     """A target of a built-in rule, or a source file."""
+    data = _decode(text)
     label = struct(**data["label"])
     files = depset([_file(parts, label) for parts in data["files"]])
     executable = _file(data["executable"], label) if data["executable"] else None

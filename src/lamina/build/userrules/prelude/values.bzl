@@ -102,6 +102,8 @@ def depset(direct = None, order = "default", *, transitive = None):
         if other.lamina_size:
             below.append(other)
     direct = tuple(direct or ())
+    if not direct and not below:
+        return _NOTHING
     if not direct and len(below) == 1 and order in ("default", below[0].lamina_order):
         return below[0]
     return _depset(direct, tuple(below), order)
@@ -116,6 +118,8 @@ def _depset(direct, below, order):
         lamina_parts = lambda: (direct, below),
         to_list = lambda: _listed(direct, below, order),
     )
+
+_NOTHING = _depset((), (), "default")
 
 def _listed(direct, below, order):
     if not below:
