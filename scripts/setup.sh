@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-    binutils bubblewrap fuse3 g++ gcc git mercurial
-    python3 python3-dev python3-venv squashfs-tools squashfuse
+    binutils bubblewrap fuse3 g++ gcc git libgtest-dev mercurial
+    python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
 )
 
 fail() {

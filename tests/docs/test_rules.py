@@ -46,9 +46,13 @@ def _table(attributes: Mapping[str, Attribute], aliases: Mapping[str, str]) -> s
     rows = "".join(
         f"| {_names(name, aliases)} | {attribute.kind.value} | {attribute.doc} |\n"
         for name, attribute in attributes.items()
-        if attribute.kind is not Kind.ANY
+        if attribute.kind is not Kind.ANY or attribute.doc
     )
-    ignored = [f"`{name}`" for name, found in attributes.items() if found.kind is Kind.ANY]
+    ignored = [
+        f"`{name}`"
+        for name, found in attributes.items()
+        if found.kind is Kind.ANY and not found.doc
+    ]
     note = f"\nAccepted and without effect: {', '.join(ignored)}.\n" if ignored else ""
     return f"| attribute | takes | meaning |\n| --- | --- | --- |\n{rows}{note}"
 

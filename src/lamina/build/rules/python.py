@@ -341,7 +341,12 @@ _LIBRARY = {
     "imports": Attribute(Kind.STRING_LIST, doc="folders that are import roots too"),
     "srcs_version": Attribute(Kind.STRING, doc="Python 2 is refused"),
     **_ignored("typing pyi_deps precompile zip_safe exclude_deps_from_merged_linking"),
-    **_ignored(" ".join(_BY_PLATFORM)),
+    **{
+        name: Attribute(
+            Kind.ANY, doc=f"refused: `{name.partition('_')[2]} = select({{…}})` says it"
+        )
+        for name in _BY_PLATFORM
+    },
 }
 _BINARY = {
     **_LIBRARY,
