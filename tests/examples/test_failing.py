@@ -2,13 +2,14 @@
 
 `failing/<case>/expected` holds what `lamina build //...` prints on stderr and its exit code;
 `failing/<case>/command` is another command line. `{root}` stands for where the workspace lies,
-`{store}` for its store.
+`{store}` for its store, `{time}` for how long it took.
 `LAMINA_UPDATE_EXPECTED=1 pytest tests/examples/test_failing.py` writes the files anew.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -58,4 +59,5 @@ def _told(command: list[str], root: Path, store: Path) -> str:
     )
     words = (done.stdout or "") + done.stderr
     words = words.replace(str(root), "{root}").replace(str(store), "{store}")
+    words = re.sub(r"\d+\.\d+ s$", "{time}", words, flags=re.MULTILINE)
     return f"{words}exit code {done.returncode}\n"

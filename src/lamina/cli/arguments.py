@@ -174,8 +174,9 @@ def options(args: argparse.Namespace) -> Options:
     """How to build, from parsed arguments."""
     from lamina.cli.session import Options  # `lamina exec` builds nothing, and starts faster
 
+    words = getattr(args, "words", ())
     return Options(
-        args.jobs, args.keep_going, args.verbose, args.quiet, args.flags, args.console, args.words
+        args.jobs, args.keep_going, args.verbose, args.quiet, args.flags, args.console, words
     )
 
 

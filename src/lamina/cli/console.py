@@ -134,6 +134,7 @@ class Console:
         if not failures:
             return
         if not self._is_last:
+            output.note("")
             for action, error in failures[:_LISTED]:
                 output.note(f"  {action.owner}  {action}: {excerpt.first_error(error.message)}")
             if len(failures) > _LISTED:

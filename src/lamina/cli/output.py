@@ -127,7 +127,7 @@ def painted(text: str, style: str) -> str:
 
 def is_terminal() -> bool:
     """Whether stderr is a terminal on which lines can be drawn again."""
-    return os.environ.get("TERM", "dumb") != "dumb" and sys.stderr.isatty()
+    return os.environ.get("TERM") not in (None, "", "dumb") and sys.stderr.isatty()
 
 
 def _has_colour() -> bool:

@@ -1,20 +1,12 @@
-"""What a person sees: sizes, numbers, tables, and progress off a terminal and on one."""
+"""What a person sees: sizes, numbers, durations, tables, errors, colours."""
 
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-from collections.abc import Sequence
-from typing import Protocol
 
 import pytest
 
-from lamina.build.events import Outcome
 from lamina.cli import output
-from lamina.core.action import Action
-from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, UserError
 
 Capture = pytest.CaptureFixture[str]
@@ -63,57 +55,54 @@ def test_an_error_as_json_has_the_same_fields(capsys: Capture) -> None:
     }  # fmt: skip
 
 
-def action(name: str) -> Action:
-    return Action("Test", f"//:{name}", ("true",), (), (name,), subject=name)
+def test_a_failure_that_was_told_when_it_happened_is_told_once(capsys: Capture) -> None:
+    told, untold = ActionError("one"), ActionError("two")
+    output.mark_told(told)
+
+    output.error(told, as_json=False)
+    output.error(ActionError("one\n\ntwo", parts=(told, untold)), as_json=False)
+
+    assert capsys.readouterr().err == "error: one\n\ntwo\n"
 
 
-def outcome(name: str, *, cached: bool = False, printed: bytes = b"") -> Outcome:
-    return Outcome(action(name), Digest.of(b""), {}, {}, cached, 0.0, 1.0, printed)
+def test_a_failure_that_was_told_is_still_data(capsys: Capture) -> None:
+    fault = ActionError("one")
+    output.mark_told(fault)
+
+    output.error(fault, as_json=True)
+
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "one"
 
 
-def test_plain_progress_tells_what_ran(capsys: Capture) -> None:
-    progress = output.PlainProgress()
-    progress.planned(2)
-    progress.planned(1)
-    for name, cached in (("a", False), ("b", True), ("c", False)):
-        progress.finished(outcome(name, cached=cached))
-
-    assert capsys.readouterr().err == "[1/3] Test a\n[3/3] Test c\n"
-
-
-def test_quiet_progress_still_tells_warnings(capsys: Capture) -> None:
-    output.PlainProgress(quiet=True).finished(outcome("a", printed=b"careful\n"))
-
-    assert capsys.readouterr().err == "careful\n"
-
-
-class Lamina(Protocol):
-    environment: dict[str, str]
-
-    def write(self, files: dict[str, str]) -> None: ...
-    def command(self, *words: str) -> Sequence[str]: ...
-
-    @property
-    def root(self) -> os.PathLike[str]: ...
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.004, "0.00 s"),
+        (9.994, "9.99 s"),
+        (9.996, "10.0 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min 00 s"),
+        (245, "4 min 05 s"),
+        (7380, "2 h 03 min"),
+    ],
+)
+def test_durations_are_for_people(seconds: float, expected: str) -> None:
+    assert output.duration(seconds) == expected
 
 
-def test_on_a_terminal_progress_is_one_region_that_vanishes(lamina: Lamina) -> None:
-    lamina.write({"BUILD": "genrule(name = 'g[x]', outs = ['x'], cmd = 'touch $@')\n"})
-    terminal, other = pty.openpty()
-    command = lamina.command("build", "//...")
-    environment = lamina.environment | {"TERM": "xterm", "COLUMNS": "80"}
+@pytest.mark.parametrize(
+    ("term", "no_color", "expected"),
+    [
+        ("xterm", "", "\x1b[1mx\x1b[0m"),
+        ("xterm", "1", "x"),
+        ("dumb", "", "x"),
+    ],
+)
+def test_colours_are_for_terminals_that_have_them(
+    monkeypatch: pytest.MonkeyPatch, term: str, no_color: str, expected: str
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("NO_COLOR", no_color)
 
-    done = subprocess.Popen(command, cwd=lamina.root, env=environment, stderr=other, stdout=other)
-    os.close(other)
-    shown = b""
-    try:
-        while data := os.read(terminal, 4096):
-            shown += data
-    except OSError:  # the other side is closed
-        pass
-    os.close(terminal)
-
-    assert done.wait() == 0
-    assert b" cached" in shown
-    assert b"\x1b[2K" in shown  # wiped
-    assert b"1 target built; 1 action run" in shown
+    assert output.painted("x", output.BOLD) == expected
