@@ -148,3 +148,18 @@ def test_a_damaged_cache_is_as_none(load: Load, tmp_path: Path) -> None:
         (tmp_path / "cache").write_bytes(broken)
 
         assert load() == (first, True)
+
+
+def test_a_package_with_rules_of_its_own_is_evaluated_again_and_known_as_a_reader(
+    root: Path, tmp_path: Path, load: Load
+) -> None:
+    (root / "t/n.bzl").write_text("n = rule(implementation = lambda ctx: [])\n")
+    (root / "t/m.bzl").write_text("load(':n.bzl', 'n')\ndef m(name, **kw):\n    n(name = name)\n")
+    age(root)
+    load()
+
+    assert load()[1]
+    cache = Loader(workspace.read(root), cache=tmp_path / "cache").cache
+    assert cache is not None
+    assert cache.readers("t/n.bzl") == ["p"]
+    assert cache.digest("p") == ""

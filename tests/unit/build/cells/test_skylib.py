@@ -12,7 +12,8 @@ Evaluate = Callable[..., list[str]]
 PATHS = ("@bazel_skylib//lib:paths.bzl", "paths")
 SOME = (
     "", "/", "//", "a", "a/b", "/a/b", "a/b/", "a//b", "./a", "a/./b", "a/../b", "../a",
-    "a/../../b", "/..", "/../a", "a/b/..", "..", ".", "a.tar.gz", ".hidden", "a/.hidden", "a.b/c", "///a",
+    "a/../../b", "/..", "/../a", "a/b/..", "..", ".", "a.tar.gz", ".hidden",
+    "a/.hidden", "a.b/c", "///a",
 )  # fmt: skip
 
 
