@@ -149,9 +149,8 @@ def _group(graph: Graph, name: str, inside: list[int], *, listed: bool) -> Box:
     rest = len(items) - _LISTED
     named = items if rest <= 1 else items[:_LISTED]
     note = "" if not listed or rest <= 1 else f"and {rest} more"
-    tip = "\n".join(
-        [f"{name}: {len(inside)} targets", *(f":{item.name}" for item in items[:_TOLD])]
-    )
+    told = [f":{item.name}" for item in items[:_TOLD]]
+    tip = "\n".join([f"{name}: {len(inside)} targets", *told])
     return Box(name, note, "", tuple(named) if listed else (), counted, tip)
 
 

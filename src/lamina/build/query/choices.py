@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from lamina.build.checks import granted
+from lamina.build.declare import outputs
 from lamina.build.query import values
 from lamina.build.query.context import Context, Nodes
 from lamina.build.query.graph import Form
-from lamina.build.target import Target
+from lamina.build.target import Target, labels_in
+from lamina.build.testing import selection
 from lamina.build.visibility import admits
 from lamina.core.label import Label
 
@@ -115,12 +118,9 @@ def labels(context: Context, name: str, nodes: Nodes) -> Nodes:
 
 
 def _labels(target: Target, name: str) -> Iterable[Label]:
-    from lamina.build.target import labels_in
-
     if name in ("outs", "out"):  # names of files, not labels
         own = target.label
-        made = values.elements(values.value(target, name))
-        return [Label(own.cell, own.package, text) for text in made]
+        return [Label(own.cell, own.package, path) for path in outputs(target)]
     return labels_in(values.value(target, name))
 
 
@@ -135,8 +135,8 @@ def _rule_name(target: Target | None) -> str:
 
 
 def is_test(target: Target | None) -> bool:
-    """Whether a target is a test: as in Bazel, its rule's name tells."""
-    return _rule_name(target).endswith("_test")
+    """Whether a target is a test."""
+    return target is not None and selection.is_test(target)
 
 
 def tests(context: Context, nodes: Nodes) -> Nodes:
@@ -209,7 +209,10 @@ def visible(context: Context, askers: Nodes, nodes: Nodes) -> Nodes:
         label, shown = graph.labels[number], _visibility(context, number)
         # Patterns speak of build packages or of single targets; only the latter need each asker.
         several = any(":" in entry and not entry.endswith(":all") for entry in shown)
-        return all(admits(shown, label, asker) for asker in (exact if several else asking.values()))
+        return all(
+            admits(shown, label, asker) or granted(graph.loader, shown, asker)
+            for asker in (exact if several else asking.values())
+        )
 
     return frozenset(filter(may, nodes))
 

@@ -45,9 +45,8 @@ def elements(found: object) -> Iterator[str]:
     for leaf in leaves(found):
         if isinstance(leaf, tuple):
             for element in leaf:
-                parts = element if isinstance(element, tuple) else (element,)
-                for part in parts:
-                    yield from (map(str, part) if isinstance(part, tuple) else (str(part),))
+                for part in element if isinstance(element, tuple) else (element,):
+                    yield from map(str, part) if isinstance(part, tuple) else (str(part),)
         elif leaf is not None:
             yield str(leaf)
 
@@ -115,7 +114,7 @@ def is_entry(element: object) -> bool:
     if not isinstance(element, tuple) or len(element) != 2:
         return False
     key, inner = element
-    return not isinstance(inner, Label) or inner.name != key
+    return bool(key) and (not isinstance(inner, Label) or inner.name != key)
 
 
 def entry(element: object) -> tuple[object, object]:
@@ -125,7 +124,12 @@ def entry(element: object) -> tuple[object, object]:
 
 
 def _short(element: object) -> object:
-    """A source without its path, which its label tells; with its flags where it has some."""
+    """A source without its path, which its label tells; with its flags where it has some.
+
+    An output without the name that a dict may give it.
+    """
+    if isinstance(element, tuple) and len(element) == 2 and element[0] == "":
+        return element[1]
     if isinstance(element, tuple) and len(element) > 1 and isinstance(element[1], Label):
         return element[1] if len(element) == 2 else element[1:]
     return element
