@@ -232,12 +232,11 @@ class Definitions:
 
 def _assigned(text: str) -> list[str]:
     """The global variables of a file."""
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError):
+    tree = marks.parsed(text)
+    if tree is None:
         return re.findall(r"^([A-Za-z_]\w*)\s*=(?!=)", text, re.MULTILINE)
     names: dict[str, None] = {}
-    for statement in body:
+    for statement in tree.body:
         for target in statement.targets if isinstance(statement, ast.Assign) else ():
             found = [node for node in ast.walk(target) if isinstance(node, ast.Name)]
             names.update(dict.fromkeys(n.id for n in found if isinstance(n.ctx, ast.Store)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,9 +58,8 @@ def mark(text: str) -> Marked:
     """The text with its marks; as it is where it needs none, or where Python cannot read it."""
     if not _WORTHWHILE.search(text):
         return Marked(text, {})
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+    tree = parsed(text)
+    if tree is None:
         return Marked(text, {})
     lines = text.split("\n")
     found = sorted(_insertions(tree, lines), key=lambda insertion: insertion.order)
@@ -73,6 +73,16 @@ def mark(text: str) -> Marked:
         line, column = lines[insertion.line - 1], insertion.column
         lines[insertion.line - 1] = line[:column] + insertion.text + line[column:]
     return Marked("\n".join(lines), inserted)
+
+
+def parsed(text: str) -> ast.Module | None:
+    """The syntax tree of a .bzl file; None where it is no Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of `\d` in a string, which Starlark permits
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError):
+            return None
 
 
 def _insertions(tree: ast.AST, lines: list[str]) -> Iterator[_Insertion]:
