@@ -788,3 +788,40 @@ def test_coverage_tells_which_lines_of_python_ran(lamina: Lamina, write: Write) 
     assert done.returncode == 0, done.stderr
     expected = {"lib/f.py": {1: 1, 2: 1, 3: 0, 4: 1}}
     assert lcov(root / "lamina-out/coverage.lcov") == expected
+
+
+def test_a_test_for_another_platform_is_left_out(lamina: Lamina, write: Write) -> None:
+    root = write(
+        {
+            "BUILD": "sh_test(name = 'mac_test', srcs = ['t.sh'],"
+            " target_compatible_with = ['@platforms//os:macos'])\n"
+            "sh_test(name = 'any_test', srcs = ['t.sh'])\n",
+            "t.sh": "true\n",
+        }
+    )
+
+    done = lamina(root, "test", "//...", "--json")
+
+    assert statuses(done) == {"//:any_test": "PASSED"}
+    assert "1 target left out" in done.stderr
+
+
+def test_an_edit_runs_only_the_tests_that_it_concerns(lamina: Lamina, write: Write) -> None:
+    root = write(
+        {
+            "BUILD": "[python_test(name = n + '_test', srcs = [n + '.py']) for n in 'abc'.elems()]",
+            "a.py": PASSING,
+            "b.py": PASSING,
+            "c.py": PASSING,
+        }
+    )
+    lamina(root, "test", "//...")
+    (root / "b.py").write_text(PASSING.replace("pass", "assert True"))
+
+    again = by_label(lamina(root, "test", "//...", "--json"))
+
+    assert {label: test["cached"] for label, test in again.items()} == {
+        "//:a_test": True,
+        "//:b_test": False,
+        "//:c_test": True,
+    }

@@ -67,7 +67,7 @@ def publish(run: Run, publisher: Publisher, *, quiet: bool) -> None:
     """Write the report, and print how much of each file ran."""
     session = run.session
     measured = Coverage()
-    last = [known[-1][0] for _, known in sorted(run.done.items())]
+    last = [trial for trial, _ in run.last]
     parts = {trial.label: _parts(run, trial.label) for trial in last}
     for trial in last:
         _add_python(run, trial, parts[trial.label], measured)

@@ -156,9 +156,17 @@ def finish(
     scratch, engine = session.store.scratch, session.engine
     graph = snapshot.Snapshot.of(parts, engine.results, engine.used)
     graph.save(record.path_of(session.state, key, _GRAPH), scratch)
-    snapshot.save_memo(engine.memo, record.path_of(session.state, key, _MEMO), scratch)
+    take_down(session, key)
     result = {**result, _PACKAGES: session.loader.digests()}
     record.save(session.state, key, record.capture(session.root, seen), result, scratch)
+
+
+def take_down(session: Session, key: str) -> None:
+    """Keep what a command has found out, for `recall`."""
+    from lamina.build import snapshot
+
+    path = record.path_of(session.state, key, _MEMO)
+    snapshot.save_memo(session.engine.memo, path, session.store.scratch)
 
 
 def recall(session: Session, key: str) -> None:

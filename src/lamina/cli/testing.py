@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lamina.cli.session import Session
     from lamina.core.action import Action, Artifact
     from lamina.core.errors import LaminaError
+
+Attempts = list[tuple[Trial, Attempt]]
 
 LOGS = "testlogs"  # in the output folder
 _FLAKY_ATTEMPTS = 3
@@ -101,23 +104,27 @@ class Run:
     followed: bool = False  # whether what a test prints is shown as it comes
     analysed: Mapping[Label, Analysed] = field(default_factory=dict)
     errors: list[LaminaError] = field(default_factory=list)  # of what tests need
-    done: dict[tuple[Label, int, int], list[tuple[Trial, Attempt]]] = field(default_factory=dict)
+    # By test, and in it by run and shard: the attempts there were.
+    done: dict[Label, dict[tuple[int, int], Attempts]] = field(default_factory=dict)
     _running: dict[Action, Trial] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Listen to the engine, which must not be in use yet."""
+        self.session.watch = self._watch
 
     def run(self, chosen: Chosen) -> list[Result]:
         """Try them all; what could not be built is in `errors`."""
         session = self.session
-        session.watch = self._watch
         self.analysed = session.analyse((*chosen.tests, *chosen.others))
-        tests = [label for label in chosen.tests if label in self.analysed]
+        tests = session.fitting(chosen.tests)
         cells = session.workspace.cells
         todo = [
             trial
             for label in tests
             for trial in trials(label, self.analysed, cells, self.settings, os.environ)
         ]
-        alone = [each for each in todo if self.alone or self._exclusive(each)]
-        together = [each for each in todo if each not in alone]
+        alone = [each for each in todo if self._is_alone(each)]
+        together = [each for each in todo if not self._is_alone(each)]
         self._make(self._others(chosen.others) + _inputs(alone), together)
         while again := self._failed(together):
             together = again
@@ -154,7 +161,7 @@ class Run:
         return [
             trial.again()
             for trial in some
-            for known in [self.done.get((trial.label, trial.shard, trial.run))]
+            for known in [self.done.get(trial.label, {}).get((trial.run, trial.shard))]
             if known and known[-1][1].failure and trial.attempt < self._allowed(trial)
         ]
 
@@ -162,9 +169,9 @@ class Run:
         info = self.analysed[trial.label].test
         return max(self.attempts, _FLAKY_ATTEMPTS if info and info.flaky else 1)
 
-    def _exclusive(self, trial: Trial) -> bool:
+    def _is_alone(self, trial: Trial) -> bool:
         info = self.analysed[trial.label].test
-        return info is not None and info.exclusive
+        return self.alone or (info is not None and info.exclusive)
 
     def _others(self, labels: Iterable[Label]) -> list[Artifact]:
         """What building targets that are no tests takes."""
@@ -191,7 +198,8 @@ class Run:
         }
         seconds = int(texts["microseconds"]) / 1e6
         attempt = Attempt(texts["failure"].decode(), seconds, outcome.cached)
-        self.done.setdefault((trial.label, trial.shard, trial.run), []).append((trial, attempt))
+        known = self.done.setdefault(trial.label, {}).setdefault((trial.run, trial.shard), [])
+        known.append((trial, attempt))
         node = outcome.outputs[f"{LEFT}/log"]
         log = read(node.digest) if isinstance(node, File) else b""
         last = not attempt.failure or trial.attempt >= self._allowed(trial)
@@ -199,8 +207,17 @@ class Run:
             self.tell(trial, attempt, log)
 
     def _result(self, label: Label) -> Result:
-        runs = [known for key, known in sorted(self.done.items()) if key[0] == label]
+        runs = self.attempts_of(label)
         return Result(str(label), tuple(tuple(each[1] for each in known) for known in runs))
+
+    def attempts_of(self, label: Label) -> list[Attempts]:
+        """The attempts at each run and shard of a test, in their order."""
+        return [known for _, known in sorted(self.done.get(label, {}).items(), key=itemgetter(0))]
+
+    @property
+    def last(self) -> list[tuple[Trial, Attempt]]:
+        """The last attempts, by test, run and shard."""
+        return [known[-1] for label in sorted(self.done) for known in self.attempts_of(label)]
 
     def outputs(self, trial: Trial, name: str) -> dict[str, Node]:
         """One of the outputs of a trial; a single file is at ``."""
@@ -247,8 +264,7 @@ def _publish(run: Run, result: Result, publisher: Publisher) -> Result:
     folder = log_folder(run.session, label)
     _clear(run.session.root / FOLDER / folder)
     runs = []
-    for key in sorted(key for key in run.done if key[0] == label):
-        known = run.done[key]
+    for known in run.attempts_of(label):
         attempts = []
         for number, (trial, attempt) in enumerate(known, 1):
             parts = [trial.folder, f"attempt_{number}" if number < len(known) else ""]
@@ -303,7 +319,7 @@ def _report(run: Run, trial: Trial, attempt: Attempt) -> junit.Report:
 
 def reports(run: Run) -> list[junit.Report]:
     """Every last attempt, for a report of all."""
-    return [_report(run, *known[-1]) for _, known in sorted(run.done.items())]
+    return [_report(run, *each) for each in run.last]
 
 
 _LOG = f"*/{OUTPUT_FOLDER}/{LEFT}/log"  # of what runs now, in the scratch folder

@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Sequence[LaminaError]]:
-    from lamina.cli import testing
+    from lamina.cli import incremental, testing
     from lamina.cli.publish import Publisher
 
     streamed = args.test_output == "streamed"
@@ -142,7 +142,9 @@ def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Seq
     )
     if args.build_tests_only:
         chosen = replace(chosen, others=())
+    incremental.recall(session, _key(session, args))
     results = run.run(chosen)
+    incremental.take_down(session, _key(session, args))
     made: dict[str, bytes] = {}
     with Publisher(session) as publisher:
         results = testing.publish(run, results, publisher)
@@ -243,7 +245,7 @@ def _remember(
     results: Sequence[Result],
     made: set[str],
 ) -> None:
-    infos = [run.analysed[label].test for label, _, _ in run.done]
+    infos = [run.analysed[label].test for label in run.done]
     if args.nocache_test_results or not all(info and info.remembered for info in infos):
         return
     names = {name for info in infos if info for name in info.inherited}
