@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from bench.build.tool import Built, Done, command
 from bench.lamina import Lamina
 
 _RAN = re.compile(r"(\d+) actions? run")
-_COMPILED = "] CxxCompile "
 
 
 @dataclass
@@ -33,11 +33,15 @@ class LaminaTool:
         self.forget_loaded()
 
     def build(self, *, detail: bool = False, memory: bool = False) -> Built:
-        console = "simple" if detail else "none"
-        done = self._run("build", "--console", console, *self.flags, "//...", memory=memory)
-        ran = _RAN.search(done.messages)
-        compiled = done.messages.count(_COMPILED) if detail else None
-        return Built(done.seconds, int(ran[1]) if ran else -1, compiled, done.peaks)
+        done = self._run("build", "--console", "none", *self.flags, "//...", memory=memory)
+        found = _RAN.search(done.messages)
+        ran = int(found[1]) if found else 0
+        return Built(done.seconds, ran, self._compiled(ran) if detail else None, done.peaks)
+
+    def _compiled(self, ran: int) -> int:
+        # The log goes on telling of the last build in which something ran.
+        actions = json.loads(self._run("log", "ran", "--json").output) if ran else []
+        return sum(action["mnemonic"] == "CxxCompile" for action in actions)
 
     def query(self, expression: str, *, memory: bool = False) -> Done:
         return self._run("query", expression, memory=memory)
