@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from lamina.build.attributes import COMMON, COMMON_ALIASES
+from lamina.build.attributes import COMMON, COMMON_ALIASES, Kind
 from lamina.build.selects import Joined, Select, leaves
 from lamina.build.target import Target
 from lamina.core.label import Label
@@ -20,9 +20,13 @@ def canonical(target: Target, name: str) -> str:
 
 
 def names(target: Target) -> Iterator[str]:
-    """The attributes it has, `name` first."""
+    """The attributes that mean something, `name` first."""
     yield "name"
-    yield from target.attributes
+    known = target.rule.attributes
+    for name in target.attributes:
+        attribute = known.get(name) or COMMON.get(name)
+        if attribute is None or attribute.kind is not Kind.ANY:
+            yield name
     yield "visibility"
 
 
@@ -133,8 +137,3 @@ def _short(element: object) -> object:
     if isinstance(element, tuple) and len(element) > 1 and isinstance(element[1], Label):
         return element[1] if len(element) == 2 else element[1:]
     return element
-
-
-def is_known(name: str) -> bool:
-    """Whether every target has an attribute of this name."""
-    return name in COMMON or name in COMMON_ALIASES
