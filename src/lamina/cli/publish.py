@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import marshal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = "lamina-out"
 _UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
+_FORMAT = f"lamina outputs 2, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 
 class Publisher:
@@ -24,13 +27,17 @@ class Publisher:
     def __init__(self, session: Session) -> None:
         self._store = session.store
         self._root = session.root / FOLDER
-        self._memory = session.state / "outputs.json"
+        self._memory = session.state / "outputs"
+        self._phase = session.phase("publishing")
         self._lock = filesystem.locked(session.state / "outputs.lock")
-        self._known: dict[str, list[object]] = {}
+        self._context = contextlib.ExitStack()
+        self._known: dict[str, _Mark] = {}
+        self._changed = False
         self.outputs: set[str] = set()  # all that lies there now, by path from the root
 
     def __enter__(self) -> Publisher:
-        self._lock.__enter__()
+        self._context.enter_context(self._phase)
+        self._context.enter_context(self._lock)
         filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
         (self._root / _UNFINISHED).mkdir(parents=True)
         self._known = _load(self._memory)
@@ -38,15 +45,17 @@ class Publisher:
 
     def __exit__(self, *error: object) -> None:
         filesystem.remove_tree(self._root / _UNFINISHED)
-        data = json.dumps(self._known).encode()
-        filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
-        self._lock.__exit__(None, None, None)
+        if self._changed:
+            document = (_FORMAT, self._known)
+            data = marshal.dumps(document)
+            filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
+        self._context.close()
 
     def write(self, tree: Mapping[str, Node]) -> None:
         """Write each file of a tree below `lamina-out/`, unless it lies there already.
 
-        They are copies (sharing blocks where the file system can): whoever changes one does not
-        change the store. Raises UserError where something else is in the way.
+        They are read-only copies (sharing blocks where the file system can): whoever changes one
+        all the same does not change the store. Raises UserError where something else is in the way.
         """
         self.outputs |= {f"{FOLDER}/{path}" for path in tree}
         for path, node in tree.items():
@@ -61,6 +70,7 @@ class Publisher:
                     hint=f"remove it, or all of `{FOLDER}` by `lamina clean`",
                 ) from error
             self._known[path] = _mark(node, target)
+            self._changed = True
 
     def replace(self, folder: str, tree: Mapping[str, Node]) -> None:
         """The same for a whole folder, in which nothing else may stay."""
@@ -84,15 +94,14 @@ class Publisher:
             if parent.is_symlink() and parent.is_relative_to(self._root):
                 parent.unlink()  # an earlier output: what is written must not go through it
         target.parent.mkdir(parents=True, exist_ok=True)
-        with filesystem.temporary_beside(self._root / _UNFINISHED / "output") as temporary:
-            temporary.unlink()
-            if isinstance(node, File):
-                source = self._store.path(node.digest)
-                mode = 0o755 if node.executable else 0o644
-                filesystem.clone_or_copy(source, temporary, mode)
-            elif isinstance(node, Symlink):
-                temporary.symlink_to(node.target)
-            temporary.replace(target)
+        temporary = self._root / _UNFINISHED / "output"
+        temporary.unlink(missing_ok=True)
+        if isinstance(node, File):
+            source = self._store.path(node.digest)
+            filesystem.clone_or_copy(source, temporary, 0o555 if node.executable else 0o444)
+        elif isinstance(node, Symlink):
+            temporary.symlink_to(node.target)
+        temporary.replace(target)
 
 
 def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
@@ -132,17 +141,27 @@ def _copy_one(source: Path, target: Path) -> None:
         temporary.replace(target)
 
 
-def _mark(node: Node, target: Path) -> list[object]:
+_Mark = tuple[str | int, ...]
+
+
+def _mark(node: Node, target: Path) -> _Mark:
     """What a written output is known by: its content, and what stat() says of it."""
     try:
         status = target.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [str(node), *filesystem.identity(status)]
+        return ()
+    return (_content(node), *filesystem.identity(status))
 
 
-def _load(memory: Path) -> dict[str, list[object]]:
+def _content(node: Node) -> str:
+    if isinstance(node, File):
+        return f"{node.digest.hash}{' executable' * node.executable}"
+    return f"-> {node.target}" if isinstance(node, Symlink) else "folder"
+
+
+def _load(memory: Path) -> dict[str, _Mark]:
     try:
-        return dict(json.loads(memory.read_bytes()))
-    except (FileNotFoundError, ValueError):
+        form, known = marshal.loads(memory.read_bytes())
+    except (FileNotFoundError, ValueError, EOFError, TypeError):
         return {}
+    return known if form == _FORMAT else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -142,10 +143,21 @@ def test_a_source_edited_during_the_build_is_noticed(lamina: Lamina, tmp_path: P
 
 
 def test_an_edited_output_is_put_right(built: Lamina) -> None:
+    (built.root / "lamina-out/p/out.cat").chmod(0o644)
     (built.root / "lamina-out/p/out.cat").write_text("edited")
 
     assert built.actions() == 0
     assert (built.root / "lamina-out/p/out.cat").read_text() == "a\n"
+
+
+def test_outputs_are_read_only(lamina: Lamina) -> None:
+    lamina.write(
+        {"BUILD": "genrule(name='g', outs=['x', 'y'], cmd='touch $(OUTS); chmod +x $(@D)/y')\n"}
+    )
+    lamina.actions()
+
+    modes = [(lamina.root / "lamina-out" / name).stat().st_mode & 0o777 for name in ("x", "y")]
+    assert modes == [0o444, 0o555]
 
 
 def test_a_removed_output_is_put_back(built: Lamina) -> None:
@@ -156,6 +168,7 @@ def test_a_removed_output_is_put_back(built: Lamina) -> None:
 
 
 def test_an_edited_output_does_not_reach_the_store(built: Lamina) -> None:
+    (built.root / "lamina-out/p/out.cat").chmod(0o644)
     with (built.root / "lamina-out/p/out.cat").open("a") as file:
         file.write("edited")
     shutil.rmtree(built.root / "lamina-out")
@@ -210,7 +223,7 @@ def program(lamina: Lamina) -> Lamina:
             "p/d.txt": "",
         }
     )
-    lamina.actions()
+    lamina.actions("//p:m")
     return lamina
 
 
@@ -226,7 +239,7 @@ def test_what_a_program_no_longer_has_is_removed(program: Lamina) -> None:
     assert (program.root / "lamina-out/p/m.root/p/d.txt").exists()
 
     program.write({"p/BUILD": PROGRAM + LIBRARY.format(resources=[])})
-    program.actions()
+    program.actions("//p:m")
 
     assert not (program.root / "lamina-out/p/m.root/p/d.txt").exists()
 
@@ -234,7 +247,7 @@ def test_what_a_program_no_longer_has_is_removed(program: Lamina) -> None:
 def test_a_part_of_a_program_that_was_removed_is_put_back(program: Lamina) -> None:
     (program.root / "lamina-out/p/m.root/p/lib.py").unlink()
 
-    program.actions()
+    program.actions("//p:m")
 
     assert (program.root / "lamina-out/p/m.root/p/lib.py").exists()
 
@@ -361,3 +374,144 @@ def test_folders_that_a_program_no_longer_has_are_removed(lamina: Lamina) -> Non
     assert lamina("build", "//:x").returncode == 0
 
     assert not (lamina.root / "lamina-out/x.root/d").exists()
+
+
+def test_patterns_may_come_from_files(built: Lamina) -> None:
+    built.write({"some.txt": "# for people\n\n//p/...  # and more\n", "none.txt": "\n"})
+
+    for words in (["@some.txt"], ["--target-file", "some.txt"], ["--target-pattern-file=some.txt"]):
+        assert built("build", *words).stdout == "//p:copy  lamina-out/p/out.cat\n"
+    assert "error: cannot read patterns from `absent`: No such" in built("build", "@absent").stderr
+    assert "error: `lamina build` needs PATTERN" in built("build", "@none.txt").stderr
+
+
+def test_many_outputs_are_listed_when_asked_for(lamina: Lamina) -> None:
+    outs = [f"{number}.x" for number in range(25)]
+    lamina.write({"BUILD": f"genrule(name = 'g', outs = {outs}, cmd = 'touch $(OUTS)')\n"})
+
+    assert lamina("build", "//...").stdout == ""
+    assert len(lamina("build", "//...", "--show-output").stdout.splitlines()) == 25
+    full = lamina("build", "//...", "--show-full-output").stdout.splitlines()
+    assert f"//:g  {lamina.root}/lamina-out/0.x" in full
+
+
+def test_an_output_is_copied_to_where_it_is_wanted(built: Lamina) -> None:
+    (built.root / "folder").mkdir()
+
+    assert built("build", "//p:copy", "--out", "new/name").returncode == 0
+    assert built("build", "//p:copy", "--out", "folder").returncode == 0
+
+    assert (built.root / "new/name").read_text() == "a\n"
+    assert (built.root / "new/name").stat().st_mode & 0o777 == 0o644
+    assert (built.root / "folder/out.cat").read_text() == "a\n"
+
+
+def test_a_program_is_copied_with_all_that_it_needs(program: Lamina) -> None:
+    assert program("build", "//p:m", "--out", "there").returncode == 0
+
+    done = subprocess.run([program.root / "there/m"], capture_output=True, text=True, check=True)
+    assert done.stdout == "ran\n"
+
+
+def test_out_is_for_one_target(built: Lamina) -> None:
+    built.write({"q/BUILD": "filegroup(name = 'f')\n"})
+
+    assert "2 targets were chosen" in built("build", "//...", "--out", "x").stderr
+    assert "`//q:f` makes nothing" in built("build", "//q:f", "--out", "x").stderr
+
+
+def test_output_format_json_is_json(built: Lamina) -> None:
+    done = built("build", "--output-format=json", "//...")
+    wrong = built("build", "--output-format", "json", "//absent:x")
+
+    assert json.loads(done.stdout)["outputs"] == {"//p:copy": ["lamina-out/p/out.cat"]}
+    assert json.loads(wrong.stdout)["error"]["exit_code"] == 3
+
+
+def test_a_report_tells_of_each_target(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="echo > $@", b="exit 1")})
+    failed = lamina("build", "-k", "//...", "--build-report", "out/failed")
+    lamina.write({"BUILD": rules(a="echo > $@")})
+    made = lamina("build", "//...", "--build-report", "made")
+
+    assert (failed.returncode, made.returncode) == (1, 0)
+    report = json.loads((lamina.root / "out/failed").read_text())
+    assert (report["success"], report["results"]["//:b"]["success"]) == (False, "FAIL")
+    assert report["failures"] == {"//:b": "`//:b`: Genrule b.out failed with exit code 1"}
+    report = json.loads((lamina.root / "made").read_text())
+    assert report["results"]["//:a"]["outputs"]["DEFAULT"] == ["lamina-out/a.out"]
+
+
+def test_keep_going_publishes_what_was_made(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="exit 1", b="echo b > $@")})
+
+    lamina("build", "-k", "//...")
+
+    assert (lamina.root / "lamina-out/b.out").read_text() == "b\n"
+
+
+def test_the_last_line_tells_how_the_build_went(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="echo > $@", b="echo > $@")})
+
+    told = [lamina("build", "//...").stderr.splitlines()[-1] for _ in range(2)]
+
+    assert told[0].startswith("build succeeded: 2 targets; 2 actions run, 0 cached; ")
+    assert told[1].startswith("build succeeded: 2 targets; nothing to do; ")
+
+
+CHAIN = """
+genrule(name = 'one', srcs = ['a.txt'], outs = ['one.out'], cmd = 'cat $< > $@')
+genrule(name = 'two', srcs = [':one'], outs = ['two.out'], cmd = 'cat $< > $@')
+genrule(name = 'new', outs = ['new.out'], cmd = 'touch $@')
+"""
+
+
+def test_a_dry_run_tells_what_would_run_and_why(lamina: Lamina) -> None:
+    lamina.write(
+        {
+            "BUILD": CHAIN.replace("genrule(name = 'new'", "filegroup(name = 'new'").replace(
+                ", outs = ['new.out'], cmd = 'touch $@'", ""
+            ),
+            "a.txt": "1\n",
+        }
+    )
+    lamina.actions()
+    lamina.write({"BUILD": CHAIN, "a.txt": "2\n"})
+
+    done = lamina("build", "--dry-run", "//...")
+
+    assert done.returncode == 0
+    lines = re.sub(r"[0-9a-f]{16}", "#", done.stdout).splitlines()
+    assert sorted(lines) == sorted(
+        [
+            "would run  Genrule new.out  //:new",
+            "             it is not known to have run before",
+            "would run  Genrule one.out  //:one",
+            "             since build 1:",
+            "             input a.txt changed: # -> #",
+            "may run    Genrule two.out  //:two",
+            "             after Genrule one.out",
+        ]
+    )
+    assert done.stderr == "2 actions would run, 1 may follow, 0 cached\n"
+    assert (lamina.root / "lamina-out/two.out").read_text() == "1\n"
+
+
+def test_a_dry_run_as_json_tells_the_same(lamina: Lamina) -> None:
+    lamina.write({"BUILD": CHAIN, "a.txt": "1\n"})
+
+    told = json.loads(lamina("build", "-n", "--json", "//:two").stdout)
+
+    assert [each["target"] for each in told["would_run"]] == ["//:one"]
+    assert told["may_run"] == [
+        {"action": "Genrule two.out", "target": "//:two", "after": ["Genrule one.out"]}
+    ]
+
+
+def test_a_dry_run_of_what_is_done_has_nothing_to_do(built: Lamina) -> None:
+    done = built("build", "-n", "//...")
+
+    assert (done.stdout, done.stderr) == (
+        "",
+        "0 actions would run, 0 may follow, 1 cached\n",
+    )

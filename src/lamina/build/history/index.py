@@ -20,6 +20,7 @@ from lamina.linux import filesystem
 _KEPT = 500  # builds
 _TOO_LONG = 1 << 20  # bytes, beyond which only those are kept
 _TAIL = 1 << 16  # bytes from the end in which the last line is looked for
+_LOOKED_AT = 4  # last lines, of which one may be half-written
 
 Phase = tuple[str, float, float]  # name, begin and end in seconds since the build began
 
@@ -80,10 +81,10 @@ def _last(path: Path) -> int:
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            tail = list(_entries(file.read().splitlines()))
+            tail = file.read().splitlines()[-_LOOKED_AT:]
     except FileNotFoundError:
         return 0
-    return max((entry.number for entry in tail[-8:]), default=0)
+    return max((entry.number for entry in _entries(tail)), default=0)
 
 
 def _path(folder: Path) -> Path:
