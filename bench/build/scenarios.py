@@ -87,7 +87,8 @@ def _forgotten_and_stopped(tool: Tool) -> None:
     tool.stop()
 
 
-def _stopped(tool: Tool) -> None:
+def _built_and_stopped(tool: Tool) -> None:
+    tool.build()
     tool.stop()
 
 
@@ -200,7 +201,7 @@ SCENARIOS: Sequence[Scenario] = (
         partial(_edited, Repository.edit_comment, _any_leaf), _load, labels=_everything,
     ),
     Scenario(
-        "null-cold", "null build, Bazel's server started", _stopped, _build, _any_hub,
+        "null-cold", "null build, Bazel's server started", _built_and_stopped, _build, _any_hub,
         compiled=_none, slow=True,
     ),
     Scenario(

@@ -76,9 +76,9 @@ def test_programs_have_closures_of_tens_of_targets_and_not_of_all() -> None:
     assert 10 < max(needed) < 1_000
 
 
-def test_who_includes_a_header_does_so_through_headers_too(found: Shape) -> None:
-    if not found.has(cxx=True):
-        pytest.skip("no headers")
+@pytest.mark.parametrize("targets", [200, 1_000])
+def test_who_includes_a_header_does_so_through_headers_too(targets: int) -> None:
+    found = shape(targets, mixed=True)
     hub = found.hub(cxx=True)
     direct = {hub.index, *found.dependents[hub.index]}
 
