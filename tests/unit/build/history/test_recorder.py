@@ -41,7 +41,11 @@ def recorded(recorder: Recorder, folder: Path) -> list[Execution]:
 
 def test_all_that_decided_on_a_result_is_kept(tmp_path: Path) -> None:
     made = action("lib")
-    inputs = {"a.h": Source("src/a.h"), "b.c": Source("b.c"), "lib": made.output("out")}
+    inputs: dict[str, Artifact] = {
+        "a.h": Source("src/a.h"),
+        "b.c": Source("b.c"),
+        "lib": made.output("out"),
+    }
     recorder = Recorder(0.0)
     digest = Digest.of(b"x")
     nodes: dict[str, Node] = {
