@@ -48,12 +48,17 @@ class Question:
         try:
             answer = evaluate(text, self.words, self.graph, scope=scope)
         finally:
-            for line in self.graph.loader.prints:
-                output.note(line)
+            tell_prints(self.graph)
         for note in answer.notes:
             output.note(note)
         tell(answer.skipped)
         return answer
+
+
+def tell_prints(graph: Graph) -> None:
+    """Pass on what BUILD files print."""
+    for line in graph.loader.prints:
+        output.note(line)
 
 
 def tell(faults: Iterable[Fault]) -> None:

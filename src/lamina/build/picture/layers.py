@@ -10,17 +10,18 @@ from collections.abc import Sequence
 Edge = tuple[int, int]
 
 
-def acyclic(count: int, edges: Sequence[Edge]) -> tuple[list[Edge], set[Edge]]:
-    """The edges without loops, those that close a circle turned round; and the turned ones."""
+def acyclic(count: int, edges: Sequence[Edge]) -> tuple[list[Edge], list[Edge]]:
+    """The edges in two parts without loops: those that close circles come turned round.
+
+    Both parts together have no circle.
+    """
     steps: list[list[int]] = [[] for _ in range(count)]
     for upper, lower in edges:
         if upper != lower:
             steps[upper].append(lower)
-    backwards = _closing(steps)
-    turned = {(lower, upper) for upper, lower in backwards}
-    straight = [edge for edge in dict.fromkeys(edges) if edge[0] != edge[1]]
-    kept = [edge for edge in straight if edge not in backwards]
-    return list(dict.fromkeys([*kept, *sorted(turned)])), turned - set(kept)
+    closing = _closing(steps)
+    kept = dict.fromkeys(edge for edge in edges if edge[0] != edge[1] and edge not in closing)
+    return list(kept), sorted((lower, upper) for upper, lower in closing)
 
 
 def _closing(steps: list[list[int]]) -> set[Edge]:

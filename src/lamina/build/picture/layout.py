@@ -16,6 +16,7 @@ from lamina.build.picture.layers import Edge, acyclic, layers
 
 _GAP = 26.0  # between boxes of a layer
 _JOINT = 14.0  # what a joint takes of the width of its layer
+BESIDE = 14.0  # of a line that goes upwards from the middle of its boxes
 _SWEEPS = 16
 _RELAXATIONS = 40
 
@@ -63,7 +64,8 @@ def lay_out(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge]) -> Layo
     straight, turned = acyclic(len(sizes), edges)
     area = sum((width + _GAP) * (height + 60) for width, height in sizes)
     widest = max((area * 2.2) ** 0.5, 4 * max(width for width, _ in sizes))
-    rows = layers([width + _GAP for width, _ in sizes], straight, widest)
+    every = list(dict.fromkeys([*straight, *turned]))
+    rows = layers([width + _GAP for width, _ in sizes], every, widest)
     net = _Net(sizes, rows, straight, turned)
     net.order()
     net.settle()
@@ -78,18 +80,20 @@ class _Net:
         sizes: Sequence[tuple[float, float]],
         rows: list[list[int]],
         edges: list[Edge],
-        turned: set[Edge],
+        turned: list[Edge],
     ) -> None:
         self.points = [_Point(0, width, height, box) for box, (width, height) in enumerate(sizes)]
         self.rows = rows
-        self.pieces: dict[tuple[int, int], tuple[set[int], int, bool]] = {}
+        self.pieces: dict[tuple[int, int, bool], tuple[set[int], int]] = {}
         self._boxes = len(sizes)
         for layer, row in enumerate(rows):
             for number in row:
                 self.points[number].layer = layer
         joints: dict[tuple[int, int, int], int] = {}
-        for edge in sorted(edges, key=lambda edge: self._span(edge)):
-            self._thread(edge, edge in turned, joints)
+        for edge in sorted(edges, key=self._span):
+            self._thread(edge, False, joints)
+        for edge in sorted(turned, key=self._span):
+            self._thread(edge, True, joints)
 
     def _span(self, edge: Edge) -> int:
         return self.points[edge[1]].layer - self.points[edge[0]].layer
@@ -110,7 +114,7 @@ class _Net:
         self._connect(here, lower, edge, turned)
 
     def _connect(self, upper: int, lower: int, edge: Edge, turned: bool) -> None:
-        sources, _, _ = self.pieces.setdefault((upper, lower), (set(), edge[1], turned))
+        sources, _ = self.pieces.setdefault((upper, lower, turned), (set(), edge[1]))
         sources.add(edge[0])
         self.points[upper].down[lower] = None
         self.points[lower].up[upper] = None
@@ -271,8 +275,7 @@ class _Net:
             middle = (tops[point.layer] + bottoms[point.layer]) / 2
             places.append((point.x - point.width / 2 - left, middle - point.height / 2))
         lines = [
-            self._line(upper, lower, piece, left, tops, bottoms)
-            for (upper, lower), piece in self.pieces.items()
+            self._line(*ends, *piece, left, tops, bottoms) for ends, piece in self.pieces.items()
         ]
         return Layout(right - left, bottoms[-1], places, lines)
 
@@ -286,19 +289,23 @@ class _Net:
         self,
         upper: int,
         lower: int,
-        piece: tuple[set[int], int, bool],
+        turned: bool,
+        sources: set[int],
+        target: int,
         left: float,
         tops: list[float],
         bottoms: list[float],
     ) -> Line:
-        sources, target, turned = piece
         one, other = self.points[upper], self.points[lower]
         middle = (tops[one.layer] + bottoms[one.layer]) / 2
         start = middle + one.height / 2 if one.box >= 0 else tops[one.layer]
         below = (tops[other.layer] + bottoms[other.layer]) / 2
         end = below - other.height / 2 if other.box >= 0 else tops[other.layer]
+        # Beside the line in the other direction, which there may be.
+        x = one.x - left + BESIDE * (turned and one.box >= 0)
+        to_x = other.x - left + BESIDE * (turned and other.box >= 0)
         return Line(
-            (one.x - left, start), bottoms[one.layer], (other.x - left, end),
+            (x, start), bottoms[one.layer], (to_x, end),
             frozenset(sources), target, other.box >= 0, turned,
         )  # fmt: skip
 

@@ -58,12 +58,9 @@ class Scene:
     def reduced(self) -> Scene:
         """Without the edges that a longer way says as well; those of circles all stay."""
         straight, turned = acyclic(len(self.boxes), list(self.edges))
-        kept = set(reduced(len(self.boxes), straight)) | turned
-        edges = {
-            edge: count
-            for edge, count in self.edges.items()
-            if edge in kept or (edge[1], edge[0]) in turned
-        }
+        kept = set(reduced(len(self.boxes), list(dict.fromkeys([*straight, *turned]))))
+        kept = kept.intersection(straight) | {(lower, upper) for upper, lower in turned}
+        edges = {edge: count for edge, count in self.edges.items() if edge in kept}
         return Scene(self.title, self.boxes, edges)
 
 

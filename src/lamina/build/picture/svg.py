@@ -12,7 +12,7 @@ from types import MappingProxyType
 from xml.sax.saxutils import escape
 
 from lamina.build.picture.colours import colour, shape
-from lamina.build.picture.layout import Layout, Line, lay_out
+from lamina.build.picture.layout import BESIDE, Layout, Line, lay_out
 from lamina.build.picture.scene import Box, Scene
 
 _MARGIN = 28.0
@@ -26,11 +26,11 @@ _THEMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "light": {
             "page": "#ffffff", "text": "#1c2530", "quiet": "#66727f", "line": "#8b97a5",
-            "card": "#ffffff", "out": "#1864d6", "in": "#d9480f",
+            "card": "#ffffff", "back": "#e03131",
         },
         "dark": {
             "page": "#12171d", "text": "#e8edf2", "quiet": "#93a0ae", "line": "#66727f",
-            "card": "#182029", "out": "#74aaff", "in": "#ff9a5c",
+            "card": "#182029", "back": "#ff8787",
         },
     }
 )  # fmt: skip
@@ -144,7 +144,7 @@ class _Drawing:
 
     def _line(self, line: Line) -> str:
         (x, y), (to_x, to_y) = line.start, line.end
-        to_y -= 3 * line.arrives  # below its tip
+        to_y -= 3 * (line.arrives and not line.turned)  # below its tip
         middle = (line.bend + to_y) / 2
         start = f"M{_n(x)} {_n(y)}" + (f"V{_n(line.bend)}" if line.bend > y else "")
         if abs(x - to_x) < 1:
@@ -183,8 +183,8 @@ class _Drawing:
         above = {source for line in self._layout.lines if line.turned for source in line.sources}
         for number in sorted(above):
             left, top = self._layout.places[number]
-            x, y = left + self._sizes[number][0] / 2, top + self._sizes[number][1]
-            yield f'<path class="tip" d="M{_n(x - 4)} {_n(y + 8)}h8l-4 -7.5z"/>'
+            x, y = left + self._sizes[number][0] / 2 + BESIDE, top + self._sizes[number][1]
+            yield f'<path class="tip back" d="M{_n(x - 4)} {_n(y + 8)}h8l-4 -7.5z"/>'
 
     # Boxes.
 
@@ -281,6 +281,7 @@ def _colours(theme: str) -> Iterator[str]:
     yield f"text {{ fill: {tones['text']}; }}"
     yield f".quiet, .quiet-fill {{ fill: {tones['quiet']}; }}"
     yield f".line {{ stroke: {tones['line']}; }} .tip {{ fill: {tones['line']}; }}"
+    yield f".turned {{ stroke: {tones['back']}; }} .back {{ fill: {tones['back']}; }}"
 
 
 def _text(text: str) -> str:

@@ -19,6 +19,7 @@ from lamina.build.query.syntax import (
     SetOf,
     Variable,
     Word,
+    calls,
     parse,
 )
 from lamina.build.query.words import Words
@@ -53,6 +54,8 @@ class _Evaluation:
 
     def answer(self) -> Answer:
         expression = parse(self._text)
+        for call in calls(expression):  # before anything is loaded
+            self._count(call, self._function(call))
         found = self._value(expression, _NONE)
         ordered = not isinstance(found, frozenset)
         wrong, notes = self._missing()
@@ -120,15 +123,18 @@ class _Evaluation:
         return frozenset(found)
 
     def _call(self, call: Call, bound: Bound) -> Collection[int]:
+        function = FUNCTIONS[call.name]
+        arguments = list(self._arguments(call, function, bound))
+        with _Blamed(self._text, call.at):
+            return function.run(self._context, *arguments)
+
+    def _function(self, call: Call) -> Function:
         function = FUNCTIONS.get(call.name)
         if function is None:
             hint = did_you_mean(call.name, FUNCTIONS, "functions: " + ", ".join(FUNCTIONS))
             message = f"there is no function `{call.name}`"
             raise QueryFault(self._text, call.at, message, hint)
-        self._count(call, function)
-        arguments = list(self._arguments(call, function, bound))
-        with _Blamed(self._text, call.at):
-            return function.run(self._context, *arguments)
+        return function
 
     def _count(self, call: Call, function: Function) -> None:
         most = len(function.arguments)

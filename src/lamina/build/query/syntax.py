@@ -125,6 +125,20 @@ def parse(text: str) -> Expression:
     return _Parser(text).whole()
 
 
+def calls(expression: Expression) -> Iterator[Call]:
+    """The calls in an expression, each before those in its arguments."""
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Call):
+            yield part
+            waiting.extend(reversed(part.arguments))
+        elif isinstance(part, Chain):
+            waiting.extend([*(operand for _, operand in reversed(part.rest)), part.first])
+        elif isinstance(part, Let):
+            waiting.extend([part.body, part.value])
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str  # "word", "quoted", "sign" or "end"
@@ -227,8 +241,12 @@ class _Parser:
         arguments = []
         while not self._is(")"):
             arguments.append(self._expression())
-            if not self._is(")"):
-                self._expect(",", f"the parenthesis of `{name.text}` is not closed")
+            if self._is(","):
+                self._take()
+            elif not self._is(")"):
+                found = f", not `{self._next.text}`" if self._next.text else ""
+                hint = f"the parenthesis of `{name.text}` is not closed"
+                raise self._fault(f"`,` or `)` is expected here{found}", self._next, hint)
         self._take()
         return Call(name.text, tuple(arguments), name.at)
 

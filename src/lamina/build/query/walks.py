@@ -45,7 +45,7 @@ def target_deps(context: Context) -> Nodes:
 
 
 def rdeps(context: Context, universe: Nodes, ends: Nodes, depth: int | None = None) -> Nodes:
-    """What depends on the targets, within a universe and what that depends on."""
+    """What depends on the targets, among a universe and all below it."""
     inside = context.closure(universe)
     return frozenset(context.graph.dependents(ends, inside, depth))
 

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli import arguments, output
+from lamina.cli import arguments, querying
 from lamina.cli.session import Options, Session
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     arguments.add_patterns(parser, default="//...")
-    arguments.add_json(parser)
+    querying.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one label a line, or label, rule and dependencies of each as JSON."""
+    """Print one label a line, or what else is asked for."""
+    from lamina.build.query.evaluate import Answer
+
     with Session(Options(jobs=1)) as session:
+        question = querying.Question(session)
         labels = session.labels(args.patterns)
-        if not args.json:
-            for label in labels:
-                output.data(str(label))
-            return 0
-        targets = [session.loader.target(label) for label in labels]
-    output.document(
-        [
-            {
-                "label": str(target.label),
-                "rule": target.rule.name,
-                "dependencies": [str(label) for label in target.dependencies()],
-                "visibility": list(target.visibility),
-            }
-            for target in targets
-        ]
-    )
+        querying.tell_prints(question.graph)
+        answer = Answer([question.graph.node(label) for label in labels], True, [], [])
+        querying.show(answer, question.graph, args)
     return 0

@@ -96,7 +96,7 @@ def test_thousands_of_operands_are_no_matter() -> None:
     ("text", "message"),
     [
         ("", "column 1: the query is empty"),
-        ("deps(//a", "column 9: `,` is expected here"),
+        ("deps(//a", "column 9: `,` or `)` is expected here"),
         ("//a //b", "column 5: `//b` is not expected here"),
         ("//a + ", "column 6: the end stands where a target or function should"),
         ("//a)", "column 4: `)` is not expected here"),
