@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli import output
+from lamina.cli import arguments, output
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def add_output(parser: argparse.ArgumentParser, default: str = "label") -> None:
         "-a", "--output-attribute", action="append", default=[], metavar="REGEX",
         help="with json: attributes whose name matches, defaults too",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="`--output json`, and errors too")
+    arguments.add_json(parser)
 
 
 def text_of(words: list[str], file: str = "") -> str:
