@@ -33,6 +33,7 @@ class Publisher:
         self._context = contextlib.ExitStack()
         self._known: dict[str, _Mark] = {}
         self._changed = False
+        self._folders: set[Path] = set()  # that are there, and are no links
         self.outputs: set[str] = set()  # all that lies there now, by path from the root
 
     def __enter__(self) -> Publisher:
@@ -75,6 +76,7 @@ class Publisher:
     def replace(self, folder: str, tree: Mapping[str, Node]) -> None:
         """The same for a whole folder, in which nothing else may stay."""
         root = self._root / folder
+        self._folders.clear()
         wanted = {root / path for path in tree}
         kept = wanted | {parent for path in wanted for parent in path.parents}
         for path in sorted(root.rglob("*"), reverse=True) if root.is_dir() else []:
@@ -90,10 +92,7 @@ class Publisher:
         if isinstance(node, Folder):
             target.mkdir(parents=True, exist_ok=True)
             return
-        for parent in target.parents:
-            if parent.is_symlink() and parent.is_relative_to(self._root):
-                parent.unlink()  # an earlier output: what is written must not go through it
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_way(target.parent)
         temporary = self._root / _UNFINISHED / "output"
         temporary.unlink(missing_ok=True)
         if isinstance(node, File):
@@ -102,6 +101,16 @@ class Publisher:
         elif isinstance(node, Symlink):
             temporary.symlink_to(node.target)
         temporary.replace(target)
+
+    def _make_way(self, folder: Path) -> None:
+        """Make a folder for outputs."""
+        if folder in self._folders:
+            return
+        for parent in (folder, *folder.parents):
+            if parent.is_symlink() and parent.is_relative_to(self._root):
+                parent.unlink()  # an earlier output: what is written must not go through it
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folders.add(folder)
 
 
 def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
