@@ -19,15 +19,15 @@ from lamina.core.label import Label
 
 
 def affected(
-    graph: Graph, nodes: frozenset[int], difference: Difference, past: Loader
+    graph: Graph, vertices: frozenset[int], difference: Difference, past: Loader
 ) -> Mapping[int, str]:
-    """The nodes of a closure that are touched, and for each a changed file that touches it.
+    """The vertices of a closure that are touched, and for each a changed file that touches it.
 
     `past` loads build packages as they were before.
     """
     whole = sorted(difference.files.intersection(graph.loader.workspace.files))
     if whole:
-        return dict.fromkeys(nodes, whole[0])
+        return dict.fromkeys(vertices, whole[0])
     touched = dict(sorted(_Search(graph, difference, past).directly().items()))
     waiting = list(touched)
     for number in waiting:  # it grows on the way
@@ -35,11 +35,11 @@ def affected(
             if parent not in touched:
                 touched[parent] = touched[number]
                 waiting.append(parent)
-    return {number: cause for number, cause in touched.items() if number in nodes}
+    return {number: cause for number, cause in touched.items() if number in vertices}
 
 
 class _Search:
-    """Finds the nodes that a changed file touches directly."""
+    """Finds the vertices that a changed file touches directly."""
 
     def __init__(self, graph: Graph, difference: Difference, past: Loader) -> None:
         self._graph = graph
@@ -58,7 +58,7 @@ class _Search:
         self._touched: dict[int, str] = {}
 
     def directly(self) -> dict[int, str]:
-        """The nodes, each with the file that touches it."""
+        """The vertices, each with the file that touches it."""
         for path in sorted(self._difference.files):
             self._touch(self._named(path), path)
         suspects = {

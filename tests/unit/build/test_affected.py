@@ -50,8 +50,8 @@ class Change:
 
     def causes(self, pattern: str = "//...") -> dict[str, str]:
         words = Words(self.graph, Pattern.parse, "", keep_going=True)
-        nodes = frozenset(self.graph.closure(words.nodes(pattern)))
-        found = affected(self.graph, nodes, self.difference, self.past)
+        vertices = frozenset(self.graph.closure(words.vertices(pattern)))
+        found = affected(self.graph, vertices, self.difference, self.past)
         return {
             str(self.graph.labels[number]): cause
             for number, cause in found.items()

@@ -64,9 +64,9 @@ class Scene:
         return Scene(self.title, self.boxes, edges)
 
 
-def scene(graph: Graph, nodes: Sequence[int], title: str, group: str, *, files: bool) -> Scene:
-    """The picture of some nodes; `group` is "none", "package", or "auto" for what fits."""
-    shown = [number for number in nodes if files or graph.forms[number] is Form.RULE]
+def scene(graph: Graph, vertices: Sequence[int], title: str, group: str, *, files: bool) -> Scene:
+    """The picture of some vertices; `group` is "none", "package", or "auto" for what fits."""
+    shown = [number for number in vertices if files or graph.forms[number] is Form.RULE]
     edges = _edges(graph, shown)
     packages = {graph.labels[number].home for number in shown}
     if group == "none" or (group == "auto" and (len(shown) <= MOST or len(packages) == 1)):
@@ -90,7 +90,7 @@ def _edges(graph: Graph, shown: Sequence[int]) -> dict[Edge, None]:
         for step in graph.edges(number):
             maker = graph.targets[step]
             if step not in inside and graph.forms[step] is Form.GENERATED and maker is not None:
-                step = graph.node(maker.label)
+                step = graph.vertex(maker.label)
             if step in inside and step != number:
                 found[number, step] = None
     return found

@@ -132,8 +132,8 @@ class _Drawing:
             yield from self._hover()
 
     def _hover(self) -> Iterator[str]:
-        yield "svg:has(.node:hover) .line { opacity: .2; }"
-        yield ".node { cursor: default; }"
+        yield "svg:has(.vertex:hover) .line { opacity: .2; }"
+        yield ".vertex { cursor: default; }"
         ends = {end for line in self._layout.lines for end in (*line.sources, line.target)}
         for number in sorted(ends):
             over = f"svg:has(#n{number}:hover)"
@@ -194,7 +194,7 @@ class _Drawing:
         main = box.rule or box.rules[0][0]
         tint = colour(main)
         kind = shape(box.rule) if box.rule else "plain"
-        yield f'<g class="node" id="n{number}" transform="translate({_n(x)} {_n(y)})">'
+        yield f'<g class="vertex" id="n{number}" transform="translate({_n(x)} {_n(y)})">'
         yield f"<title>{escape(box.tip)}</title>"
         size = f'width="{_n(width)}" height="{_n(height)}" rx="7"'
         yield f'<rect class="card" {size}/>'

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from lamina.build.checks import granted
 from lamina.build.declare import outputs
 from lamina.build.query import values
-from lamina.build.query.context import Context, Nodes
+from lamina.build.query.context import Context, Vertices
 from lamina.build.query.graph import Form
 from lamina.build.target import Target, labels_in
 from lamina.build.testing import selection
@@ -16,7 +16,7 @@ from lamina.build.visibility import admits
 from lamina.core.label import Label
 
 
-def kind(context: Context, expression: re.Pattern[str], nodes: Nodes) -> Nodes:
+def kind(context: Context, expression: re.Pattern[str], vertices: Vertices) -> Vertices:
     """Those whose kind matches: `cxx_library rule`, `source file`, `generated file`."""
     graph = context.graph
     files = {form for form in Form if expression.search(form.value)}
@@ -34,19 +34,22 @@ def kind(context: Context, expression: re.Pattern[str], nodes: Nodes) -> Nodes:
             known = rules[rule.name] = any(map(expression.search, every))
         return known
 
-    return frozenset(filter(fits, nodes))
+    return frozenset(filter(fits, vertices))
 
 
-def filter_(context: Context, expression: re.Pattern[str], nodes: Nodes) -> Nodes:
+def filter_(context: Context, expression: re.Pattern[str], vertices: Vertices) -> Vertices:
     """Those whose label matches."""
     labels = context.graph.labels
-    return frozenset(number for number in nodes if expression.search(str(labels[number])))
+    return frozenset(number for number in vertices if expression.search(str(labels[number])))
 
 
-def attr(context: Context, name: str, expression: re.Pattern[str], nodes: Nodes) -> Nodes:
+def attr(context: Context, name: str, expression: re.Pattern[str], vertices: Vertices) -> Vertices:
     """The rules whose attribute, as text, matches; a list is `[a, b]`, True is 1."""
     return _having(
-        context, name, nodes, lambda value: any(map(expression.search, _told(values.texts(value))))
+        context,
+        name,
+        vertices,
+        lambda value: any(map(expression.search, _told(values.texts(value)))),
     )
 
 
@@ -54,22 +57,22 @@ def _told(texts: list[str]) -> list[str]:
     return texts or [""]  # an attribute that is not set has an empty text
 
 
-def attrfilter(context: Context, name: str, text: str, nodes: Nodes) -> Nodes:
+def attrfilter(context: Context, name: str, text: str, vertices: Vertices) -> Vertices:
     """The rules whose attribute is this text, or has it as an element."""
-    return _having(context, name, nodes, lambda value: _is_or_has(value, text))
+    return _having(context, name, vertices, lambda value: _is_or_has(value, text))
 
 
-def nattrfilter(context: Context, name: str, text: str, nodes: Nodes) -> Nodes:
+def nattrfilter(context: Context, name: str, text: str, vertices: Vertices) -> Vertices:
     """The rules whose attribute is not this text, nor has it as an element."""
-    return _having(context, name, nodes, lambda value: not _is_or_has(value, text))
+    return _having(context, name, vertices, lambda value: not _is_or_has(value, text))
 
 
 def attrregexfilter(
-    context: Context, name: str, expression: re.Pattern[str], nodes: Nodes
-) -> Nodes:
+    context: Context, name: str, expression: re.Pattern[str], vertices: Vertices
+) -> Vertices:
     """The rules of which an element of the attribute matches."""
     return _having(
-        context, name, nodes, lambda value: any(map(expression.search, values.elements(value)))
+        context, name, vertices, lambda value: any(map(expression.search, values.elements(value)))
     )
 
 
@@ -77,12 +80,14 @@ def _is_or_has(value: object, text: str) -> bool:
     return text in values.elements(value) or text in values.texts(value)
 
 
-def _having(context: Context, name: str, nodes: Nodes, fits: Callable[[object], bool]) -> Nodes:
+def _having(
+    context: Context, name: str, vertices: Vertices, fits: Callable[[object], bool]
+) -> Vertices:
     """The rules that have an attribute of this name which fits; a note where none has it."""
     found = []
     near: set[str] = set()
     met = False
-    for number in nodes:
+    for number in vertices:
         target = context.graph.rule(number)
         if target is None:
             continue
@@ -106,14 +111,14 @@ def _has(target: Target, name: str) -> bool:
     return name in ("name", "visibility") or values.canonical(target, name) in target.attributes
 
 
-def labels(context: Context, name: str, nodes: Nodes) -> Nodes:
+def labels(context: Context, name: str, vertices: Vertices) -> Vertices:
     """What an attribute of the rules names: targets and files."""
     graph = context.graph
     found: set[int] = set()
-    for number in nodes:
+    for number in vertices:
         target = graph.rule(number)
         if target is not None:
-            found.update(map(graph.node, _labels(target, name)))
+            found.update(map(graph.vertex, _labels(target, name)))
     return frozenset(found)
 
 
@@ -124,10 +129,10 @@ def _labels(target: Target, name: str) -> Iterable[Label]:
     return labels_in(values.value(target, name))
 
 
-def executables(context: Context, nodes: Nodes) -> Nodes:
+def executables(context: Context, vertices: Vertices) -> Vertices:
     """The programs and tests."""
     rule = context.graph.rule
-    return frozenset(n for n in nodes if _rule_name(rule(n)).endswith(("_binary", "_test")))
+    return frozenset(n for n in vertices if _rule_name(rule(n)).endswith(("_binary", "_test")))
 
 
 def _rule_name(target: Target | None) -> str:
@@ -139,10 +144,10 @@ def is_test(target: Target | None) -> bool:
     return target is not None and selection.is_test(target)
 
 
-def tests(context: Context, nodes: Nodes) -> Nodes:
+def tests(context: Context, vertices: Vertices) -> Vertices:
     """The tests among the targets, and those that their test suites stand for."""
-    graph, found, seen = context.graph, set[int](), set(nodes)
-    waiting = list(nodes)
+    graph, found, seen = context.graph, set[int](), set(vertices)
+    waiting = list(vertices)
     while waiting:
         number = waiting.pop()
         target = graph.rule(number)
@@ -159,7 +164,7 @@ def _of_suite(context: Context, suite: Target) -> list[int]:
     """What a suite stands for: the tests it names, or all of its build package; by its tags."""
     graph = context.graph
     package = graph.package(suite.label.package, suite.label.cell)
-    inside = list(map(graph.node, _labels(suite, "tests")))
+    inside = list(map(graph.vertex, _labels(suite, "tests")))
     if not inside and package is not None:
         inside = [n for n in graph.rules_in(package) if _is_automatic(graph.rule(n))]
     wanted = _tags(suite) - {"manual"}
@@ -190,16 +195,16 @@ def _admitted(tags: frozenset[str], wanted: frozenset[str]) -> bool:
     return needed <= tags and not unwanted & tags
 
 
-def testsof(context: Context, nodes: Nodes) -> Nodes:
+def testsof(context: Context, vertices: Vertices) -> Vertices:
     """The tests that the targets name as theirs, and those that depend on them directly."""
     graph = context.graph
     context.closure(context.scope())
-    named = {n for n in labels(context, "tests", nodes) if is_test(graph.rule(n))}
-    above = {parent for number in nodes for parent in graph.parents(number)}
+    named = {n for n in labels(context, "tests", vertices) if is_test(graph.rule(n))}
+    above = {parent for number in vertices for parent in graph.parents(number)}
     return frozenset(named | {number for number in above if is_test(graph.rule(number))})
 
 
-def visible(context: Context, askers: Nodes, nodes: Nodes) -> Nodes:
+def visible(context: Context, askers: Vertices, vertices: Vertices) -> Vertices:
     """Those that all of the first targets may depend on."""
     graph = context.graph
     asking = {(graph.labels[n].cell, graph.labels[n].package): graph.labels[n] for n in askers}
@@ -214,7 +219,7 @@ def visible(context: Context, askers: Nodes, nodes: Nodes) -> Nodes:
             for asker in (exact if several else asking.values())
         )
 
-    return frozenset(filter(may, nodes))
+    return frozenset(filter(may, vertices))
 
 
 def _visibility(context: Context, number: int) -> tuple[str, ...]:

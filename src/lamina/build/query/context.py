@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from lamina.build.query.graph import Graph
 from lamina.build.query.words import Words
 
-Nodes = frozenset[int]
-Filter = Callable[[int], Nodes]  # what an expression is for one node of a walk
+Vertices = frozenset[int]
+Filter = Callable[[int], Vertices]  # what an expression is for one vertex of a walk
 
 
 @dataclass(slots=True)
@@ -18,13 +18,13 @@ class Context:
 
     graph: Graph
     words: Words
-    scope: Callable[[], Nodes]  # the universe of functions that are given none
+    scope: Callable[[], Vertices]  # the universe of functions that are given none
     notes: dict[str, None] = field(default_factory=dict)
-    closures: dict[Nodes, frozenset[int]] = field(default_factory=dict)
-    at: int | None = None  # the node that a filter is asked about
+    closures: dict[Vertices, frozenset[int]] = field(default_factory=dict)
+    at: int | None = None  # the vertex that a filter is asked about
 
-    def closure(self, start: Nodes) -> frozenset[int]:
-        """Some nodes and all that they depend on; found once."""
+    def closure(self, start: Vertices) -> frozenset[int]:
+        """Some vertices and all that they depend on; found once."""
         found = self.closures.get(start)
         if found is None:
             found = self.closures[start] = frozenset(self.graph.closure(start))

@@ -1,4 +1,4 @@
-"""Evaluates queries: each part of an expression becomes a set of nodes."""
+"""Evaluates queries: each part of an expression becomes a set of vertices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.build.faults import Fault, FaultReport, did_you_mean
-from lamina.build.query.context import Context, Filter, Nodes
+from lamina.build.query.context import Context, Filter, Vertices
 from lamina.build.query.functions import FUNCTIONS, Function, Takes
 from lamina.build.query.graph import Form, Graph
 from lamina.build.query.syntax import (
@@ -25,7 +25,7 @@ from lamina.build.query.syntax import (
 from lamina.build.query.words import Words
 from lamina.core.errors import UserError
 
-Bound = Mapping[str, Nodes]
+Bound = Mapping[str, Vertices]
 UNIVERSE = "//..."
 _NONE: Bound = {}
 
@@ -34,7 +34,7 @@ _NONE: Bound = {}
 class Answer:
     """What a query gave."""
 
-    nodes: list[int]  # no label of which nothing is there
+    vertices: list[int]  # no label of which nothing is there
     ordered: bool  # a path, whose order means something
     notes: list[str]  # what a person may want to know
     skipped: list[Fault]  # what is wrong and was passed by, as asked
@@ -62,16 +62,16 @@ class _Evaluation:
         if wrong and not self._words.keep_going:
             raise FaultReport(wrong)
         forms = self._graph.forms
-        nodes = [number for number in found if forms[number] is not Form.MISSING]
+        vertices = [number for number in found if forms[number] is not Form.MISSING]
         skipped = list(dict.fromkeys([*self._words.skipped, *wrong]))
-        return Answer(nodes, ordered, [*self._context.notes, *notes], skipped)
+        return Answer(vertices, ordered, [*self._context.notes, *notes], skipped)
 
-    def _scope(self, text: str) -> Callable[[], Nodes]:
+    def _scope(self, text: str) -> Callable[[], Vertices]:
         """What `--universe-scope` chooses: patterns with commas or blanks between them."""
 
-        def look() -> Nodes:
+        def look() -> Vertices:
             patterns = [word for word in re.split(r"[,\s]+", text or UNIVERSE) if word]
-            return frozenset[int]().union(*map(self._words.nodes, patterns))
+            return frozenset[int]().union(*map(self._words.vertices, patterns))
 
         return look
 
@@ -96,21 +96,21 @@ class _Evaluation:
             return self._value(expression.body, {**bound, expression.name: value})
         return self._variable(expression, bound)
 
-    def _nodes(self, expression: Expression, bound: Bound) -> Nodes:
+    def _nodes(self, expression: Expression, bound: Bound) -> Vertices:
         return frozenset(self._value(expression, bound))
 
-    def _word(self, word: Word) -> Nodes:
+    def _word(self, word: Word) -> Vertices:
         with _Blamed(self._text, word.at):
-            return self._words.nodes(word.text)
+            return self._words.vertices(word.text)
 
-    def _variable(self, variable: Variable, bound: Bound) -> Nodes:
+    def _variable(self, variable: Variable, bound: Bound) -> Vertices:
         if variable.name not in bound:
             hint = did_you_mean(variable.name, bound, "`let x = … in …` gives one", "${}")
             message = f"there is no variable `{variable}`"
             raise QueryFault(self._text, variable.at, message, hint)
         return bound[variable.name]
 
-    def _chain(self, chain: Chain, bound: Bound) -> Nodes:
+    def _chain(self, chain: Chain, bound: Bound) -> Vertices:
         found = set(self._value(chain.first, bound))
         for sign, operand in chain.rest:
             other = self._value(operand, bound)
@@ -152,7 +152,7 @@ class _Evaluation:
         paths: list[str] = []
         for index, expression in enumerate(call.arguments):
             name, kind = takes[min(index, len(takes) - 1)]
-            if kind is Takes.NODES:
+            if kind is Takes.VERTICES:
                 yield self._nodes(expression, bound)
             elif kind is Takes.FILTER:
                 yield self._filter(expression, bound)
@@ -190,7 +190,7 @@ class _Evaluation:
         return text
 
     def _filter(self, expression: Expression, bound: Bound) -> Filter:
-        def look(number: int) -> Nodes:
+        def look(number: int) -> Vertices:
             before, self._context.at = self._context.at, number
             try:
                 return self._nodes(expression, bound)

@@ -6,28 +6,28 @@ from collections.abc import Iterable
 
 from lamina.build.buildpackage import BuildPackage
 from lamina.build.faults import Fault, FaultReport, Place
-from lamina.build.query.context import Context, Nodes
+from lamina.build.query.context import Context, Vertices
 from lamina.build.query.graph import Form, label_of
 from lamina.core.errors import UserError
 
 
-def buildfiles(context: Context, nodes: Nodes) -> Nodes:
+def buildfiles(context: Context, vertices: Vertices) -> Vertices:
     """The BUILD files of the targets, the .bzl files they load, and the BUILD files of these."""
-    loaded = loadfiles(context, nodes)
-    return buildfile(context, nodes) | loaded | buildfile(context, loaded)
+    loaded = loadfiles(context, vertices)
+    return buildfile(context, vertices) | loaded | buildfile(context, loaded)
 
 
-def buildfile(context: Context, nodes: Nodes) -> Nodes:
+def buildfile(context: Context, vertices: Vertices) -> Vertices:
     """The BUILD files of the targets."""
-    return _files(context, (package.build_file for package in _packages(context, nodes)))
+    return _files(context, (package.build_file for package in _packages(context, vertices)))
 
 
-def loadfiles(context: Context, nodes: Nodes) -> Nodes:
+def loadfiles(context: Context, vertices: Vertices) -> Vertices:
     """The .bzl files that the BUILD files of the targets load, directly or not."""
-    return _files(context, (path for found in _packages(context, nodes) for path in found.loads))
+    return _files(context, (path for found in _packages(context, vertices) for path in found.loads))
 
 
-def rbuildfiles(context: Context, paths: list[str]) -> Nodes:
+def rbuildfiles(context: Context, paths: list[str]) -> Vertices:
     """The BUILD files that are, or that load, one of some files."""
     context.closure(context.scope())
     wanted = {context.words.path(path) for path in paths}
@@ -35,13 +35,15 @@ def rbuildfiles(context: Context, paths: list[str]) -> Nodes:
     return _files(context, hits)
 
 
-def siblings(context: Context, nodes: Nodes) -> Nodes:
+def siblings(context: Context, vertices: Vertices) -> Vertices:
     """All targets and files of the build packages of the targets."""
     graph = context.graph
-    return frozenset(n for found in _packages(context, nodes) for n in graph.everything_in(found))
+    return frozenset(
+        n for found in _packages(context, vertices) for n in graph.everything_in(found)
+    )
 
 
-def targets_in_buildfile(context: Context, paths: list[str]) -> Nodes:
+def targets_in_buildfile(context: Context, paths: list[str]) -> Vertices:
     """The targets that BUILD files declare."""
     found: set[int] = set()
     for text in paths:
@@ -53,7 +55,7 @@ def targets_in_buildfile(context: Context, paths: list[str]) -> Nodes:
     return frozenset(found)
 
 
-def owner(context: Context, paths: list[str]) -> Nodes:
+def owner(context: Context, paths: list[str]) -> Vertices:
     """The targets of its build package that name a file."""
     graph = context.graph
     found: set[int] = set()
@@ -72,12 +74,12 @@ def _at(context: Context, path: str) -> BuildPackage | None:
     return context.graph.package(label.package, label.cell)
 
 
-def _packages(context: Context, nodes: Nodes) -> list[BuildPackage]:
+def _packages(context: Context, vertices: Vertices) -> list[BuildPackage]:
     graph = context.graph
-    names = {(graph.labels[number].package, graph.labels[number].cell) for number in nodes}
+    names = {(graph.labels[number].package, graph.labels[number].cell) for number in vertices}
     found = (graph.package(*name) for name in sorted(names))
     return [package for package in found if package is not None]
 
 
-def _files(context: Context, paths: Iterable[str]) -> Nodes:
+def _files(context: Context, paths: Iterable[str]) -> Vertices:
     return frozenset(context.graph.file(path) for path in set(paths))

@@ -13,7 +13,7 @@ from lamina.build.query import choices, files, walks
 class Takes(Enum):
     """What an argument is; the value says it to people."""
 
-    NODES = "targets"
+    VERTICES = "targets"
     TEXT = "a word"
     REGEX = "a regular expression"
     NUMBER = "a number"
@@ -43,17 +43,17 @@ class Function:
         return f"{name}({', '.join(parts)}{', …' if self.many else ''})"
 
 
-_X = {"x": Takes.NODES}
+_X = {"x": Takes.VERTICES}
 _DEPTH = {"depth": Takes.NUMBER}
 _ATTRIBUTE = {"attribute": Takes.TEXT}
 _REGEX = {"regex": Takes.REGEX}
 _FILE = {"file": Takes.PATHS}
-_FROM_TO = {"from": Takes.NODES, "to": Takes.NODES}
+_FROM_TO = {"from": Takes.VERTICES, "to": Takes.VERTICES}
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
         "deps": Function(walks.deps, {**_X, **_DEPTH, "filter": Takes.FILTER}, optional=2),
-        "rdeps": Function(walks.rdeps, {"universe": Takes.NODES, **_X, **_DEPTH}, optional=1),
+        "rdeps": Function(walks.rdeps, {"universe": Takes.VERTICES, **_X, **_DEPTH}, optional=1),
         "allrdeps": Function(walks.allrdeps, {**_X, **_DEPTH}, optional=1),
         "same_pkg_direct_rdeps": Function(walks.same_pkg_direct_rdeps, _X),
         "allpaths": Function(walks.allpaths, _FROM_TO),
@@ -71,7 +71,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "tests": Function(choices.tests, _X),
         "testsof": Function(choices.testsof, _X),
         "executables": Function(choices.executables, _X),
-        "visible": Function(choices.visible, {"by": Takes.NODES, **_X}),
+        "visible": Function(choices.visible, {"by": Takes.VERTICES, **_X}),
         "siblings": Function(files.siblings, _X),
         "buildfiles": Function(files.buildfiles, _X),
         "buildfile": Function(files.buildfile, _X),

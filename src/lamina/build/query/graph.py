@@ -1,6 +1,6 @@
 """Targets and files as numbers, with the edges between them, loaded as far as they are asked for.
 
-A node is a rule's target, a source file, a file that a rule makes, or a label of which nothing is
+A vertex is a rule's target, a source file, a file that a rule makes, or a label of which nothing is
 there. Nothing is decided: the labels of all branches of a `select()` count, and its conditions.
 """
 
@@ -21,7 +21,7 @@ from lamina.core.label import Label
 
 
 class Form(Enum):
-    """What a node is; the value says it to people."""
+    """What a vertex is; the value says it to people."""
 
     RULE = "rule"
     SOURCE = "source file"
@@ -42,7 +42,7 @@ _TOOLS = frozenset({"tools", "exec_tools", "toolchains"})
 
 
 class Graph:
-    """The nodes met so far; a node's number never changes, and its edges are found once."""
+    """The vertices met so far; a vertex's number never changes, and its edges are found once."""
 
     def __init__(self, loader: Loader, which: Edges = ALL_EDGES) -> None:
         self.loader = loader
@@ -59,7 +59,7 @@ class Graph:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def node(self, label: Label) -> int:
+    def vertex(self, label: Label) -> int:
         """The number of a label."""
         number = self._numbers.get(label)
         return self._add(label) if number is None else number
@@ -69,20 +69,20 @@ class Graph:
         return self._numbers.get(label)
 
     def rule(self, number: int) -> Target | None:
-        """The target that a node is, None for a file."""
+        """The target that a vertex is, None for a file."""
         return self.targets[number] if self.forms[number] is Form.RULE else None
 
     def edges(self, number: int) -> tuple[int, ...]:
-        """What a node depends on directly, in declared order."""
+        """What a vertex depends on directly, in declared order."""
         found = self._edges[number]
         if found is None:
-            found = self._edges[number] = tuple(map(self.node, self._mentions(number)))
+            found = self._edges[number] = tuple(map(self.vertex, self._mentions(number)))
             for below in found:
                 self._parents[below].append(number)
         return found
 
     def parents(self, number: int) -> Sequence[int]:
-        """What depends on a node directly, of the nodes whose edges were asked for."""
+        """What depends on a vertex directly, of the vertices whose edges were asked for."""
         return self._parents[number]
 
     def package(self, name: str, cell: str = "") -> BuildPackage | None:
@@ -93,7 +93,7 @@ class Graph:
         return self._packages[key]
 
     def package_of(self, number: int) -> BuildPackage | None:
-        """The build package that a node is in."""
+        """The build package that a vertex is in."""
         label = self.labels[number]
         return self.package(label.package, label.cell)
 
@@ -104,7 +104,7 @@ class Graph:
 
     def rules_in(self, package: BuildPackage) -> list[int]:
         """The targets of a build package, in the order of its BUILD file."""
-        return [self.node(target.label) for target in package.targets.values()]
+        return [self.vertex(target.label) for target in package.targets.values()]
 
     def everything_in(self, package: BuildPackage) -> list[int]:
         """Its targets, all files that they name in it, and its BUILD file."""
@@ -113,26 +113,26 @@ class Graph:
         files = [Label(*own, package.build_file.rpartition("/")[2])]
         files += [Label(*own, name) for name in (*package.exports, *package.generated)]
         inside = [
-            self.node(label)
+            self.vertex(label)
             for target in package.targets.values()
             for label in target.dependencies()
             if (label.cell, label.package) == own
         ]
-        found = dict.fromkeys([*rules, *inside, *map(self.node, files)])
+        found = dict.fromkeys([*rules, *inside, *map(self.vertex, files)])
         return [number for number in found if self.forms[number] is not Form.MISSING]
 
     def file(self, path: str) -> int:
-        """The node of a file by its path from the root of the workspace."""
-        return self.node(label_of(self.loader, path))
+        """The vertex of a file by its path from the root of the workspace."""
+        return self.vertex(label_of(self.loader, path))
 
     def closure(self, start: Iterable[int], depth: int | None = None) -> set[int]:
-        """Some nodes and all that they depend on, in so many steps if that is limited."""
+        """Some vertices and all that they depend on, in so many steps if that is limited."""
         return _walk(self.edges, start, depth)
 
     def dependents(
         self, start: Iterable[int], inside: Collection[int], depth: int | None = None
     ) -> set[int]:
-        """Those of some nodes that are in a closure, and all in there that depend on them."""
+        """Those of some vertices that are in a closure, and all in there that depend on them."""
         parents = self._parents
         return _walk(
             lambda number: [n for n in parents[number] if n in inside],

@@ -1,6 +1,6 @@
-"""Orders of a part of the graph: dependents first, and how far from the top a node is.
+"""Orders of a part of the graph: dependents first, and how far from the top a vertex is.
 
-Circles are taken as one node, so that every order ends: a query may well be made to find one.
+Circles are taken as one vertex, so that every order ends: a query may well be made to find one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from lamina.build.query.graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some nodes of a graph, by label, and the edges between them."""
+    """Some vertices of a graph, by label, and the edges between them."""
 
-    nodes: tuple[int, ...]
+    vertices: tuple[int, ...]
     edges: dict[int, tuple[int, ...]]
 
     @classmethod
-    def of(cls, graph: Graph, nodes: Sequence[int]) -> Part:
-        """The part that some nodes are."""
-        inside = frozenset(nodes)
+    def of(cls, graph: Graph, vertices: Sequence[int]) -> Part:
+        """The part that some vertices are."""
+        inside = frozenset(vertices)
         return cls(
             tuple(sorted(inside, key=graph.labels.__getitem__)),
             {n: tuple(step for step in graph.edges(n) if step in inside) for n in inside},
@@ -29,12 +29,12 @@ class Part:
 
 
 def topological(part: Part) -> list[int]:
-    """The nodes, each before those that it depends on."""
+    """The vertices, each before those that it depends on."""
     return [number for circle in circles(part) for number in circle]
 
 
 def circles(part: Part) -> list[list[int]]:
-    """The strongly connected components, dependents first; most are one node.
+    """The strongly connected components, dependents first; most are one vertex.
 
     Tarjan's algorithm with a stack of its own: chains are thousands long.
     """
@@ -43,7 +43,7 @@ def circles(part: Part) -> list[list[int]]:
     low: dict[int, int] = {}
     path: list[int] = []
     on_path: set[int] = set()
-    for start in reversed(part.nodes):
+    for start in reversed(part.vertices):
         if start in index:
             continue
         stack: list[tuple[int, Iterator[int]]] = []
@@ -88,7 +88,7 @@ def _close(number: int, path: list[int], on_path: set[int]) -> list[int]:
 
 
 def ranks(part: Part, *, longest: bool) -> dict[int, int]:
-    """How many steps each node is from a node that none in the part depends on.
+    """How many steps each vertex is from a vertex that none in the part depends on.
 
     By the longest way or by the shortest; what is in one circle has one rank.
     """

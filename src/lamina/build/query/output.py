@@ -25,7 +25,7 @@ class Style:
     output: str = "label"  # a key of FORMS
     order: str = "auto"
     attributes: tuple[re.Pattern[str], ...] = ()  # names of those that JSON shows; none: all given
-    because: Mapping[int, str] = field(default_factory=dict)  # what JSON tells of nodes beside
+    because: Mapping[int, str] = field(default_factory=dict)  # what JSON tells of vertices beside
 
 
 def lines(answer: Answer, graph: Graph, style: Style) -> Iterator[str]:
@@ -35,38 +35,38 @@ def lines(answer: Answer, graph: Graph, style: Style) -> Iterator[str]:
 
 def _ordered(answer: Answer, graph: Graph, style: Style) -> list[int]:
     if style.order in ("deps", "full"):
-        return order.topological(order.Part.of(graph, answer.nodes))
+        return order.topological(order.Part.of(graph, answer.vertices))
     if answer.ordered:
-        return answer.nodes
-    return sorted(answer.nodes, key=graph.labels.__getitem__)
+        return answer.vertices
+    return sorted(answer.vertices, key=graph.labels.__getitem__)
 
 
 def kind(graph: Graph, number: int) -> str:
-    """What a node is: `python_library rule`, `source file`, `generated file`."""
+    """What a vertex is: `python_library rule`, `source file`, `generated file`."""
     target = graph.rule(number)
     return graph.forms[number].value if target is None else f"{target.rule.name} rule"
 
 
-def _label(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    return (str(graph.labels[number]) for number in nodes)
+def _label(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    return (str(graph.labels[number]) for number in vertices)
 
 
-def _label_kind(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    return (f"{kind(graph, number)} {graph.labels[number]}" for number in nodes)
+def _label_kind(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    return (f"{kind(graph, number)} {graph.labels[number]}" for number in vertices)
 
 
-def _package(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    names = {graph.labels[number].home.removeprefix("//") for number in nodes}
+def _package(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    names = {graph.labels[number].home.removeprefix("//") for number in vertices}
     return iter(sorted(names))
 
 
-def _location(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    where = places(graph, nodes)
-    return (f"{where[number]}: {kind(graph, number)} {graph.labels[number]}" for number in nodes)
+def _location(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    where = places(graph, vertices)
+    return (f"{where[number]}: {kind(graph, number)} {graph.labels[number]}" for number in vertices)
 
 
-def _build(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    rules = [number for number in nodes if graph.forms[number] is Form.RULE]
+def _build(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    rules = [number for number in vertices if graph.forms[number] is Form.RULE]
     where = places(graph, rules)
     for number in rules:
         target = graph.targets[number]
@@ -89,20 +89,20 @@ def _visibility(target: Target) -> tuple[str, ...]:
     return tuple(words.get(entry, entry) for entry in target.visibility)
 
 
-def _jsonl(nodes: list[int], graph: Graph, style: Style) -> Iterator[str]:
-    for number in nodes:
+def _jsonl(vertices: list[int], graph: Graph, style: Style) -> Iterator[str]:
+    for number in vertices:
         fields = _fields(graph, number, style)
         if number in style.because:
             fields["because"] = style.because[number]
         yield json.dumps(fields, ensure_ascii=False)
 
 
-def _json(nodes: list[int], graph: Graph, style: Style) -> Iterator[str]:
-    if not nodes:
+def _json(vertices: list[int], graph: Graph, style: Style) -> Iterator[str]:
+    if not vertices:
         yield "[]"
         return
-    last = len(nodes) - 1
-    for index, line in enumerate(_jsonl(nodes, graph, style)):
+    last = len(vertices) - 1
+    for index, line in enumerate(_jsonl(vertices, graph, style)):
         yield f"{'[' if index == 0 else ' '}{line}{']' if index == last else ','}"
 
 
@@ -132,8 +132,8 @@ def _is_shown(target: Target, name: str, style: Style) -> bool:
     return name in target.given or (name == "visibility" and bool(target.visibility))
 
 
-def _graph(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    part = order.Part.of(graph, nodes)
+def _graph(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    part = order.Part.of(graph, vertices)
     yield "digraph lamina {"
     yield "  node [shape=box];"
     for number in order.topological(part):
@@ -147,26 +147,26 @@ def _quoted(graph: Graph, number: int) -> str:
     return '"' + str(graph.labels[number]).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _ranked(nodes: Sequence[int], graph: Graph, *, longest: bool) -> Iterator[str]:
-    part = order.Part.of(graph, nodes)
+def _ranked(vertices: Sequence[int], graph: Graph, *, longest: bool) -> Iterator[str]:
+    part = order.Part.of(graph, vertices)
     found = order.ranks(part, longest=longest)
-    by_rank = sorted(part.nodes, key=found.__getitem__)
+    by_rank = sorted(part.vertices, key=found.__getitem__)
     return (f"{found[number]} {graph.labels[number]}" for number in by_rank)
 
 
-def _minrank(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    return _ranked(nodes, graph, longest=False)
+def _minrank(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    return _ranked(vertices, graph, longest=False)
 
 
-def _maxrank(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
-    return _ranked(nodes, graph, longest=True)
+def _maxrank(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+    return _ranked(vertices, graph, longest=True)
 
 
-def _xml(nodes: list[int], graph: Graph, _style: Style) -> Iterator[str]:
+def _xml(vertices: list[int], graph: Graph, _style: Style) -> Iterator[str]:
     from lamina.build.query import xml  # seldom asked for
 
-    where = places(graph, nodes)
-    return xml.lines(nodes, graph, where)
+    where = places(graph, vertices)
+    return xml.lines(vertices, graph, where)
 
 
 Formatter = Callable[[list[int], Graph, Style], Iterator[str]]

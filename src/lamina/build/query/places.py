@@ -11,7 +11,7 @@ from lamina.build.query.graph import Graph
 
 
 def places(graph: Graph, numbers: Iterable[int]) -> dict[int, str]:
-    """`path:line:column` of each node, absolute; of a file that is made, where its rule is."""
+    """`path:line:column` of each vertex, absolute; of a file that is made, where its rule is."""
     found: dict[int, str] = {}
     files: dict[str, dict[str, list[Place]]] = {}
     loader = graph.loader

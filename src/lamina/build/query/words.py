@@ -31,8 +31,8 @@ class Words:
         self.keep_going = keep_going
         self._known: dict[str, frozenset[int]] = {}
 
-    def nodes(self, text: str) -> frozenset[int]:
-        """The nodes that a word chooses; raises UserError."""
+    def vertices(self, text: str) -> frozenset[int]:
+        """The vertices that a word chooses; raises UserError."""
         found = self._known.get(text)
         if found is None:
             found = self._known[text] = frozenset(self._look_up(text))
@@ -51,7 +51,7 @@ class Words:
         if "//" not in text and ":" not in text:
             path = join(self._here, text)
             if self._graph.loader.view.has_file(path):
-                return [self._graph.node(label_of(self._graph.loader, path))]
+                return [self._graph.vertex(label_of(self._graph.loader, path))]
         with_files = text.endswith(_WITH_FILES)
         pattern = self._parse(f"{text.rpartition(':')[0]}:all" if with_files else text)
         if pattern.subtract:
@@ -92,7 +92,7 @@ class Words:
         return [resolve.missing_package(self._graph.loader, name, cell)]
 
     def _one(self, label: Label) -> int:
-        number = self._graph.node(label)
+        number = self._graph.vertex(label)
         if self._graph.forms[number] is Form.MISSING:
             broken = self._graph.broken.get(
                 self._graph.loader.cells.folder(label.cell, label.package)

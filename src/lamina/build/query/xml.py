@@ -13,11 +13,11 @@ from lamina.build.target import Target
 from lamina.core.label import Label
 
 
-def lines(nodes: list[int], graph: Graph, places: Mapping[int, str]) -> Iterator[str]:
+def lines(vertices: list[int], graph: Graph, places: Mapping[int, str]) -> Iterator[str]:
     """A whole document."""
     yield '<?xml version="1.1" encoding="UTF-8" standalone="no"?>'
     yield '<query version="2">'
-    for number in nodes:
+    for number in vertices:
         target, label, where = graph.targets[number], graph.labels[number], places[number]
         start = f"location={quoteattr(where)} name={quoteattr(str(label))}"
         if graph.forms[number] is Form.SOURCE or target is None:

@@ -88,7 +88,7 @@ def _chosen(question: querying.Question, session: Session, patterns: list[str]) 
         if pattern.subtract:
             chosen = {n for n in chosen if not pattern.matches(question.graph.labels[n])}
         else:
-            chosen |= question.words.nodes(text)
+            chosen |= question.words.vertices(text)
     return frozenset(chosen)
 
 
@@ -99,9 +99,9 @@ def _causes(
     from lamina.build.affected import affected
 
     graph, difference = question.graph, history.difference
-    nodes = frozenset(graph.closure(chosen))
+    vertices = frozenset(graph.closure(chosen))
     before = past.loader(graph.loader.workspace, difference, history.content, scratch)
-    return affected(graph, nodes, difference, before)
+    return affected(graph, vertices, difference, before)
 
 
 def _faults(question: querying.Question, *, keep_going: bool) -> list[Fault]:

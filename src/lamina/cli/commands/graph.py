@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
         question = querying.Question(session, keep_going=args.keep_going)
         answer = question.answer(text)
         graph = question.graph
-        nodes = sorted(answer.nodes, key=graph.labels.__getitem__)
-        shown = scene(graph, nodes, text, args.group, files=args.files)
+        vertices = sorted(answer.vertices, key=graph.labels.__getitem__)
+        shown = scene(graph, vertices, text, args.group, files=args.files)
     if not shown.boxes:
         raise UserError(f"`{text}` gives no target to draw")
     if len(shown.boxes) > _MOST:

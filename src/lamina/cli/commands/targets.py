@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
         question = querying.Question(session)
         labels = session.labels(args.patterns)
         querying.tell_prints(question.graph)
-        answer = Answer([question.graph.node(label) for label in labels], True, [], [])
+        answer = Answer([question.graph.vertex(label) for label in labels], True, [], [])
         querying.show(answer, question.graph, args)
     return 0

@@ -17,13 +17,13 @@ def drawn(
         (root / name).write_text(text)
     graph = Graph(Loader(workspace.read(root)))
     starts = [
-        graph.node(target.label)
+        graph.vertex(target.label)
         for path in files
         if path.endswith("BUILD")
         for target in graph.loader.package(path.removesuffix("BUILD").rstrip("/")).targets.values()
     ]
-    nodes = sorted(graph.closure(starts), key=graph.labels.__getitem__)
-    return scene(graph, nodes, "x", group, files=all_files)
+    vertices = sorted(graph.closure(starts), key=graph.labels.__getitem__)
+    return scene(graph, vertices, "x", group, files=all_files)
 
 
 def edges(found: Scene) -> set[tuple[str, str]]:

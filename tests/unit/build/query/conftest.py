@@ -37,7 +37,7 @@ class Asked:
             self.graph, lambda word: Pattern.parse(word, here), here, keep_going=keep_going
         )
         self.answer = evaluate(text, words, self.graph, scope=scope)
-        labels = [str(self.graph.labels[number]) for number in self.answer.nodes]
+        labels = [str(self.graph.labels[number]) for number in self.answer.vertices]
         return labels if self.answer.ordered else sorted(labels)
 
 

@@ -59,7 +59,7 @@ class _Workspace:
 
     def __call__(self, query: str) -> list[int]:
         answer = evaluate(query, self.words, self.graph)
-        return [int(self.graph.labels[number].name[1:]) for number in answer.nodes]
+        return [int(self.graph.labels[number].name[1:]) for number in answer.vertices]
 
 
 def _label(number: int) -> str:
