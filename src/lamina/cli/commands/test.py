@@ -114,11 +114,13 @@ def run(args: argparse.Namespace) -> int:
             results = known
         else:
             results, errors = _test(session, args)
+        passed = not errors and all(result.passed for result in results)
+        session.logbook.result = "succeeded" if passed else "failed"
         session.settle()
     _report(results, errors, args)
     if not args.json:
         output.note(f"{summary(results)}; {time.perf_counter() - begun:.2f} s")
-    return 0 if not errors and all(result.passed for result in results) else 1
+    return 0 if passed else 1
 
 
 def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Sequence[LaminaError]]:
