@@ -243,21 +243,19 @@ def _relative(full: str, package: str) -> str:
 
 def analyse(
     targets: Mapping[Label, Target],
-    generated: Mapping[Label, Label],
     toolchains: Toolchains,
     locate: Locate,
     configuration: Configuration = DEFAULT,
     cells: Cells = NO_CELLS,
 ) -> dict[Label, Analysed]:
-    """Analyse a closed set of targets without cycles, dependencies first.
+    """Analyse a closed set of targets, each of which comes after those it depends on.
 
-    `generated` maps labels of outputs to the targets that make them; `locate` tells where a target
-    is declared, or mentions a label. Raises one FaultReport for all faults.
+    `locate` tells where a target is declared, or mentions a label. Raises one FaultReport for all
+    faults.
     """
     analysed: dict[Label, Analysed] = {}
     faults: list[Fault] = []
-    for label in _order(targets, generated):
-        target = targets[label]
+    for label, target in targets.items():
         try:
             context = Context(target, analysed, toolchains, configuration, cells)
             result = target.rule.implementation(context)
@@ -309,24 +307,6 @@ def _add_named(target: Target, analysed: dict[Label, Analysed], cells: Cells) ->
             files.setdefault(Label(cell, package, name), []).append((full, made))
     for label, own in files.items():
         analysed[label] = Analysed(label, files=tuple(own))
-
-
-def _order(targets: Mapping[Label, Target], generated: Mapping[Label, Label]) -> list[Label]:
-    """The labels, each after those it mentions."""
-    order: dict[Label, None] = {}
-    seen: set[Label] = set()
-    for start in targets:
-        stack = [(start, False)]
-        while stack:
-            label, done = stack.pop()
-            if done:
-                order[label] = None
-            elif label not in seen:
-                seen.add(label)
-                stack.append((label, True))
-                mentioned = [generated.get(dep, dep) for dep in targets[label].dependencies()]
-                stack.extend((dep, False) for dep in reversed(mentioned) if dep in targets)
-    return list(order)
 
 
 def runtime_order(root: Label, analysed: Mapping[Label, Analysed]) -> list[Label]:

@@ -205,6 +205,7 @@ class _Walk:
         self._open: dict[Label, tuple[Target, Label]] = {}  # on the path, and by what mention
         self._misfits: dict[Label, Label] = {}  # what is not for the platform -> what that lacks
         self._undecided: set[Label] = set()  # their selects are at fault
+        self._found: dict[Label, Target | None] = {}
 
     def add(self, label: Label) -> None:
         """Walk from one wanted label."""
@@ -253,7 +254,7 @@ class _Walk:
             return
         for mention in target.dependencies():
             try:
-                below = _find(self._loader, mention)
+                below = self._find(mention)
             except FaultReport as report:
                 self.faults.extend(self._placed(fault, target, mention) for fault in report.faults)
                 continue
@@ -263,6 +264,12 @@ class _Walk:
             if below is not None:
                 self._judge(target, mention, below)
                 yield mention, below
+
+    def _find(self, mention: Label) -> Target | None:
+        """What a label means, looked for once."""
+        if mention not in self._found:
+            self._found[mention] = _find(self._loader, mention)
+        return self._found[mention]
 
     def _judge(self, target: Target, mention: Label, below: Target) -> None:
         """Note a use that its authors did not mean."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamina.build.rule import Rule
 from lamina.build.selects import conditions_in, is_open, leaves
@@ -26,14 +26,17 @@ class Target:
     visibility: tuple[str, ...]  # "PUBLIC", "PRIVATE", "//a/...", "//a:x", "//a:all"
     given: frozenset[str] = frozenset()  # canonical names of the attributes the call set itself
     selects: tuple[str, ...] = ()  # canonical names of the attributes with a `select()`
+    _mentions: tuple[Label, ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     def dependencies(self) -> tuple[Label, ...]:
         """Every label it mentions, in declared order, each once; those of all branches."""
-        found: dict[Label, None] = {}
-        for value in self.attributes.values():
-            if value and not isinstance(value, (str, bool)):  # most are at their default
-                found.update(dict.fromkeys(labels_in(value)))
-        return tuple(found)
+        if self._mentions is None:
+            found: dict[Label, None] = {}
+            for value in self.attributes.values():
+                if value and not isinstance(value, (str, bool)):  # most are at their default
+                    found.update(dict.fromkeys(labels_in(value)))
+            object.__setattr__(self, "_mentions", tuple(found))  # asked for by every stage
+        return self._mentions or ()
 
     def asker(self, mention: Label) -> Label:
         """Who has to see a label it mentions: the rule, where this needs it for itself."""

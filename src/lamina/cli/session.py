@@ -114,6 +114,7 @@ class Session:
         from lamina.build.loader import Loader
 
         gc.enable()
+        gc.set_threshold(50_000, 20, 20)  # what loading makes, it keeps
         cache = self.state / "packages"
         return Loader(self.workspace, configuration=self.configuration, cache=cache)
 
@@ -145,7 +146,7 @@ class Session:
         from lamina.build.engine import Engine
         from lamina.build.events import Listeners
 
-        self._wait_for_others()
+        self.alone()
         return Engine(
             self.root,
             self.store,
@@ -170,15 +171,19 @@ class Session:
         known = "console" in self.__dict__ and self.console.tally.done
         return self.console.tally.counts() if known else "nothing to do"
 
-    def _wait_for_others(self) -> None:
-        """One process at a time builds in a workspace: the next finds what this one has made."""
+    def alone(self) -> bool:
+        """Wait until no other builds in this workspace, until the end; whether one had to be."""
+        if self._build_lock is not None:
+            return False
         path = self.state / "build.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._build_lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if not filesystem.try_lock(self._build_lock):
-            if not self.options.quiet:
-                output.note("waiting for another lamina that builds in this workspace")
-            filesystem.lock(self._build_lock)
+        if filesystem.try_lock(self._build_lock):
+            return False
+        if not self.options.quiet:
+            output.note("waiting for another lamina that builds in this workspace")
+        filesystem.lock(self._build_lock)
+        return True
 
     @cached_property
     def console(self) -> Console:
@@ -262,10 +267,8 @@ class Session:
         for line in (*self.loader.prints, *self.loader.warnings.values()):
             output.note(line)
         with self.phase("analysing", lambda: output.plural(len(targets), "target")):
-            makers = self._makers(targets)
             analysed = analyse(
                 targets,
-                makers,
                 self.toolchains,
                 self.loader.place,
                 self.configuration,
@@ -280,15 +283,6 @@ class Session:
         if skipped:
             output.note(f"{output.plural(len(skipped), 'target')} left out: not for this platform")
         return tuple(label for label in labels if label not in self.loader.skipped)
-
-    def _makers(self, targets: Mapping[Label, Target]) -> dict[Label, Label]:
-        """Which target makes a file that another one names."""
-        found: dict[Label, Label] = {}
-        for target in targets.values():
-            for label in target.dependencies():
-                if label not in targets and (maker := self.loader.generated(label)) is not None:
-                    found[label] = maker.label
-        return found
 
     def seen(self, made: Iterable[str] = ()) -> Seen:
         """Every file and folder that loading and building have looked at so far."""

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
@@ -86,15 +86,15 @@ def _compiled(ctx: Context, sources: Files) -> Files:
 
 def _cached(path: str, tag: str) -> str:
     """`a/b.py` -> `a/__pycache__/b.cpython-311.pyc`, where the import system looks."""
-    file = PurePosixPath(path)
-    return str(file.parent / "__pycache__" / f"{file.stem}.{tag}.pyc")
+    folder, _, name = path.rpartition("/")
+    return join(folder, f"__pycache__/{name.removesuffix('.py')}.{tag}.pyc")
 
 
 def _own(ctx: Context, sources: Iterable[SourceFile]) -> Files:
     """Sources, what they compile to, stubs and resources, by path in the package root."""
     modules: Files = {}
     for source in sources:
-        if PurePosixPath(source.full).suffix not in (".py", ".pyi"):
+        if not source.full.endswith((".py", ".pyi")):
             raise RuleFault(
                 f"`{source.path}` in `srcs` is not a Python file",
                 hint="put files that are no modules into `resources`",

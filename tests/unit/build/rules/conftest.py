@@ -62,13 +62,8 @@ class Project:
         loader = Loader(workspace.read(self.root), configuration=self.configuration)
         wanted = Label.parse(label)
         targets = loader.closure([wanted])
-        mentioned = {dep for target in targets.values() for dep in target.dependencies()}
-        makers = {dep: loader.generated(dep) for dep in mentioned if dep not in targets}
-        generated = {dep: maker.label for dep, maker in makers.items() if maker}
         toolchains = Toolchains(loader.workspace, ToolVersions(self._store.folder / "tools.json"))
-        return wanted, analyse(
-            targets, generated, toolchains, loader.place, self.configuration, loader.cells
-        )
+        return wanted, analyse(targets, toolchains, loader.place, self.configuration, loader.cells)
 
     def build(self, label: str) -> dict[str, Node]:
         """The outputs of a target, by path from the root of the workspace."""

@@ -60,13 +60,8 @@ class Workspace:
         label = Label.parse(name, "")
         targets = loader.closure([label])
         self._loader = loader
-        mentioned = {dep for target in targets.values() for dep in target.dependencies()}
-        makers = {dep: loader.generated(dep) for dep in mentioned if dep not in targets}
-        generated = {dep: maker.label for dep, maker in makers.items() if maker}
         toolchains = Toolchains(loader.workspace, ToolVersions(self._store.folder / "tools.json"))
-        analysed = analyse(
-            targets, generated, toolchains, loader.place, self.configuration, loader.cells
-        )
+        analysed = analyse(targets, toolchains, loader.place, self.configuration, loader.cells)
         return analysed[label], analysed
 
     def build(self, name: str = "x") -> dict[str, str]:
