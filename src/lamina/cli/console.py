@@ -188,13 +188,12 @@ class Lines:
         silent = time.monotonic() - self._last
         news = self._printed > _LINES and tally.done > self._done
         if tally.running and silent >= (_EVERY if news else _ALIVE):
-            text, seconds = tally.longest()[0]
             elapsed = output.duration(tally.elapsed)
-            self._print(
-                f"[{tally.done}/{tally.total}] {tally.cached} cached, {elapsed}; "
-                f"{text} for {output.duration(seconds)}",
-                tally,
-            )
+            line = f"[{tally.done}/{tally.total}] {tally.cached} cached, {elapsed}"
+            slow = [(text, seconds) for text, seconds in tally.longest() if seconds >= _EVERY]
+            for text, seconds in slow[:1]:
+                line += f"; {text} for {output.duration(seconds)}"
+            self._print(line, tally)
 
     def close(self) -> None:
         """There is nothing to wipe."""

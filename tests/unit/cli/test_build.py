@@ -52,6 +52,7 @@ def test_a_null_build_loads_no_starlark_and_no_rules(built: Lamina) -> None:
     assert "lamina.build.record" in loaded
     assert not [name for name in loaded if name.partition(".")[0] in ("starlark", "google", "rich")]
     assert not {"lamina.build.loader", "lamina.build.engine", "lamina.build.rule"} & loaded
+    assert not {"lamina.cli.console", "lamina.build.history.details"} & loaded
     assert done.stdout == "//p:copy  lamina-out/p/out.cat\n"
 
 
