@@ -43,10 +43,11 @@ def _build(args: argparse.Namespace) -> int:
         log.describe(found)
         wrong: list[str] = []
         try:
-            wrong = suite.run(plan, folder, log)
+            suite.run(plan, folder, log, wrong)
         except KeyboardInterrupt:
             print("interrupted; this is what was measured before:", file=sys.stderr)
-        print(f"\n{results.text(log.entries)}")
+        finally:
+            print(f"\n{results.text(log.entries)}")
     print(f"\nload at the end {machine.load()}")
     if wrong:
         print("\nnot as it must be:", *wrong, sep="\n  ")

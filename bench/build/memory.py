@@ -55,9 +55,10 @@ def _look(watched: Watched, process: int, resident: tuple[int, ...]) -> None:
     while not watched.ended.wait(_SECONDS):
         own = sum(_memory(each, "VmRSS") for each in resident) or _memory(process, "VmHWM")
         watched.own = max(watched.own, own)
-        family = _family((process, *resident))
-        watched.alone = watched.alone and family == {process}
-        watched.all = max(watched.all, sum(_memory(each, "VmRSS") for each in family))
+        started = _started((process, *resident))
+        watched.alone = watched.alone and not started
+        every = (process, *resident, *started)
+        watched.all = max(watched.all, sum(_memory(each, "VmRSS") for each in every))
 
 
 def _memory(process: int, name: str) -> int:
@@ -69,13 +70,34 @@ def _memory(process: int, name: str) -> int:
     return 0
 
 
-def _family(roots: Sequence[int]) -> set[int]:
-    found, waiting = set(roots), list(roots)
+def _started(roots: Sequence[int]) -> set[int]:
+    """The programs below some processes.
+
+    Between vfork() and exec() a child has all memory of its parent, which is not to count twice;
+    then it has its command line too.
+    """
+    found: set[int] = set()
+    waiting = list(roots)
     while waiting:
         parent = waiting.pop()
-        for file in Path(f"/proc/{parent}/task").glob("*/children"):
+        words = _command_line(parent)
+        children = {each for each in _children(parent) if _command_line(each) != words} - found
+        waiting += children
+        found |= children
+    return found
+
+
+def _command_line(process: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
+
+
+def _children(process: int) -> set[int]:
+    """Those of all its threads; none of a process that has ended meanwhile."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
             with suppress(OSError):
-                children = [int(word) for word in file.read_text().split()]
-                waiting += [child for child in children if child not in found]
-                found.update(children)
+                found.update(map(int, (thread / "children").read_text().split()))
     return found

@@ -73,6 +73,18 @@ class Repository:
             values[index] = total % MODULUS
         return values[target.index]
 
+    def above(self, target: Target) -> set[Target]:
+        """A target and all that depend on it by the BUILD files as they are now."""
+        found = self.shape.above(target.index)
+        added = True
+        while added:
+            added = False
+            for index, extra in self._extra.items():
+                if index not in found and any(each.index in found for each in extra):
+                    found |= self.shape.above(index)
+                    added = True
+        return {self.shape.targets[index] for index in found}
+
     def _constant(self, target: Target) -> int:
         return self._constants.get(target.index, target.constant)
 

@@ -31,7 +31,7 @@ class Scenario:
     subject: Pick | None = None  # a target that must be right afterwards
     cxx: bool | None = None  # the language that the repository must have
     compiled: Callable[[Shape], int] | None = None  # sources of C++ that must be compiled
-    labels: Callable[[Shape], set[str]] | None = None  # targets that must be listed
+    labels: Callable[[Repository], set[str]] | None = None  # targets that must be listed
     slow: bool = False  # three rounds are enough
 
     @property
@@ -58,7 +58,7 @@ def faults(scenario: Scenario, tool: Tool, measured: Measured) -> list[str]:
         known = {target.label for target in shape.targets}
         listed, expected_labels = (
             known.intersection(measured.output.split()),
-            scenario.labels(shape),
+            scenario.labels(tool.repository),
         )
         if listed != expected_labels:
             found.append(f"{len(listed)} targets listed, {len(expected_labels)} expected")
@@ -145,12 +145,12 @@ def _one(_: Shape) -> int:
     return 1
 
 
-def _everything(shape: Shape) -> set[str]:
-    return {target.label for target in shape.targets}
+def _everything(repository: Repository) -> set[str]:
+    return {target.label for target in repository.shape.targets}
 
 
-def _above_hub(shape: Shape) -> set[str]:
-    return {shape.targets[index].label for index in shape.above(_any_hub(shape).index)}
+def _above_hub(repository: Repository) -> set[str]:
+    return {target.label for target in repository.above(_any_hub(repository.shape))}
 
 
 def _edit(

@@ -35,9 +35,11 @@ class Plan:
     seed: int
 
 
-def run(plan: Plan, folder: Path, log: Log) -> list[str]:
-    """Measure; what was not as it must be. A tool that fails a scenario is left out of that one."""
-    wrong: list[str] = []
+def run(plan: Plan, folder: Path, log: Log, wrong: list[str]) -> None:
+    """Measure, and add to `wrong` what is not as it must be.
+
+    A tool that fails a scenario is left out of that one.
+    """
     begun = int(time.time())
     for name in plan.repositories:
         kind, _, targets = name.partition("-")
@@ -49,7 +51,6 @@ def run(plan: Plan, folder: Path, log: Log) -> list[str]:
             tools = [_tool(tool, found, place, stack) for tool in plan.tools]
             suite = _Suite(name, found, tools, plan, log, begun, wrong)
             suite.run()
-    return wrong
 
 
 def _tool(name: str, of: Shape, place: Path, stack: ExitStack) -> Tool:
@@ -122,7 +123,8 @@ class _Suite:
 
     def _complain(self, fault: str) -> None:
         _say(f"{self.name}: WRONG: {fault}")
-        self.wrong.append(f"{self.name}: {fault}")
+        if (known := f"{self.name}: {fault}") not in self.wrong:
+            self.wrong.append(known)
 
     def _memory(self) -> None:
         for number in range(min(self.plan.rounds, _MEMORY_ROUNDS)):

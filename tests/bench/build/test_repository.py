@@ -99,6 +99,18 @@ def test_an_edit_of_a_build_file_is_another_each_time(
         assert paths == [f"{leaf.package}/BUILD"]
 
 
+def test_an_added_dependency_counts_among_the_dependents(repository: Repository) -> None:
+    leaf = SMALL.leaf(cxx=True)
+    program = program_above(leaf, SMALL)
+    below = {each for each in SMALL.targets if leaf in repository.above(each)}
+
+    repository.add_dep(leaf)
+
+    new = {each for each in SMALL.targets if leaf in repository.above(each)} - below
+    assert new
+    assert all({leaf, program} <= repository.above(each) for each in new)
+
+
 @pytest.mark.parametrize("mixed", [True, False])
 @pytest.mark.parametrize("dialect", Dialect)
 def test_lamina_loads_what_was_generated(tmp_path: Path, dialect: Dialect, mixed: bool) -> None:
