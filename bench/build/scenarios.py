@@ -56,10 +56,8 @@ def faults(scenario: Scenario, tool: Tool, measured: Measured) -> list[str]:
             found += _wrong_value(tool, program_above(subject, shape))
     elif scenario.labels:
         known = {target.label for target in shape.targets}
-        listed, expected_labels = (
-            known.intersection(measured.output.split()),
-            scenario.labels(tool.repository),
-        )
+        expected_labels = scenario.labels(tool.repository)
+        listed = known.intersection(measured.output.split())
         if listed != expected_labels:
             found.append(f"{len(listed)} targets listed, {len(expected_labels)} expected")
     return [f"{scenario.name}, {tool.name}: {fault}" for fault in found]
