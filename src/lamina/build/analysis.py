@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
-from lamina.build.declare import named_outputs
+from lamina.build.declare import named_outputs, outputs
 from lamina.build.disk import join
-from lamina.build.faults import Fault, FaultReport, Place
+from lamina.build.faults import Fault, FaultReport, Place, Tolerance
 from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
@@ -247,15 +247,20 @@ def analyse(
     locate: Locate,
     configuration: Configuration = DEFAULT,
     cells: Cells = NO_CELLS,
+    tolerance: Tolerance | None = None,
 ) -> dict[Label, Analysed]:
     """Analyse a closed set of targets, each of which comes after those it depends on.
 
     `locate` tells where a target is declared, or mentions a label. Raises one FaultReport for all
-    faults.
+    faults; where these are put up with, there is nothing of the targets that have them.
     """
     analysed: dict[Label, Analysed] = {}
     faults: list[Fault] = []
+    failed: set[Label] = set()  # targets and what they would have made
     for label, target in targets.items():
+        if failed and not failed.isdisjoint(target.dependencies()):
+            failed.update(_of(target))
+            continue
         try:
             context = Context(target, analysed, toolchains, configuration, cells)
             result = target.rule.implementation(context)
@@ -266,13 +271,23 @@ def analyse(
             place = locate(target, at.mention, at.attribute)
             hint = error.hint or (f"the target is declared at `{place}`" if at.place else "")
             faults.append(Fault(at.place or place, f"`{label}`: {error.message}", hint))
-            result = Analysed(label)
+            failed.update(_of(target))
+            continue
         analysed[label] = result
         _add_outputs(result, analysed, cells)
         _add_named(target, analysed, cells)
-    if faults:
+    if faults and tolerance is None:
         raise FaultReport(faults)
+    if tolerance is not None:
+        tolerance.faults += faults
+        tolerance.lost |= failed
     return analysed
+
+
+def _of(target: Target) -> list[Label]:
+    """The labels of a target and of the files that it makes."""
+    names = [*outputs(target), *(name for name, _ in named_outputs(target))]
+    return [target.label, *(Label(target.label.cell, target.label.package, n) for n in names)]
 
 
 def _check_paths(target: Analysed) -> None:

@@ -30,6 +30,7 @@ class Cells:
     folders: Mapping[str, str]  # name -> folder, from the root of the workspace
     elsewhere: Mapping[str, str]  # folders of those -> where they are, absolute
     names: Mapping[str, str]  # other name -> name
+    absent: frozenset[str] = frozenset()  # those that are not here, which is no fault
 
     def home(self, cell: str, package: str) -> Home:
         """Where the labels of a build package are written."""

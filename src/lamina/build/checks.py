@@ -1,12 +1,11 @@
-"""What one target may ask of another: by groups of packages, tests alone, this platform only."""
+"""What one target may ask of another: by groups of packages, in tests alone, or deprecated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from lamina.build.faults import NOWHERE, Fault, FaultReport
-from lamina.build.selects import SelectFault, unmet
+from lamina.build.faults import Fault, FaultReport
 from lamina.build.target import Target
 from lamina.core.errors import UserError
 from lamina.core.label import Home, Label, Pattern
@@ -94,49 +93,6 @@ def deprecation(loader: Loader, target: Target, mention: Label, below: Target) -
         return ""
     place = loader.place(target, mention)
     return f"warning: {place}: `{mention}` is deprecated: {advice}"
-
-
-def misfit(loader: Loader, target: Target) -> Label | None:
-    """The first constraint a target asks for that the platform has not; raises FaultReport."""
-    if not target.attributes.get("target_compatible_with"):
-        return None
-    try:
-        return unmet(target, loader.configuration, loader.target)
-    except SelectFault as fault:
-        place = loader.place(target, fault.mention, fault.attribute)
-        message = f"`{target.label}`: {fault.message}"
-        raise FaultReport([Fault(place, message, fault.hint or "")]) from fault
-
-
-def spread(
-    misfits: Mapping[Label, Label], edges: Mapping[Label, Sequence[Label]]
-) -> dict[Label, Label]:
-    """All targets that cannot be built, each with one below it that does not fit the platform.
-
-    `edges` has what targets depend on, dependencies before dependents.
-    """
-    found = {label: label for label in misfits}
-    for label, below in edges.items():
-        culprit = next((found[each] for each in below if each in found), None)
-        if label not in found and culprit is not None:
-            found[label] = culprit
-    return found
-
-
-def told(loader: Loader, label: Label, culprit: Label, constraint: Label) -> Fault:
-    """The fault of asking by name for what does not fit the platform."""
-    platform = loader.configuration.platform
-    where = f"the platform `{platform}`" if platform else "this machine"
-    hint = "`--platforms` builds for another platform" if not platform else ""
-    if label == culprit:
-        message = f"`{label}` is not for {where}: it needs `{constraint}`"
-    else:
-        message = (
-            f"`{label}` depends on `{culprit}`, which is not for {where}: it needs `{constraint}`"
-        )
-    target = loader.target(culprit)
-    place = loader.place(target, constraint, "target_compatible_with")
-    return Fault(place or NOWHERE, message, hint)
 
 
 def _texts(target: Target, name: str) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from lamina.core.errors import UserError
+from lamina.core.label import Label
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,18 +38,42 @@ NOWHERE = Place("")
 
 
 class FaultReport(UserError):
-    """One or several faults, sorted by place; a single one has its hint where errors have it."""
+    """One or several faults, sorted by place; a single one has its hint where errors have it.
+
+    Where many places have the same fault it is told once.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(set(faults)))
         if len(self.faults) == 1:
             super().__init__(str(self.faults[0]), hint=self.faults[0].hint or None)
         else:
-            super().__init__("\n".join(_with_hint(fault) for fault in self.faults))
+            super().__init__("\n".join(_lines(self.faults)))
 
 
-def _with_hint(fault: Fault) -> str:
-    return f"{fault}\n  hint: {fault.hint}" if fault.hint else str(fault)
+@dataclass(slots=True)
+class Tolerance:
+    """What is put up with for the sake of the rest: faults, and the targets that they cost."""
+
+    faults: list[Fault] = field(default_factory=list)
+    lost: set[Label] = field(default_factory=set)
+
+
+_SHOWN = 3  # further places of a fault that is the same in all of them
+
+
+def _lines(faults: Iterable[Fault]) -> Iterator[str]:
+    places: dict[tuple[str, str], list[Place]] = {}
+    for fault in faults:
+        places.setdefault((fault.message, fault.hint), []).append(fault.place)
+    for (message, hint), (first, *others) in places.items():
+        yield str(Fault(first, message))
+        if others:
+            shown = [f"`{place}`" for place in others[:_SHOWN]]
+            more = [f"{len(others) - _SHOWN} more places"] if len(others) > _SHOWN else []
+            yield f"  also at {', '.join(shown + more)}"
+        if hint:
+            yield f"  hint: {hint}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lamina.build import resolve, selects
+from lamina.build import closure, resolve, selects
 from lamina.build.buildpackage import BuildPackage
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.disk import Disk, Listing, View, join
 from lamina.build.evaluation import Evaluation, Pending
-from lamina.build.faults import Fault, FaultReport, Place
+from lamina.build.faults import Fault, FaultReport, Place, Tolerance
 from lamina.build.locations import SourceMap
 from lamina.build.rule import Rule, registry
 from lamina.build.target import Target
@@ -56,7 +56,8 @@ class Loader:
         self._failed: dict[str, FaultReport] = {}
         self._cache = cache
         self.chosen: set[Label] = set()  # by patterns of many targets: left out if they do not fit
-        self.skipped: dict[Label, Label] = {}  # those that were left out -> what does not fit
+        self.skipped: dict[Label, str] = {}  # those that were left out -> the reason
+        self.tolerance: Tolerance | None = None  # else faults are raised
         self.warnings: dict[Label, str] = {}  # deprecated targets -> what to tell of their use
 
     @cached_property
@@ -142,9 +143,10 @@ class Loader:
     def closure(self, labels: Iterable[Label]) -> Mapping[Label, Target]:
         """The targets and all that they depend on, dependencies before dependents, configured.
 
-        Raises one FaultReport with every missing target or file, cycle and visibility fault.
+        Raises one FaultReport with every missing target or file, cycle and visibility fault; where
+        these are put up with, what they concern is left out.
         """
-        return resolve.closure(self, labels)
+        return closure.closure(self, labels)
 
     @property
     def count(self) -> int:

@@ -41,6 +41,8 @@ class Rule:
     # Of a rule in a .bzl file, its build package: what attributes with a `_` in front name is
     # needed by the rule itself, and has to be visible from there.
     home: Home | None = None
+    # What is not here to build targets of it: a language, or a cell as in `@rules_go`.
+    missing: str = ""
 
 
 @cache

@@ -176,7 +176,14 @@ def options(args: argparse.Namespace) -> Options:
 
     words = getattr(args, "words", ())
     return Options(
-        args.jobs, args.keep_going, args.verbose, args.quiet, args.flags, args.console, words
+        jobs=args.jobs,
+        keep_going=args.keep_going,
+        verbose=args.verbose,
+        quiet=args.quiet,
+        flags=args.flags,
+        console=args.console,
+        words=words,
+        lenient=args.keep_going,
     )
 
 

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lamina.linux.versions import ToolVersions
 
 MARKER = "lamina.toml"
+_FAULTY = "faults in BUILD files"  # why targets are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Options:
     console: str = "auto"  # how progress is shown: `console.MODES`
     words: tuple[str, ...] = ()  # of the command line; empty for what is no build
     dry: bool = False  # whether actions are only looked up
+    lenient: bool = False  # whether faults in BUILD files cost only what they concern
 
 
 class Session:
@@ -116,7 +119,12 @@ class Session:
         gc.enable()
         gc.set_threshold(50_000, 20, 20)  # what loading makes, it keeps
         cache = self.state / "packages"
-        return Loader(self.workspace, configuration=self.configuration, cache=cache)
+        loader = Loader(self.workspace, configuration=self.configuration, cache=cache)
+        if self.options.lenient:
+            from lamina.build.faults import Tolerance
+
+            loader.tolerance = Tolerance()
+        return loader
 
     @cached_property
     def versions(self) -> ToolVersions:
@@ -273,16 +281,40 @@ class Session:
                 self.loader.place,
                 self.configuration,
                 self.loader.cells,
+                self.loader.tolerance,
             )
-        # What a pattern chose and the platform cannot have is there, and has nothing.
-        return {label: Analysed(label) for label in self.loader.skipped} | analysed
+        self.tell_faults()
+        # What cannot be built here is there, and has nothing.
+        return {label: Analysed(label) for label in self._left_out} | analysed
 
     def fitting(self, labels: Sequence[Label]) -> tuple[Label, ...]:
-        """Those of some analysed targets that are for the platform; how many are not is told."""
-        skipped = [label for label in labels if label in self.loader.skipped]
-        if skipped:
-            output.note(f"{output.plural(len(skipped), 'target')} left out: not for this platform")
-        return tuple(label for label in labels if label not in self.loader.skipped)
+        """Those of some analysed targets that can be built here; of the others it is told why."""
+        left_out = self._left_out
+        reasons = Counter(left_out[each] for each in labels if each in left_out)
+        for reason, count in sorted(reasons.items()):
+            output.note(f"{output.plural(count, 'target')} left out: {reason}")
+        return tuple(label for label in labels if label not in left_out)
+
+    @property
+    def _left_out(self) -> Mapping[Label, str]:
+        tolerance = self.loader.tolerance
+        lost = dict.fromkeys(tolerance.lost, _FAULTY) if tolerance else {}
+        return lost | self.loader.skipped
+
+    def tell_faults(self) -> None:
+        """Report faults that do not stop the rest, before that takes its time."""
+        tolerance = self.loader.tolerance
+        if tolerance is not None and tolerance.faults:
+            from lamina.build.faults import FaultReport
+
+            output.error(FaultReport(tolerance.faults), as_json=False)
+
+    def check_complete(self) -> None:
+        """Raises UserError where faults in BUILD files were put up with."""
+        tolerance = self.loader.tolerance
+        if tolerance is not None and tolerance.faults:
+            faults = output.plural(len(set(tolerance.faults)), "fault")
+            raise UserError(f"not all was built: {faults} in BUILD files, as told above")
 
     def seen(self, made: Iterable[str] = ()) -> Seen:
         """Every file and folder that loading and building have looked at so far."""

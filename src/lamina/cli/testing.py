@@ -12,6 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from lamina.build.faults import FaultReport
 from lamina.build.testing import junit, selection
 from lamina.build.testing.results import Attempt, Result, explain
 from lamina.build.testing.trials import FOLDER as LEFT
@@ -59,7 +60,13 @@ def choose(session: Session, patterns: Sequence[str], filters: selection.Filters
         if label in seen:
             continue
         seen.add(label)
-        target = session.loader.configured(session.loader.target(label))
+        try:
+            target = session.loader.configured(session.loader.target(label))
+        except FaultReport:
+            if session.loader.tolerance is None:
+                raise
+            others[label] = None  # building it tells what is wrong
+            continue
         if target.rule.name == "test_suite":
             waiting.extend(reversed(_members(session, target)))
         elif not selection.is_test(target):
@@ -67,6 +74,7 @@ def choose(session: Session, patterns: Sequence[str], filters: selection.Filters
         elif filters.admit(target):
             tests[label] = None
     if not tests:
+        session.tell_faults()
         raise UserError(
             f"no test is among the targets of {', '.join(f'`{text}`' for text in patterns)}",
             hint="`lamina targets` lists targets; tests are those whose rule ends in `_test`",

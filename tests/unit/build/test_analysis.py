@@ -11,7 +11,7 @@ import pytest
 
 from lamina.build.analysis import Context, RuleFault, analyse, runtime_order
 from lamina.build.attributes import Attribute, Kind
-from lamina.build.faults import FaultReport, Place
+from lamina.build.faults import FaultReport, Place, Tolerance
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 from lamina.build.target import Target
@@ -33,12 +33,13 @@ def target(name: str, *deps: str, by: Implementation) -> Target:
     return Target(label(name), rule, {"deps": tuple(label(dep) for dep in deps)}, ())
 
 
-def run(*targets: Target) -> dict[Label, Analysed]:
+def run(*targets: Target, tolerance: Tolerance | None = None) -> dict[Label, Analysed]:
     toolchains = Toolchains(Workspace(Path("/nowhere"), "w"), ToolVersions(Path("/nowhere/x")))
     named = {each.label: each for each in targets}
     order = TopologicalSorter({each.label: each.dependencies() for each in targets}).static_order()
     found = {label: named[label] for label in order if label in named}
-    return analyse(found, toolchains, lambda *_: Place("p/BUILD", 1, 1))
+    place = Place("p/BUILD", 1, 1)
+    return analyse(found, toolchains, lambda *_: place, tolerance=tolerance)
 
 
 def plain(ctx: Context) -> Analysed:
@@ -149,3 +150,25 @@ def test_inputs_and_variables_of_an_action_are_in_one_order() -> None:
     assert [path for path, _ in actions[0].inputs] == ["a", "b"]
     assert actions[0].environment == (("A", "2"), ("Z", "1"))
     assert actions[0].owner == "//p:a"
+
+
+def wrong(_: Context) -> Analysed:
+    raise RuleFault("no")
+
+
+def test_what_depends_on_a_fault_has_none_of_its_own() -> None:
+    with pytest.raises(FaultReport) as caught:
+        run(target("a", by=wrong), target("b", "a", by=wrong))
+
+    assert [fault.message for fault in caught.value.faults] == ["`//p:a`: no"]
+
+
+def test_of_what_has_faults_there_is_nothing_where_they_are_put_up_with() -> None:
+    tolerance = Tolerance()
+
+    found = run(
+        target("a", by=wrong), target("b", "a", by=plain), target("c", by=plain), tolerance=tolerance
+    )
+
+    assert list(found) == [label("c")]
+    assert tolerance.lost == {label("a"), label("b")}

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from lamina.build.faults import Fault, FaultReport, Place
+
 Complain = Callable[..., str]
 
 MACRO = "def mac(name):\n    native.py_library(name = name + '_lib', srcs = ['nope.py'])\n"
@@ -360,3 +362,17 @@ def test_faults_in_macros(complaint: Complain, bzl: str, expected: list[str]) ->
     build = "load('//t:m.bzl', 'mac')\n\nmac(\n)\n"
 
     assert complaint({"p/BUILD": build, "t/m.bzl": bzl}) == lines(*expected)
+
+
+def test_the_same_fault_at_many_places_is_told_once() -> None:
+    places = [Place(f"p{number}/BUILD", 1, 6) for number in range(6)]
+    faults = [Fault(place, "no repository `@x`", "map it") for place in places]
+
+    report = FaultReport([*faults, Fault(Place("q/BUILD", 1), "another")])
+
+    assert report.message == lines(
+        "p0/BUILD:1:6: no repository `@x`",
+        "  also at `p1/BUILD:1:6`, `p2/BUILD:1:6`, `p3/BUILD:1:6`, 2 more places",
+        "  hint: map it",
+        "q/BUILD:1: another",
+    )

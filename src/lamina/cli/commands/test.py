@@ -146,6 +146,10 @@ def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Seq
         chosen = replace(chosen, others=())
     incremental.recall(session, _key(session, args))
     results = run.run(chosen)
+    try:
+        session.check_complete()
+    except UserError as error:
+        run.errors.append(error)
     incremental.take_down(session, _key(session, args))
     made: dict[str, bytes] = {}
     with Publisher(session) as publisher:
