@@ -77,13 +77,15 @@ def _started(roots: Sequence[int]) -> set[int]:
     then it has its command line too.
     """
     found: set[int] = set()
+    seen = set(roots)
     waiting = list(roots)
     while waiting:
         parent = waiting.pop()
         words = _command_line(parent)
-        children = {each for each in _children(parent) if _command_line(each) != words} - found
+        children = _children(parent) - seen
+        found |= {child for child in children if _command_line(child) != words}
         waiting += children
-        found |= children
+        seen |= children
     return found
 
 

@@ -34,6 +34,17 @@ def test_children_count_to_all_and_not_to_the_own() -> None:
     assert peaks.own < 60 * _MIB < peaks.all
 
 
+def test_below_a_copy_of_a_process_is_looked_too() -> None:
+    take = _TAKE.format(size=60)
+    peaks = seen(
+        "import os, subprocess, sys\n"
+        f"if not os.fork(): subprocess.run([sys.executable, '-c', {take!r}]); os._exit(0)\n"
+        "os.wait()"
+    )
+
+    assert peaks.own < 60 * _MIB < peaks.all
+
+
 def test_what_is_resident_is_the_tool() -> None:
     server = subprocess.Popen([sys.executable, "-c", _TAKE.format(size=60) + "; time.sleep(60)"])
     try:
