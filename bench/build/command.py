@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -42,6 +43,8 @@ def _build(args: argparse.Namespace) -> int:
             print(f"{name:11} {value}")
         log.describe(found)
         wrong: list[str] = []
+        # Else the server of Bazel would stay, and the files.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             suite.run(plan, folder, log, wrong)
         except KeyboardInterrupt:
