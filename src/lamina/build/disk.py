@@ -4,11 +4,14 @@ whether anything that loading saw has changed."""
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
+
+from lamina.core.errors import UserError
 
 BUILD_NAMES = ("BUILD", "BUILD.bazel", "BUCK")  # the first that exists is the BUILD file
 NEVER_ENTERED = frozenset({".git", ".hg", "lamina-out"})
@@ -22,6 +25,7 @@ class Listing:
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()  # those of the folders that are symbolic links
+    dangling: frozenset[str] = frozenset()  # links that lead nowhere now, which this cannot tell of
 
     @property
     def digest(self) -> str:
@@ -131,17 +135,38 @@ def join(folder: str, name: str) -> str:
 
 
 def look(path: str) -> Listing:
-    """What lies in a folder now; nothing where there is none."""
-    files, folders, links = [], [], []
+    """What lies in a folder now; nothing where there is none. Raises UserError where it is shut."""
+    files, folders, links, dangling = [], [], [], []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.is_dir():
+                kind = _kind(entry)
+                if kind is None:
+                    dangling.append(entry.name)
+                elif kind == stat.S_IFDIR:
                     folders.append(entry.name)
                     if entry.is_symlink():
                         links.append(entry.name)
-                elif entry.is_file():
+                elif kind == stat.S_IFREG:
                     files.append(entry.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError as error:
+        raise UserError(
+            f"may not look into the folder `{path}`",
+            hint="let your user read it, or name it in `ignore` in `lamina.toml`",
+        ) from error
+    except OSError:  # it is not there, is no folder, or a link that leads around in a circle
         return Listing()
-    return Listing(frozenset(files), frozenset(folders), frozenset(links))
+    return Listing(frozenset(files), frozenset(folders), frozenset(links), frozenset(dangling))
+
+
+def _kind(entry: os.DirEntry[str]) -> int | None:
+    """The type of what an entry leads to; None where it leads nowhere."""
+    try:
+        # Most entries are no links: the kernel has told their type with their name.
+        if entry.is_dir():
+            return stat.S_IFDIR
+        if entry.is_file():
+            return stat.S_IFREG
+        return None if entry.is_symlink() and not Path(entry.path).exists() else 0
+    except OSError:
+        return None

@@ -16,7 +16,7 @@ from lamina.build.plan import Plan, plan
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
 from lamina.core.digest import Digest
-from lamina.core.errors import ActionError, LaminaError
+from lamina.core.errors import ActionError, IntegrityError, LaminaError
 from lamina.core.label import Label
 from lamina.core.tree import File, Node, place
 from lamina.store.local import LocalStore
@@ -79,6 +79,7 @@ class Engine:
         self._show_commands = show_commands
         self._count = 0
         self._known = known or Memo()
+        self._trusting = True
         self._literals: dict[bytes, Digest] = {}
         self.memo = Memo()  # what this build found out
         self.results: dict[Action, dict[str, Node]] = {}  # of every action that was asked for
@@ -87,13 +88,24 @@ class Engine:
 
     def remember(self, known: Memo) -> None:
         """Take up what an earlier build found out."""
-        self._known = known
+        if self._trusting:
+            self._known = known
+
+    def forget(self) -> None:
+        """Know nothing any more, and believe no memory: the store has lost some of what it had."""
+        self._trusting = False
+        self._known, self.memo = Memo(), Memo()
+        self._literals.clear()
+        self.results.clear()
+        self.used.clear()
+        self._sources.forget()
 
     def build(self, artifacts: Iterable[Artifact]) -> dict[Artifact, dict[str, Node]]:
         """Make the artifacts; each is a tree whose paths start at `` for a single file.
 
         Raises ActionError for what failed; with keep-going only after all that can be made has
-        been. Whatever ends it, no action is left running.
+        been; IntegrityError where the store has lost what was known. Whatever ends it, no action
+        is left running.
         """
         wanted = list(dict.fromkeys(artifacts))
         state = _State(plan(wanted, self.results))
@@ -175,6 +187,8 @@ class Engine:
     def _finish(self, state: _State, action: Action, future: Future[Outcome]) -> None:
         try:
             done = future.result()
+        except IntegrityError:
+            raise  # no fault of the action: something that it needs is gone from the store
         except LaminaError as error:
             state.errors[action] = error
             if isinstance(error, UndeclaredFile):

@@ -90,9 +90,14 @@ class PackageCache:
         return old is None or not payload or old[2] != payload
 
     def digest(self, folder: str) -> str:
-        """Tells what is kept of a package: equal digests are equal targets; "" where nothing is."""
+        """Tells what is kept of a package: equal digests are equal targets that were made of the
+        same files, whatever these hold; "" where nothing is."""
         kept = self._entries.get(folder)
-        return "" if kept is None or not kept[2] else sha256(kept[2]).hexdigest()[:32]
+        if kept is None or not kept[2]:
+            return ""
+        inputs, folders, payload = kept
+        places = marshal.dumps((list(inputs), [path for path, _ in folders]), 2)
+        return sha256(payload + places).hexdigest()[:32]
 
     def readers(self, path: str) -> list[str]:
         """The packages that read a file."""

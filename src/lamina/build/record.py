@@ -12,22 +12,25 @@ import marshal
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from lamina.build.disk import Listing, look
+from lamina.core.errors import UserError
 from lamina.core.tree import File
 from lamina.linux import filesystem
 
 # Files are kept as [size, mtime, inode, ctime, mode], those that are not there as [], those that
 # were written too shortly before to trust their times as [sha256, executable]; folders as [mtime,
-# inode, digest of the listing, digest of what in it decides on build packages].
+# inode, digest of the listing, digest of what in it decides on build packages]. Where times tell
+# nothing, as of folders with links to what does not exist yet, mtime and inode are 0.
 _State = list[int | str]
 State = dict[str, dict[str, _State]]  # group -> path -> state
 _NEVER: _State = [""]  # what no file is like
+_TICK = 10_000_000  # nanoseconds: so far may a file's time stamp lie behind the clock
 _FORMAT = f"lamina record 2, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 
@@ -66,25 +69,24 @@ class Record:
     def changes(self, root: Path) -> Changes:
         """What has changed since."""
         prefix = f"{root}/"
-        groups = [
-            tuple(
+
+        def changed(group: str, same: Callable[[str, _State], bool]) -> tuple[str, ...]:
+            return tuple(
                 path
                 for path, known in self.state[group].items()
-                if not _same_file(path if path[:1] == "/" else prefix + path, known)
+                if not same(path if path[:1] == "/" else prefix + path, known)
             )
-            for group in ("files", "sources", "made")
-        ]
-        folders = tuple(
-            path
-            for path, known in self.state["folders"].items()
-            if not _same_folder(path if path[:1] == "/" else prefix + path, known)
-        )
-        return Changes(groups[0], groups[1], groups[2], folders)
 
-    def has_same_packages(self, root: Path, folder: str) -> bool:
+        return Changes(
+            changed("files", _same_file),
+            changed("sources", _same_file),
+            changed("made", _same_made),
+            changed("folders", _same_folder),
+        )
+
+    def has_same_packages(self, folder: str, found: Listing) -> bool:
         """Whether a folder that changed has the BUILD file and the folders that it had."""
         known = self.state["folders"][folder]
-        found = look(folder if folder.startswith("/") else f"{root}/{folder}")
         return len(known) == 4 and found.structure == known[3]
 
 
@@ -161,53 +163,73 @@ def _full(root: Path, path: str) -> str:
 
 
 def _file_state(path: str, begun: int, node: File | None, *, made: bool = False) -> _State:
-    """A file as it was when it was read; one that was `made` as it is now."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    """A file as it was when it was read; one that was `made` as it is now, links as links."""
+    status = _stat(path, follow=not made)
+    if status is None:
         return []
     known = filesystem.identity(status)
     if filesystem.settled(known, begun):
         return list(known)
     if node is not None:
         return [node.digest.hash, node.executable]
-    unchanged = max(status.st_mtime_ns, status.st_ctime_ns) < begun
+    unchanged = max(status.st_mtime_ns, status.st_ctime_ns) < begun - _TICK
     return _content(path, status) if unchanged or made else _NEVER
+
+
+def _stat(path: str, *, follow: bool = True) -> os.stat_result | None:
+    """What is at a path; None where nothing is that could be read, such as a loop of links."""
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError:
+        return None
 
 
 def _content(path: str, status: os.stat_result) -> _State:
     """What a file holds, whenever it was written; of a folder only that it is one."""
+    if stat.S_ISLNK(status.st_mode):
+        return [f"-> {Path(path).readlink()}", False]
     if not stat.S_ISREG(status.st_mode):
         return [status.st_mode, ""]
-    return [sha256(Path(path).read_bytes()).hexdigest(), bool(status.st_mode & 0o100)]
-
-
-def _same_file(path: str, known: _State) -> bool:
     try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+        return [sha256(Path(path).read_bytes()).hexdigest(), bool(status.st_mode & 0o100)]
+    except OSError:  # it has gone since, or may not be read
+        return _NEVER
+
+
+def _same_file(path: str, known: _State, *, follow: bool = True) -> bool:
+    found = _stat(path, follow=follow)
+    if found is None:
         return not known
     if len(known) == 2:
         return _content(path, found) == known
     return list(filesystem.identity(found)) == known
 
 
+def _same_made(path: str, known: _State) -> bool:
+    return _same_file(path, known, follow=False)
+
+
 def _folder_state(path: Path, begun: int, listing: Listing) -> _State:
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    status = _stat(str(path))
+    if status is None:
         return []
-    settled = filesystem.settled(filesystem.identity(status), begun)
+    settled = filesystem.settled(filesystem.identity(status), begun) and not listing.dangling
     times: _State = [status.st_mtime_ns, status.st_ino] if settled else [0, 0]
     return [*times, listing.digest, listing.structure]
 
 
 def _same_folder(path: str, known: _State) -> bool:
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    status = _stat(path)
+    if status is None:
         return not known
     if not known:
         return False
     # An editor that saves by renaming touches the folder but leaves its listing as it was.
-    return [status.st_mtime_ns, status.st_ino] == known[:2] or look(path).digest == known[2]
+    return [status.st_mtime_ns, status.st_ino] == known[:2] or _listed(path) == known[2]
+
+
+def _listed(path: str) -> str:
+    try:
+        return look(path).digest
+    except UserError:
+        return ""  # who goes on to load it tells of it

@@ -22,7 +22,7 @@ from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.linux import filesystem
 
-_FORMAT = f"lamina snapshot 1, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = f"lamina snapshot 2, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.
 _OWN = ("mnemonic", "owner", "arguments", "outputs", "depfile", "subject")
@@ -56,6 +56,7 @@ class Snapshot:
     readers: dict[str, list[int]]  # source -> actions
     dependents: dict[int, list[int]]
     parts: list[tuple[str, str, tuple[tuple[str, _Ref], ...]]]
+    mark: str = ""  # tells the record that goes with it
 
     @classmethod
     def of(
@@ -155,6 +156,18 @@ class Snapshot:
         else:
             yield path, Stored(_node(ref))
 
+    def has_same_names(
+        self, made: Mapping[int, Action], results: Mapping[Action, Mapping[str, Node]]
+    ) -> bool:
+        """Whether restored actions gave files under the names that they had.
+
+        Else there is more to it than content: a header may have come that lies before another.
+        """
+        return all(
+            {path for path, _ in self.results[number]} == results[action].keys()
+            for number, action in made.items()
+        )
+
     def update(
         self,
         made: Mapping[int, Action],
@@ -213,6 +226,7 @@ class Snapshot:
             self.readers,
             self.dependents,
             self.parts,
+            self.mark,
         )
         filesystem.write_atomic(path, marshal.dumps(document), scratch=scratch)
 

@@ -62,6 +62,11 @@ class Sources:
                 self._nodes[path] = found
         return found
 
+    def forget(self) -> None:
+        """Ask the disk for every file again."""
+        with self._lock:
+            self._nodes.clear()
+
     def save(self) -> None:
         """Keep the digests for the next run."""
         if self._changed:

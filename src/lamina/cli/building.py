@@ -12,7 +12,6 @@ from lamina.core.errors import ActionError
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
-    from lamina.cli.incremental import Continuation
     from lamina.cli.publish import Publisher
     from lamina.cli.session import Session
     from lamina.core.action import Artifact
@@ -35,14 +34,15 @@ def build(session: Session, patterns: Sequence[str]) -> Outputs:
     program that could not start without the libraries beside it.
     """
     key = session.key("build", *patterns)
-    known = incremental.go_on(session, key)
-    if known is not None:
-        if known.same:
-            return dict(known.result["outputs"])
-        outputs = _continue(session, known)
-        if outputs is not None:
-            return outputs
-    return _begin(session, key, patterns)
+
+    def begin() -> Outputs:
+        return _begin(session, key, patterns)
+
+    def go_on() -> Outputs:
+        outputs = _continue(session, key)
+        return begin() if outputs is None else outputs
+
+    return incremental.healed(session, go_on, begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
             _check(session, label, found.analysed)
         for part in found.parts:
             _publish(session, publisher, part, outputs)
+        session.check_complete()
+        publisher.remove(incremental.made(session, key))
     seen = session.seen(publisher.outputs)
     incremental.finish(session, key, found.parts, {"outputs": outputs}, seen)
     return outputs
@@ -116,11 +118,22 @@ def _publish_rest(session: Session, found: Aim) -> None:
                 _publish(session, publisher, part, {})
 
 
-def _continue(session: Session, known: Continuation) -> Outputs | None:
+def _continue(session: Session, key: str) -> Outputs | None:
     """The same from where the last time ended; None where only the whole way is safe."""
     from lamina.cli.publish import Publisher
 
+    known = incremental.go_on(session, key)
+    if known is None:
+        return None
     outputs: Outputs = dict(known.result["outputs"])
+    if known.same:
+        return outputs
+    if known.failure:
+        with Publisher(session) as publisher:
+            for part in known.parts:
+                if part.purpose == _OUTPUTS:
+                    _publish(session, publisher, part, outputs)
+        raise known.failure
     if not known.parts:
         known.save({"outputs": outputs})
         return outputs
@@ -177,11 +190,12 @@ def _publish(session: Session, publisher: Publisher, part: Part, outputs: Output
         return
     tree = incremental.tree_of(session, part)
     if not _is_program(part):
-        publisher.write(tree)
+        publisher.write(tree, [path for path, _ in part.files if path not in tree])
         outputs[part.name] = [f"{FOLDER}/{path}" for path in sorted(tree)]
         return
     root = _root(session, part)
-    publisher.replace(root.removeprefix(f"{FOLDER}/"), tree)
+    inner = root.removeprefix(f"{FOLDER}/")
+    publisher.write({f"{inner}/{path}": node for path, node in tree.items()}, [inner])
     entry_point = part.purpose.removeprefix(f"{_PROGRAM} ")
     outputs[part.name] = [f"{root}/{entry_point}"]
 

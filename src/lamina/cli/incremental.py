@@ -8,12 +8,14 @@ same holds. Anything else starts from the beginning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina.build import record
 from lamina.build.record import Changes, Record, Seen
+from lamina.core.errors import ActionError, IntegrityError
 
 if TYPE_CHECKING:
     from lamina.build.snapshot import Part, Snapshot
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
     from lamina.core.action import Artifact
     from lamina.core.tree import Node
 
+T = TypeVar("T")
 _GRAPH, _MEMO = ".graph", ".memo"
-_PACKAGES = "packages"  # in a result: what tells the targets of each package that was loaded
+# In a result:
+_PACKAGES = "packages"  # what tells the targets of each package that was loaded
+_MARK = "graph"  # what tells the snapshot that goes with it
 
 
 @dataclass(slots=True)
@@ -31,6 +36,7 @@ class Continuation:
 
     result: Mapping[str, Any]  # of the last time
     parts: Sequence[Part] = ()  # that hold something else now
+    failure: ActionError | None = None  # what could not be made, with `--keep-going`
     _session: Session | None = None
     _key: str = ""
     _record: Record | None = None
@@ -54,25 +60,26 @@ class Continuation:
         session, kept, changes = self._session, self._record, self._changes
         if session is None or kept is None or changes is None:
             return  # nothing has changed
+        assert self.failure is None
         disk_path, folder = session.loader.cells.disk_path, session.loader.view.folder
         read = {disk_path(path): node for path, node in session.sources.read.items()}
         sources = {path: read[path] for path in changes.sources if path in read}
         files = dict.fromkeys((*changes.files, *map(disk_path, session.loader.inputs)))
-        folders = {path: folder(path) for path in changes.folders}
-        seen = Seen(session.begun, files, folders, frozenset(made), sources)
-        result = {**result, _PACKAGES: kept.result[_PACKAGES]}
+        looked = {path: folder(path) for path in changes.folders}
+        looked |= {disk_path(path): item for path, item in session.loader.listings.items()}
+        seen = Seen(session.begun, files, looked, frozenset(made), sources)
         state = record.renew(kept.state, session.root, seen, gone)
-        scratch = session.store.scratch
-        record.save(session.state, self._key, state, result, scratch)
+        result = {**result, _PACKAGES: kept.result[_PACKAGES], _MARK: kept.result[_MARK]}
         if self._graph is not None:
-            self._graph.save(record.path_of(session.state, self._key, _GRAPH), scratch)
+            result[_MARK] = _save_graph(session, self._key, self._graph)
+        record.save(session.state, self._key, state, result, session.store.scratch)
 
 
 def go_on(session: Session, key: str, *, remade: bool = False) -> Continuation | None:
     """Build what a command wants from where it ended the last time; None where it must begin anew.
 
     With `remade`, files on record as made by the command may have changed. Raises ActionError for
-    what fails, like any build.
+    what fails, like any build; with `--keep-going` that is in the answer.
     """
     kept = record.read(session.state, key)
     if kept is None:
@@ -80,34 +87,43 @@ def go_on(session: Session, key: str, *, remade: bool = False) -> Continuation |
     changes = kept.changes(session.root)
     if not changes:
         return Continuation(kept.result)
+    if session.alone():  # another has just built here: it may be known already
+        return go_on(session, key, remade=remade)
     if (changes.made and not remade) or not _has_same_graph(session, kept, changes):
         return None
     if not changes.sources:
-        return Continuation(kept.result, (), session, key, kept, changes)
+        return Continuation(kept.result, (), None, session, key, kept, changes)
     return _built(session, key, kept, changes)
 
 
 def _built(session: Session, key: str, kept: Record, changes: Changes) -> Continuation | None:
     from lamina.build import snapshot
-    from lamina.store.blobs import BlobMissing
 
     if not all((session.root / path).is_file() for path in changes.sources):
         return None  # one is gone, or a folder now
     if any(path.startswith("/") for path in changes.sources):
         return None
     graph = snapshot.load(record.path_of(session.state, key, _GRAPH))
-    if graph is None:
+    if graph is None or graph.mark != kept.result[_MARK]:
         return None
-    made = graph.restore(graph.affected(changes.sources))
+    made, failure = graph.restore(graph.affected(changes.sources)), None
     try:
         session.engine.build(a.output(path) for a in made.values() for path in a.outputs)
-        for path in changes.sources:
-            session.sources.tree(path)
-    except BlobMissing:
-        return None  # something was taken out of the store: look at everything
-    changed = graph.update(made, session.engine.results, session.engine.used)
-    parts = [graph.part(index) for index in graph.parts_of(changes.sources, changed)]
-    return Continuation(kept.result, parts, session, key, kept, changes, graph)
+    except ActionError as error:
+        if not session.options.keep_going:
+            raise
+        failure = error
+    for path in changes.sources:
+        session.sources.tree(path)
+    results = session.engine.results
+    done = {number: action for number, action in made.items() if action in results}
+    if not graph.has_same_names(done, results):
+        return None
+    changed = graph.update(done, results, session.engine.used)
+    lacking = set(graph.parts_of((), made.keys() - done.keys()))
+    indices = graph.parts_of(changes.sources, changed)
+    parts = [graph.part(index) for index in indices if index not in lacking]
+    return Continuation(kept.result, parts, failure, session, key, kept, changes, graph)
 
 
 def _has_same_graph(session: Session, kept: Record, changes: Changes) -> bool:
@@ -120,11 +136,13 @@ def _has_same_graph(session: Session, kept: Record, changes: Changes) -> bool:
     cache = loader.cache
     if cache is None or any(path.startswith("/") for path in (*changes.files, *changes.folders)):
         return False
-    if not all(kept.has_same_packages(session.root, folder) for folder in changes.folders):
+    folder_of = loader.view.folder
+    if not all(kept.has_same_packages(path, folder_of(path)) for path in changes.folders):
         return False
     digests: Mapping[str, str] = kept.result[_PACKAGES]
-    # A package that is not kept any more may have read what has changed.
-    packages = {folder for folder in digests if not cache.digest(folder)}
+    # What is kept of a package may be of another time than the record: then nothing else tells
+    # whether it has read what has changed.
+    packages = {folder for folder, known in digests.items() if cache.digest(folder) != known}
     for path in changes.files:
         readers = cache.readers(path)
         if not readers:
@@ -153,12 +171,30 @@ def finish(
     """Keep what a command that began anew has led to."""
     from lamina.build import snapshot
 
-    scratch, engine = session.store.scratch, session.engine
+    engine = session.engine
     graph = snapshot.Snapshot.of(parts, engine.results, engine.used)
-    graph.save(record.path_of(session.state, key, _GRAPH), scratch)
+    mark = _save_graph(session, key, graph)
     take_down(session, key)
-    result = {**result, _PACKAGES: session.loader.digests()}
-    record.save(session.state, key, record.capture(session.root, seen), result, scratch)
+    result = {**result, _PACKAGES: session.loader.digests(), _MARK: mark}
+    state = record.capture(session.root, seen)
+    record.save(session.state, key, state, result, session.store.scratch)
+
+
+def _save_graph(session: Session, key: str, graph: Snapshot) -> str:
+    """Keep a snapshot, before the record that goes with it alone; returns what tells it.
+
+    Who is killed between the two leaves a record of other sources than the snapshot's: going on
+    from these would take what has changed for unchanged.
+    """
+    graph.mark = os.urandom(8).hex()
+    graph.save(record.path_of(session.state, key, _GRAPH), session.store.scratch)
+    return graph.mark
+
+
+def made(session: Session, key: str) -> set[str]:
+    """The files that a command made the last time, whatever has changed since."""
+    kept = record.read(session.state, key)
+    return set() if kept is None else set(kept.state["made"])
 
 
 def take_down(session: Session, key: str) -> None:
@@ -167,6 +203,16 @@ def take_down(session: Session, key: str) -> None:
 
     path = record.path_of(session.state, key, _MEMO)
     snapshot.save_memo(session.engine.memo, path, session.store.scratch)
+
+
+def healed(session: Session, attempt: Callable[[], T], again: Callable[[], T]) -> T:
+    """What an attempt gives; where the store lacks something that was known, or has it damaged,
+    that is forgotten, and the other attempt makes it anew."""
+    try:
+        return attempt()
+    except IntegrityError:
+        session.engine.forget()
+        return again()
 
 
 def recall(session: Session, key: str) -> None:

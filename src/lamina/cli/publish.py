@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import marshal
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 FOLDER = "lamina-out"
 _UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
 _FORMAT = f"lamina outputs 2, Python {sys.version_info[:2]}"  # marshal differs between versions
+_IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 class Publisher:
@@ -28,6 +31,8 @@ class Publisher:
         self._store = session.store
         self._root = session.root / FOLDER
         self._memory = session.state / "outputs"
+        self._journal = session.state / "outputs.new"  # what is written before that is kept
+        self._writing: int | None = None
         self._phase = session.phase("publishing")
         self._lock = filesystem.locked(session.state / "outputs.lock")
         self._context = contextlib.ExitStack()
@@ -42,6 +47,8 @@ class Publisher:
         filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
         (self._root / _UNFINISHED).mkdir(parents=True)
         self._known = _load(self._memory)
+        for path in _noted(self._journal):
+            self._known[path] = ()  # ours, whatever it holds
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -50,22 +57,29 @@ class Publisher:
             document = (_FORMAT, self._known)
             data = marshal.dumps(document)
             filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
+        if self._writing is not None:
+            os.close(self._writing)
+        self._journal.unlink(missing_ok=True)
         self._context.close()
 
-    def write(self, tree: Mapping[str, Node]) -> None:
+    def write(self, tree: Mapping[str, Node], folders: Iterable[str] = ()) -> None:
         """Write each file of a tree below `lamina-out/`, unless it lies there already.
 
-        They are read-only copies (sharing blocks where the file system can): whoever changes one
-        all the same does not change the store. Raises UserError where something else is in the way.
+        In its `folders` nothing else may stay. Files are read-only copies (sharing blocks where
+        the file system can): whoever changes one all the same does not change the store. Raises
+        UserError where something is in the way that is no earlier output.
         """
+        for folder in folders:
+            self._empty(folder, tree)
         self.outputs |= {f"{FOLDER}/{path}" for path in tree}
         for path, node in tree.items():
             target = self._root / path
             if self._known.get(path) == _mark(node, target):
                 continue
+            self._note(path)
             try:
-                self._write(node, target)
-            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                self._put(node, target)
+            except _IN_THE_WAY as error:
                 raise UserError(
                     f"`{error.filename}` is in the way of the output `{FOLDER}/{path}`",
                     hint=f"remove it, or all of `{FOLDER}` by `lamina clean`",
@@ -73,23 +87,62 @@ class Publisher:
             self._known[path] = _mark(node, target)
             self._changed = True
 
-    def replace(self, folder: str, tree: Mapping[str, Node]) -> None:
-        """The same for a whole folder, in which nothing else may stay."""
+    def remove(self, outputs: Iterable[str]) -> None:
+        """Remove earlier outputs, by path from the root, that have not been written again."""
+        for output in sorted(set(outputs) - self.outputs, reverse=True):
+            path = output.removeprefix(f"{FOLDER}/")
+            if self._known.pop(path, None) is None:
+                continue
+            self._changed = True
+            _remove(self._root / path)
+            for parent in (self._root / path).parents:
+                if parent == self._root or not (_is_folder(parent) and _remove(parent)):
+                    break
+
+    def _empty(self, folder: str, tree: Mapping[str, Node]) -> None:
+        """Remove all in a folder that a tree does not have there."""
         root = self._root / folder
         self._folders.clear()
-        wanted = {root / path for path in tree}
+        wanted = {self._root / path for path in tree}
         kept = wanted | {parent for path in wanted for parent in path.parents}
-        for path in sorted(root.rglob("*"), reverse=True) if root.is_dir() else []:
-            if path in kept and (path in wanted or path.is_dir()):
-                continue
-            if path.is_symlink() or not path.is_dir():
-                path.unlink()
-            else:
-                path.rmdir()
-        self.write({f"{folder}/{path}": node for path, node in tree.items()})
+        for path in _below(root):
+            if path not in (kept if _is_folder(path) else wanted):
+                _remove(path)
+
+    def _note(self, path: str) -> None:
+        """Keep that a path is about to be ours, for who comes after a kill."""
+        if self._writing is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._writing = os.open(self._journal, flags, 0o644)
+        os.write(self._writing, f"{path}\0".encode())
+
+    def _put(self, node: Node, target: Path) -> None:
+        try:
+            self._write(node, target)
+        except _IN_THE_WAY:
+            self._make_room(target)
+            self._write(node, target)
+
+    def _make_room(self, target: Path) -> None:
+        """Remove the earlier outputs that a file or folder cannot be beside."""
+        self._folders.clear()
+        for path in (target, *target.parents):
+            if path == self._root:
+                break
+            if not _is_folder(path) and self._is_ours(path):
+                _remove(path)
+        below = _below(target)
+        if all(_is_folder(path) or self._is_ours(path) for path in below):
+            for path in (*below, target):
+                _remove(path)
+
+    def _is_ours(self, path: Path) -> bool:
+        return path.relative_to(self._root).as_posix() in self._known
 
     def _write(self, node: Node, target: Path) -> None:
         if isinstance(node, Folder):
+            if target.is_symlink():
+                raise FileExistsError(errno.EEXIST, "a link", str(target))
             target.mkdir(parents=True, exist_ok=True)
             return
         self._make_way(target.parent)
@@ -111,6 +164,27 @@ class Publisher:
                 parent.unlink()  # an earlier output: what is written must not go through it
         folder.mkdir(parents=True, exist_ok=True)
         self._folders.add(folder)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _below(folder: Path) -> list[Path]:
+    """All in a folder, what is in a folder before that; nothing where there is none."""
+    return sorted(folder.rglob("*"), reverse=True) if _is_folder(folder) else []
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, a link or an empty folder; whether it was there and could be."""
+    try:
+        if _is_folder(path):
+            path.rmdir()
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
@@ -166,6 +240,14 @@ def _content(node: Node) -> str:
     if isinstance(node, File):
         return f"{node.digest.hash}{' executable' * node.executable}"
     return f"-> {node.target}" if isinstance(node, Symlink) else "folder"
+
+
+def _noted(journal: Path) -> list[str]:
+    """The paths that a process which was killed was about to write; the last may be cut short."""
+    try:
+        return journal.read_bytes().decode(errors="replace").split("\0")[:-1]
+    except FileNotFoundError:
+        return []
 
 
 def _load(memory: Path) -> dict[str, _Mark]:

@@ -181,7 +181,7 @@ def test_changes_are_told_by_what_they_may_lead_to(built: Path) -> None:
     (built / "new").mkdir()
 
     assert kept.changes(built) == record.Changes(("b",), ("d/a",), ("lamina-out/x",), ("", "d"))
-    assert [kept.has_same_packages(built, folder) for folder in ("", "d")] == [False, True]
+    assert [kept.has_same_packages(folder, look(str(built / folder))) for folder in ("", "d")] == [False, True]
 
 
 def test_what_was_seen_again_is_put_in(root: Path) -> None:
@@ -216,3 +216,32 @@ def test_the_code_of_lamina_is_part_of_every_record(root: Path) -> None:
     state = record.capture(root, record.Seen(now(), {}, {}))
 
     assert record.__file__ in state["files"]
+
+
+def test_a_folder_with_a_link_that_leads_nowhere_is_looked_at_again(root: Path) -> None:
+    (root / "d/link").symlink_to("../later")
+    keep(root, LATER * 10)
+    assert known(root) == {"answer": 42}
+
+    (root / "later").touch()
+
+    assert known(root) is None
+
+
+def test_a_loop_of_links_is_as_nothing(root: Path) -> None:
+    (root / "missing").symlink_to("missing")
+    keep(root, LATER * 10)
+    assert known(root) == {"answer": 42}
+
+    (root / "d/a").unlink()
+    (root / "d/a").symlink_to("a")
+
+    assert known(root) is None
+
+
+def test_links_that_were_made_are_known_by_themselves(built: Path) -> None:
+    (built / "lamina-out/l").unlink()
+    assert known(built) is None
+
+    (built / "lamina-out/l").symlink_to("elsewhere")
+    assert known(built) is None
