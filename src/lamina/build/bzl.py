@@ -9,11 +9,12 @@ from pathlib import Path
 
 import starlark
 
-from lamina.build import starlark_errors
+from lamina.build import loads, starlark_errors
 from lamina.build.disk import Disk, join
 from lamina.build.evaluation import CallFault, Evaluation
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.build.locations import SourceMap
+from lamina.build.resolve import how_to_map
 from lamina.build.rule import Rule
 from lamina.build.starlark_globals import Interpreter
 from lamina.build.workspace import Workspace
@@ -35,6 +36,7 @@ class _Importer:
     """What the loads of one file gave, in order."""
 
     home: Home
+    text: str
     loaded: list[Module] = field(default_factory=list)
 
 
@@ -57,7 +59,7 @@ class Evaluator:
     def build(self, path: str, evaluation: Evaluation) -> list[Module]:
         """Evaluate a BUILD file and return what it loads; raises FaultReport."""
         text = self.text(path)
-        importer = _Importer(evaluation.scope.home)
+        importer = _Importer(evaluation.scope.home, text)
         self._interpreter.current = evaluation
         try:
             self._interpreter.evaluate_build(path, text, self._file_loader(importer))
@@ -69,10 +71,11 @@ class Evaluator:
 
     def trace(self, path: str, evaluation: Evaluation) -> starlark_errors.Trace | None:
         """Evaluate a BUILD file until the evaluation's trap is met, and tell where that is."""
-        importer, printed = _Importer(evaluation.scope.home), len(self.prints)
+        text, printed = self.text(path), len(self.prints)
+        importer = _Importer(evaluation.scope.home, text)
         self._interpreter.current = evaluation
         try:
-            self._interpreter.evaluate_build(path, self.text(path), self._file_loader(importer))
+            self._interpreter.evaluate_build(path, text, self._file_loader(importer))
         except starlark.StarlarkError as error:
             return self._interpreter.read(error)
         finally:
@@ -94,7 +97,7 @@ class Evaluator:
             evaluation = self._interpreter.current
             self._interpreter.current = None
             try:
-                module = self._module(name, importer.home)
+                module = self._module(name, importer)
             except BaseException as error:
                 self._interpreter.raised = error
                 raise
@@ -105,16 +108,15 @@ class Evaluator:
 
         return starlark.FileLoader(load)
 
-    def _module(self, name: str, home: Home) -> Module:
+    def _module(self, name: str, importer: _Importer) -> Module:
         """The module that a load names; raises CallFault or FaultReport."""
-        label = _load_label(name, home)
+        label = _load_label(name, importer.home)
+        if label.cell in self._cells.absent:
+            symbols = loads.used(importer.text, name)
+            return Module("", self._interpreter.absent(label.cell, symbols))
         if label.cell and not self._cells.has(label.cell):
-            raise CallFault(
-                f"no repository `@{label.cell}` to load `{name}` from",
-                "if its files are here, write"
-                f' `{label.cell} = "its/folder"` below `[cells]` in `lamina.toml`',
-                name,
-            )
+            message = f"no repository `@{label.cell}` to load `{name}` from"
+            raise CallFault(message, how_to_map(label.cell), name)
         path = self._path(label)
         if path not in self._modules:
             inside = self._cells.home(label.cell, label.package)
@@ -134,7 +136,8 @@ class Evaluator:
             cycle = [*self._loading[self._loading.index(path) :], path]
             hint = "move what they share into a file of its own"
             raise CallFault(f"load cycle: `{' -> '.join(cycle)}`", hint, name)
-        text, importer = self.text(path), _Importer(home)
+        text = self.text(path)
+        importer = _Importer(home, text)
         self._loading.append(path)
         try:
             symbols = self._interpreter.evaluate_bzl(
@@ -192,10 +195,7 @@ class Evaluator:
 
     def _unknown_symbol(self, place: Place, symbol: str, path: str, text: str) -> Fault:
         """The fault of a load that asks a file for a symbol which it has not."""
-        source = SourceMap(path, text)
-        call = next((c for c in source.calls() if source.string(c, symbol)), None)
-        names = source.strings(call.args[0]) if call and call.args else []
-        file = str(names[0].value) if names else ""
+        file = loads.source_of(text, symbol)
         cell, package = self._cells.owner(path.rpartition("/")[0])
         loaded = self._path(_load_label(file, self._cells.home(cell, package)))
         known = SourceMap(loaded, self.text(loaded)).symbols()

@@ -38,7 +38,7 @@ class Cells:
 
     def has(self, cell: str) -> bool:
         """Whether there is a cell of this name."""
-        return cell in self.folders or cell in built_in()
+        return cell in self.folders or (cell in built_in() and cell not in self.absent)
 
     def folder(self, cell: str, package: str = "") -> str:
         """The folder of a build package from the root of the workspace."""
@@ -76,13 +76,16 @@ def built_in() -> frozenset[str]:
     return frozenset(path.name for path in _BUILT_IN.iterdir() if not path.name.startswith("_"))
 
 
-def read(root: Path, settings: Mapping[str, str], name: str) -> Cells:
-    """The cells that `lamina.toml` maps to folders; a root's own name is a name of its cell."""
+def read(root: Path, settings: Mapping[str, str | bool], name: str) -> Cells:
+    """The cells that `lamina.toml` maps to folders, or to false; a root has its own name."""
     folders: dict[str, str] = {}
     elsewhere: dict[str, str] = {}
     known: dict[Path, str] = {}
     names = dict.fromkeys((name, *own_names(root)), "")
+    absent = frozenset(cell for cell, text in settings.items() if isinstance(text, bool))
     for cell, text in settings.items():
+        if isinstance(text, bool):
+            continue
         place = (root / Path(text).expanduser()).resolve()
         if place in known:
             names[cell] = known[place]
@@ -97,7 +100,8 @@ def read(root: Path, settings: Mapping[str, str], name: str) -> Cells:
         for other in own_names(place):
             if other not in folders:
                 names.setdefault(other, cell)
-    return Cells(folders, elsewhere, {k: v for k, v in names.items() if k not in folders})
+    names = {k: v for k, v in names.items() if k not in folders and k not in absent}
+    return Cells(folders, elsewhere, names, absent)
 
 
 def own_names(root: Path) -> list[str]:

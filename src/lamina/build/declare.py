@@ -45,6 +45,10 @@ class Schema:
         settles = "src" in attributes or "mentioned" in attributes
         return cls(rule, attributes, names, defaults, required, settles)
 
+    def is_strict(self, name: str) -> bool:
+        """Whether a value has to be of the attribute's kind: a missing rule may know of others."""
+        return not self.rule.missing or name in COMMON
+
 
 NO_SELECTS = Selects()
 
@@ -78,7 +82,7 @@ def declare(
     for name, value in arguments.items():
         known = schema.names.get(name)
         if known is None:
-            complaints.append(_unknown(schema, called, name))
+            complaints.extend(_unknown(schema, called, name))
         elif known in written:
             message = f"`{name}` and `{written[known]}` are the same attribute"
             complaints.append(Complaint(message, "give one of them", name))
@@ -93,7 +97,7 @@ def declare(
                     values[known] = _Opening(attribute, name, scope.home, selects).value(parts)
                     chosen.append(known)
             except BadValue as error:
-                complaints.extend(error.complaints)
+                complaints.extend(error.complaints if schema.is_strict(known) else ())
     complaints.extend(_missing(schema, called, written))
     label = _label(values.pop("name", None), scope, complaints)
     visibility = _visibility(values.pop("visibility", None), written, scope, complaints)
@@ -187,10 +191,12 @@ class _Opening:
 _SETTLED = frozenset({"name", "visibility", "out", "outs"})
 
 
-def _unknown(schema: Schema, called: str, name: str) -> Complaint:
+def _unknown(schema: Schema, called: str, name: str) -> list[Complaint]:
+    if not schema.is_strict(name):
+        return []
     known = ", ".join(f"`{key}`" for key in schema.rule.attributes)
     hint = did_you_mean(name, schema.names, f"its attributes: {known}" if known else "")
-    return Complaint(f"`{called}` has no attribute `{name}`", hint, name)
+    return [Complaint(f"`{called}` has no attribute `{name}`", hint, name)]
 
 
 def _how(name: str, doc: str) -> str:

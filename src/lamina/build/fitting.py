@@ -43,13 +43,17 @@ def misfit(loader: Loader, target: Target) -> Misfit | None:
 
 def _without_rule(target: Target) -> Misfit:
     missing, name = target.rule.missing, target.rule.name
-    if not missing.startswith("@"):
-        return Misfit(f"no rules for {missing}", f"a `{name}`: there are no rules for {missing}")
-    return _absent(missing, f"a `{name}` of `{missing}`")
+    kind = f"{'an' if name.startswith(_VOWELS) else 'a'} `{name}`"
+    if missing.startswith("@"):
+        return _absent(missing, f"{kind} of `{missing}`")
+    return Misfit(f"no {missing}", f"{kind}: there are no {missing}", target.rule.doc)
+
+
+_VOWELS = ("a", "e", "i", "o")
 
 
 def _absent(cell: str, what: str, mention: Label | None = None) -> Misfit:
-    hint = f"`{cell.removeprefix('@')} = false` in `lamina.toml` says so"
+    hint = f"`{cell.removeprefix('@')} = false` below `[cells]` in `lamina.toml` says so"
     return Misfit(f"`{cell}` is not here", f"{what}, which is not here", hint, mention)
 
 

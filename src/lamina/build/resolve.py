@@ -147,8 +147,15 @@ def missing(loader: Loader, label: Label) -> Fault:
 
 def no_cell(cell: str, text: str) -> Fault:
     """The fault of a label in a cell that is nowhere."""
-    hint = f'if its files are here, write `{cell} = "its/folder"` below `[cells]` in `lamina.toml`'
-    return Fault(NOWHERE, f"no repository `@{cell}` for `{text}`", hint)
+    return Fault(NOWHERE, f"no repository `@{cell}` for `{text}`", how_to_map(cell))
+
+
+def how_to_map(cell: str) -> str:
+    """A hint at what to write of a cell that is nowhere."""
+    return (
+        f'write `{cell} = "its/folder"` below `[cells]` in `lamina.toml`,'
+        f" or `{cell} = false` to leave out what needs it"
+    )
 
 
 def _meant(loader: Loader, label: Label) -> str:

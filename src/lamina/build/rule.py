@@ -23,6 +23,7 @@ _BUILT_IN = (
     "lamina.build.rules.files",
     "lamina.build.rules.shell",
     "lamina.build.rules.testing",
+    "lamina.build.rules.missing",
 )
 
 
@@ -41,7 +42,7 @@ class Rule:
     # Of a rule in a .bzl file, its build package: what attributes with a `_` in front name is
     # needed by the rule itself, and has to be visible from there.
     home: Home | None = None
-    # What is not here to build targets of it: a language, or a cell as in `@rules_go`.
+    # For the want of what no target of it can be built: `rules for Java`, or a cell, `@rules_go`.
     missing: str = ""
 
 

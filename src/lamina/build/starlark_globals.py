@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from inspect import Signature, signature
@@ -17,6 +17,7 @@ from lamina.build.declare import Schema
 from lamina.build.evaluation import CallFault, Evaluation
 from lamina.build.markers import Call, Selects
 from lamina.build.rule import Rule
+from lamina.build.rules import missing
 from lamina.build.userrules.definitions import SYMBOLS, Definitions
 from lamina.core.label import Home
 
@@ -103,6 +104,30 @@ class Interpreter:
         symbols = self.definitions.modules[path] = module.freeze()
         return symbols
 
+    def absent(self, cell: str, symbols: Mapping[str, Iterable[str]]) -> starlark.FrozenModule:
+        """What files load from a cell that is not here, each symbol with its fields.
+
+        A call that names a target makes one, which cannot be built; any other gives a label there.
+        """
+        module, lines = starlark.Module(), []
+        for symbol, fields in symbols.items():
+            module.add_callable(f"_{symbol}", self._absent(cell, symbol))
+            named = ", ".join(f"{field} = _{symbol}" for field in sorted(fields))
+            lines.append(f"{symbol} = struct({named})\n" if named else f"{symbol} = _{symbol}\n")
+        self.evaluate(module, prelude.PATH, "".join(lines))
+        return module.freeze()
+
+    def _absent(self, cell: str, symbol: str) -> Function:
+        schema = Schema.of(missing.rule(symbol, f"@{cell}"))
+
+        def call(*_positional: object, **named: object) -> object:
+            if self.current is None or not isinstance(named.get("name"), str):
+                return f"@{cell}//:{symbol}"
+            self.current.call_rule(schema, symbol, (), named)
+            return None
+
+        return self._kept(call)
+
     def evaluate(
         self,
         module: starlark.Module,
@@ -171,7 +196,8 @@ class Interpreter:
         if name in self.names(bzl):
             return True
         try:
-            tree = starlark.parse("name", name, self._dialect)
+            # A function is no value that can be handed over, so the text ends with one that is.
+            tree = starlark.parse("name", f"{name}\nNone\n", self._dialect)
             starlark.eval(starlark.Module(), tree, self._globals)
         except starlark.StarlarkError:
             return False

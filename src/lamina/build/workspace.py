@@ -215,8 +215,9 @@ def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
     faults = []
     for cell, folder in table.items():
         place = _place_of(text, "cells", cell)
-        if not isinstance(folder, str) or not folder:
-            faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder"))
+        if folder is not False and (not isinstance(folder, str) or not folder):
+            hint = "`false` says that it is not here: what needs it is left out"
+            faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder", hint))
         elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
             faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
     return faults

@@ -166,9 +166,8 @@ def test_what_depends_on_a_fault_has_none_of_its_own() -> None:
 def test_of_what_has_faults_there_is_nothing_where_they_are_put_up_with() -> None:
     tolerance = Tolerance()
 
-    found = run(
-        target("a", by=wrong), target("b", "a", by=plain), target("c", by=plain), tolerance=tolerance
-    )
+    targets = [target("a", by=wrong), target("b", "a", by=plain), target("c", by=plain)]
+    found = run(*targets, tolerance=tolerance)
 
     assert list(found) == [label("c")]
     assert tolerance.lost == {label("a"), label("b")}

@@ -284,8 +284,8 @@ def test_misuse_of_functions(complaint: Complain, call: str, expected: list[str]
             "load('@foo//x:y.bzl', 'z')",
             [
                 "p/BUILD:1:6: no repository `@foo` to load `@foo//x:y.bzl` from",
-                'hint: if its files are here, write `foo = "its/folder"` below `[cells]` in '
-                "`lamina.toml`",
+                'hint: write `foo = "its/folder"` below `[cells]` in `lamina.toml`, '
+                "or `foo = false` to leave out what needs it",
             ],
         ),
         (
@@ -362,6 +362,12 @@ def test_faults_in_macros(complaint: Complain, bzl: str, expected: list[str]) ->
     build = "load('//t:m.bzl', 'mac')\n\nmac(\n)\n"
 
     assert complaint({"p/BUILD": build, "t/m.bzl": bzl}) == lines(*expected)
+
+
+def test_functions_of_the_language_are_known_beside_an_unknown_name(complaint: Complain) -> None:
+    files = {"p/m.bzl": "x = len(sorted([nope]))\n", "p/BUILD": "load(':m.bzl', 'x')\n"}
+
+    assert complaint(files) == "p/m.bzl:1:17: no variable `nope`"
 
 
 def test_the_same_fault_at_many_places_is_told_once() -> None:

@@ -157,6 +157,8 @@ class Graph:
         return wrong, harmless
 
     def _faults(self, label: Label, target: Target) -> Sequence[Fault]:
+        if label.cell in self.loader.cells.absent:
+            return ()
         broken = self.broken.get(self.loader.cells.folder(label.cell, label.package))
         if broken is not None:
             return broken.faults

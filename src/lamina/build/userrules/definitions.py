@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _PRELUDE = Path(__file__).with_name("prelude")
 _PARTS = ("values", "providers", "files", "cxx", "actions", "context", "rules")  # in this order
 SYMBOLS = (
-    "BuildSettingInfo", "CcInfo", "DefaultInfo", "InstrumentedFilesInfo", "OutputGroupInfo",
-    "PyInfo",
-    "RunEnvironmentInfo", "analysis_test_transition", "aspect", "attr", "cc_common", "config",
-    "config_common", "configuration_field", "coverage_common", "depset", "exec_group", "macro",
-    "module_extension", "platform_common", "provider", "repository_rule", "rule", "subrule",
-    "tag_class", "testing", "transition", "visibility",
+    "BuildSettingInfo", "CcInfo", "CcToolchainConfigInfo", "DefaultInfo", "InstrumentedFilesInfo",
+    "JavaInfo", "JavaPluginInfo", "OutputGroupInfo", "ProtoInfo", "PyInfo", "PyRuntimeInfo",
+    "RunEnvironmentInfo", "analysis_test_transition", "apple_common", "aspect", "attr", "cc_common",
+    "config", "config_common", "configuration_field", "coverage_common", "depset", "exec_group",
+    "java_common", "macro", "module_extension", "platform_common", "proto_common", "provider",
+    "repository_rule", "rule", "subrule", "tag_class", "testing", "transition", "visibility",
 )  # fmt: skip
 _OTHERS = {
     "json": "lamina_json",
@@ -52,6 +52,7 @@ _MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(|\b(json)
 _CONCERNED = re.compile(rf"\b(?:{'|'.join(SYMBOLS)}|ctx|\w+Info)\b")
 # Rules and providers of a file as the program finds them again, also those with a `_` in front.
 RULES = "lamina_rules"
+_LIST = "`docs/user-rules.md` lists what is there"
 
 
 @dataclass(slots=True)
@@ -217,15 +218,13 @@ class Definitions:
                 f"the test rule `{defined.name}` is not called like one",
                 f"call it `{defined.name}_test`",
             )
-        if defined.absent:
-            raise CallFault(
-                f"`{defined.name}` uses {defined.absent}, which is not there",
-                "rules, providers and macros are; `docs/user-rules.md` lists them",
-            )
         self.interpreter.current.call_rule(self._schema(defined), defined.name, positional, named)
 
     def _schema(self, defined: UserRule) -> Schema:
-        if defined.schema is None:
+        if defined.schema is None and defined.absent:
+            known = replace(defined.rule(), missing=f"rules with {defined.absent}", doc=_LIST)
+            defined.schema = Schema.of(known)
+        elif defined.schema is None:
             defined.schema = Schema.of(defined.rule())
         return defined.schema
 

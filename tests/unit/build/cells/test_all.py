@@ -110,9 +110,9 @@ def test_a_label_that_public_repositories_name_is_there(label: str, tmp_path: Pa
             "`py_wheel` is not there: `lamina package` makes packages that run as they are",
         ),
         (
-            '"@rules_cc//cc:defs.bzl", "objc_library"',
-            'objc_library(name = "w")',
-            "`objc_library` is not there: Objective-C is not built here",
+            '"@rules_cc//cc:defs.bzl", "cc_static_library"',
+            'cc_static_library(name = "w")',
+            "`cc_static_library` is not there: a `cc_library` is an archive already",
         ),
         (
             '"@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive"',

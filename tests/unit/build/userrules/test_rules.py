@@ -307,7 +307,7 @@ thing = rule(
             "t = transition(implementation = lambda s, a: {}, inputs = [], outputs = [])\n"
             "moved = rule(implementation = lambda ctx: [], cfg = t)",
             "moved",
-            "BUILD:2:1: `moved` uses a transition on a rule, which is not there",
+            "`//:x` is a `moved`: there are no rules with a transition on a rule",
         ),
         (
             "fetch = repository_rule(implementation = lambda ctx: None)",

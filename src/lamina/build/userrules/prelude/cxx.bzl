@@ -83,6 +83,7 @@ cc_common = struct(
     CcToolchainInfo = provider(),
     compile = _absent("cc_common.compile", _BY_MACRO),
     configure_features = _absent("cc_common.configure_features", _BY_MACRO),
+    create_cc_toolchain_config_info = lambda **described: CcToolchainConfigInfo(),
     create_compilation_context = _compilation_context,
     create_library_to_link = _absent("cc_common.create_library_to_link", _BY_MACRO),
     create_linker_input = _absent("cc_common.create_linker_input", _BY_MACRO),

@@ -98,6 +98,24 @@ def _py_info(
 
 PyInfo = _built_in("PyInfo", init = _py_info)
 
+# Those that rules ask for in vain: no target here has them.
+CcToolchainConfigInfo = _built_in("CcToolchainConfigInfo")
+JavaInfo = _built_in("JavaInfo")
+JavaPluginInfo = _built_in("JavaPluginInfo")
+ProtoInfo = _built_in("ProtoInfo")
+PyRuntimeInfo = _built_in("PyRuntimeInfo")
+apple_common = struct(
+    AppleDebugOutputs = _built_in("AppleDebugOutputs"),
+    Objc = _built_in("Objc"),
+    XcodeVersionConfig = _built_in("XcodeVersionConfig"),
+)
+java_common = struct(
+    JavaRuntimeInfo = _built_in("JavaRuntimeInfo"),
+    JavaToolchainInfo = _built_in("JavaToolchainInfo"),
+    provider = JavaInfo,
+)
+proto_common = struct()
+
 def _absent(name, hint):
     def call(*args, **kwargs):
         fail("`{}` is not there: {}".format(name, hint))

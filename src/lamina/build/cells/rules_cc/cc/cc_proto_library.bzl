@@ -1,5 +1,3 @@
-"""`cc_proto_library`: made of `genrule` and `cc_library` here."""
+"""`cc_proto_library`, whose targets are known and cannot be built."""
 
-load("//cc/private:absent.bzl", "absent")
-
-cc_proto_library = absent("cc_proto_library", "call `protoc` in a `genrule`, and give what it makes to a `cc_library`")
+cc_proto_library = native.cc_proto_library

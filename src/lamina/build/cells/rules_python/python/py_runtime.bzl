@@ -1,5 +1,3 @@
-"""`py_runtime`: which Python there is, is said in `lamina.toml`."""
+"""`py_runtime`, whose targets are known and cannot be built."""
 
-load("//python/private:absent.bzl", "absent")
-
-py_runtime = absent("py_runtime", "say which Python to use in `lamina.toml`: `[python] interpreter = \"…\"`")
+py_runtime = native.py_runtime
