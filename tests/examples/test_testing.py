@@ -511,6 +511,28 @@ def test_data_lies_at_its_path_and_programs_at_their_labels(lamina: Lamina, writ
     assert note.read_text() == "kept\n"
 
 
+def test_a_test_may_put_files_beside_its_own_but_not_change_these(
+    lamina: Lamina, write: Write
+) -> None:
+    root = write(
+        {
+            "p/BUILD": "sh_test(name = 'x_test', srcs = ['t.sh'], data = ['d/data.txt'])\n",
+            "p/d/data.txt": "data",
+            "p/t.sh": """set -eux
+            echo new > here.txt
+            echo new > p/d/new.txt
+            ! { chmod u+w p/d/data.txt && echo changed > p/d/data.txt; }
+            rm p/d/data.txt
+            """,
+        }
+    )
+
+    done = lamina(root, "test", "//...", "--runs-per-test", "2")
+
+    assert done.returncode == 0, done.stderr
+    assert (root / "p/d/data.txt").read_text() == "data"
+
+
 def test_variables_and_arguments_come_from_the_command_line(lamina: Lamina, write: Write) -> None:
     root = write(
         {

@@ -9,7 +9,9 @@ shift
 mkdir -p "$out/outputs" "$out/coverage" /tmp/test
 : >"$out/xml"
 
-export TEST_SRCDIR=$work/runfiles
+# Files cannot be written, but a test may put others beside them, as some do: folders of links.
+cp -rs "$work/runfiles" /tmp/
+export TEST_SRCDIR=/tmp/runfiles
 export RUNFILES_DIR=$TEST_SRCDIR PYTHON_RUNFILES=$TEST_SRCDIR JAVA_RUNFILES=$TEST_SRCDIR
 export TEST_TMPDIR=/tmp/test GTEST_TMP_DIR=/tmp/test HOME=/tmp/test USER=lamina LOGNAME=lamina
 export XML_OUTPUT_FILE=$out/xml
@@ -25,7 +27,7 @@ if [ -n "${COVERAGE-}" ]; then
   export COVERAGE_DIR=$out/coverage GCOV_PREFIX=$out/coverage
 fi
 
-program=$TEST_SRCDIR/$TEST_WORKSPACE/$1
+program=$work/runfiles/$TEST_WORKSPACE/$1
 shift
 cd "$TEST_SRCDIR/$TEST_WORKSPACE" || exit 1
 ulimit -c 0
