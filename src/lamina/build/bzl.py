@@ -79,7 +79,7 @@ class Evaluator:
         except starlark.StarlarkError as error:
             return self._interpreter.read(error)
         finally:
-            self._interpreter.current = None
+            self._interpreter.current = self._interpreter.raised = None
             del self.prints[printed:]  # they were told the first time
         return None
 

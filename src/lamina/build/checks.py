@@ -73,8 +73,8 @@ def faults_of_group(target: Target, home: Home) -> list[str]:
 
 
 def for_tests(loader: Loader, target: Target, mention: Label, below: Target) -> Fault | None:
-    """The fault of using what only tests may use."""
-    if below.attributes.get("testonly") is not True:
+    """The fault of using what only tests may use; files that it makes may be used."""
+    if below.attributes.get("testonly") is not True or mention != below.label:
         return None
     if target.attributes.get("testonly") or target.rule.name.endswith(("_test", "_suite")):
         return None

@@ -174,6 +174,8 @@ class _Walk:
         asker = target.asker(mention)
         if (mention.cell, mention.package) == (asker.cell, asker.package):
             return None
+        if target.rule.name == "test_suite":
+            return None  # it stands for its tests, as whoever names them does
         package = self._loader.package_of(mention)
         if below is None:
             return self._hidden_file(target, mention, package.exports.get(mention.name))

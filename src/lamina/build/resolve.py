@@ -12,6 +12,7 @@ from lamina.build.target import Target
 from lamina.core.label import Label, Pattern
 
 if TYPE_CHECKING:
+    from lamina.build.buildpackage import BuildPackage
     from lamina.build.loader import Loader
 
 
@@ -115,8 +116,22 @@ def find(loader: Loader, label: Label) -> Target | None:
     package = loader.package_of(label)
     target = package.targets.get(label.name) or package.generated.get(label.name)
     if target is None and (_border(loader, label) or not loader.view.has_file(loader.path(label))):
-        raise FaultReport([missing(loader, label)])
+        target = unknown_maker(package, label.name)
+        if target is None:
+            raise FaultReport([missing(loader, label)])
     return target
+
+
+def unknown_maker(package: BuildPackage, name: str) -> Target | None:
+    """The target of a rule that is not here which may make a file or target of this name.
+
+    Such a rule may be a macro, and names are made by putting something behind that of the target.
+    """
+    for target in package.targets.values():
+        rest = name.removeprefix(target.label.name)
+        if target.rule.missing and rest != name and rest.startswith(("-", "_", ".")):
+            return target
+    return None
 
 
 def _border(loader: Loader, label: Label) -> str:

@@ -107,3 +107,12 @@ def test_a_pattern_passes_by_what_does_not_fit_the_platform(write: Write) -> Non
 )
 def test_what_is_named_must_fit_the_platform(complaint: Complain, name: str, message: str) -> None:
     assert complaint({"p/BUILD": WINDOWS}, f"//p:{name}").startswith(message)
+
+
+def test_files_of_what_is_for_tests_may_be_used(write: Write) -> None:
+    build = """
+genrule(name = "a", outs = ["a.txt"], cmd = "", testonly = True)
+filegroup(name = "b", srcs = ["a.txt"])
+"""
+
+    assert Label("", "p", "b") in write({"p/BUILD": build}).closure([Label("", "p", "b")])

@@ -141,3 +141,25 @@ def test_an_unknown_cell_is_a_fault_that_tells_both_ways_out(write: Write) -> No
         'write `npm = "its/folder"` below `[cells]` in `lamina.toml`, '
         "or `npm = false` to leave out what needs it"
     )
+
+
+def test_what_a_missing_rule_may_make_is_left_out_with_it(write: Write) -> None:
+    build = 'java_export(name = "lib")\nfilegroup(name = "all", srcs = ["lib-docs", "lib-project"])'
+    load = 'load("@rules_jvm//:defs.bzl", "java_export")\n'
+    files = {"lamina.toml": "[cells]\nrules_jvm = false\n", "p/BUILD": load + build}
+    loader = write(files)
+
+    assert not loader.closure(loader.resolve([Pattern.parse("//...")]))
+    assert "depends on `//p:lib`, which is a `java_export`" in told(write(files), "all")
+
+
+def test_a_suite_may_name_tests_that_it_cannot_see(write: Write) -> None:
+    files = {
+        "p/BUILD": 'sh_test(name = "a_test", srcs = ["a.sh"])',
+        "p/a.sh": "",
+        "q/BUILD": 'test_suite(name = "all", tests = ["//p:a_test"])',
+    }
+
+    found = write(files).closure([Label("", "q", "all")])
+
+    assert [label.name for label in found] == ["a_test", "all"]

@@ -185,7 +185,10 @@ class Graph:
         target = package.generated.get(label.name)
         if target is not None:
             return Form.GENERATED, target
-        return (Form.SOURCE if self._is_file(package, label.name) else Form.MISSING), None
+        if self._is_file(package, label.name):
+            return Form.SOURCE, None
+        target = resolve.unknown_maker(package, label.name)
+        return (Form.GENERATED if target else Form.MISSING), target
 
     def _is_file(self, package: BuildPackage, name: str) -> bool:
         view, folder = self.loader.view, package.folder

@@ -13,7 +13,6 @@ from lamina.build.analysis import Context
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
-from lamina.build.target import Target
 
 # What can be followed in queries. Anything else may be given too, and a value that does not fit is
 # no fault: what the rule wants there is not known.
@@ -69,15 +68,6 @@ _NAMES: Mapping[str, str] = {
     "queries": "genquery",
 }
 _HINTS: Mapping[str, str] = {"protocol buffers": _PROTOC, "toolchains": _TOOLCHAINS}
-_MADE: Mapping[str, tuple[str, ...]] = {  # what dependents name of them, by the name of the target
-    "android_binary": ("{}.apk", "{}_deploy.jar", "{}_unsigned.apk"),
-    "java_binary": ("{}_deploy.jar", "{}_deploy-src.jar"),
-    "java_test": ("{}_deploy.jar",),
-}
-
-
-def _made(target: Target) -> list[str]:
-    return [form.format(target.label.name) for form in _MADE.get(target.rule.name, ())]
 
 
 def _never(ctx: Context) -> Analysed:
@@ -87,7 +77,7 @@ def _never(ctx: Context) -> Analysed:
 @cache
 def rule(name: str, missing: str) -> Rule:
     """The rule of this name, for the want of something: `rules for Java`, a cell as `@rules_go`."""
-    return Rule(name, _ATTRIBUTES, _never, outputs=_made, missing=missing)
+    return Rule(name, _ATTRIBUTES, _never, missing=missing)
 
 
 RULES = tuple(

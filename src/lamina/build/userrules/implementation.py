@@ -55,9 +55,8 @@ class Implementation:
         except IntegrityError:
             raise CallFault(f"not a path for an output: `{name}`") from None
         path = generated(full)
-        if path in self._declared:
-            raise CallFault(f"the output `{full}` is declared twice")
-        self._declared[path] = folder
+        if self._declared.setdefault(path, folder) != folder:
+            raise CallFault(f"the output `{full}` is declared twice: as a file and as a folder")
         return [path, full, False, folder]
 
     def action(self, given: dict[str, Any]) -> None:

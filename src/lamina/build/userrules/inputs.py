@@ -65,6 +65,7 @@ def data(rule: UserRule, ctx: Context) -> dict[str, Any]:
             "conlyopts": list(configuration.conlyopts),
             "cxxopts": list(configuration.cxxopts),
             "linkopts": list(configuration.linkopts),
+            "compiler": configuration.compiler,
             "custom_malloc": None,
             "compilation_mode": configuration.compilation_mode,
         },

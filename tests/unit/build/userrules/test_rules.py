@@ -320,3 +320,59 @@ def test_what_cannot_be_is_told(ws: Workspace, rules: str, call: str, expected: 
     build = f'load(":r.bzl", "{call}")\n{call}(name = "x")\n'
 
     assert expected in ws.write(rules, build).error()
+
+
+def test_a_file_may_be_declared_again(ws: Workspace) -> None:
+    rules = (
+        "def _impl(ctx):\n"
+        "    ctx.actions.declare_file('x.txt')\n"
+        "    ctx.actions.write(ctx.actions.declare_file('x.txt'), 'text')\n"
+        "    return DefaultInfo(files = depset([ctx.actions.declare_file('x.txt')]))\n"
+        "made = rule(implementation = _impl)\n"
+    )
+
+    ws.write(rules, 'load(":r.bzl", "made")\nmade(name = "x")\n')
+
+    assert ws.text("x") == "text"
+
+
+def test_fields_of_the_struct_that_older_rules_return_are_seen(ws: Workspace) -> None:
+    rules = (
+        "def _low(ctx):\n"
+        "    out = ctx.actions.declare_file('low.txt')\n"
+        "    ctx.actions.write(out, 'low')\n"
+        "    return struct(files = depset([out]), proto = struct(flags = ['-I' + ctx.label.name]))\n"
+        "def _high(ctx):\n"
+        "    out = ctx.actions.declare_file('high.txt')\n"
+        "    dep = ctx.attr.deps[0]\n"
+        "    words = dep.proto.flags + ['%s' % hasattr(dep, 'proto')]\n"
+        "    ctx.actions.write(out, ' '.join(words + [f.basename for f in dep.files.to_list()]))\n"
+        "    return struct(files = depset([out]))\n"
+        "low = rule(implementation = _low)\n"
+        "high = rule(implementation = _high, attrs = {\n"
+        "    'deps': attr.label_list(providers = ['proto'])})\n"
+    )
+    build = 'load(":r.bzl", "high", "low")\nlow(name = "l")\nhigh(name = "x", deps = [":l"])\n'
+
+    assert ws.write(rules, build).text() == "-Il True low.txt"
+
+
+def test_a_target_without_the_field_that_is_asked_for_is_told(ws: Workspace) -> None:
+    rules = (
+        "r = rule(implementation = lambda ctx: [], attrs = {\n"
+        "    'deps': attr.label_list(providers = ['proto'])})\n"
+    )
+    build = 'load(":r.bzl", "r")\nfilegroup(name = "l")\nr(name = "x", deps = [":l"])\n'
+
+    assert '`//:l` in `deps` has no provider `"proto"`' in ws.write(rules, build).error()
+
+
+def test_each_of_several_targets_that_a_loop_declares_is_told_what_is_wrong(ws: Workspace) -> None:
+    rules = "def _impl(ctx):\n    fail('no ' + ctx.label.name)\n\nr = rule(_impl)\n"
+    build = 'load(":r.bzl", "r")\n[r(name = n) for n in ["a", "b"]]\n'
+    build += 'filegroup(name = "x", srcs = [":a", ":b"])\n'
+
+    told = ws.write(rules, build).error()
+
+    assert "`//:a`: no a" in told
+    assert "`//:b`: no b" in told

@@ -183,14 +183,18 @@ def _finished(given, provides, data, label, own):
     return _target(label, shown, {key: value for key, value in providers.items() if key != DefaultInfo})
 
 def _providers(given):
-    """Providers by key, from a list or from the struct that older rules return."""
-    old = {}
+    """Providers by key, from a list or from the struct that older rules return.
+
+    Any field of that struct is seen by dependents, and is a provider by its name.
+    """
+    old, found = {}, {}
     if type(given) == "struct" and not hasattr(given, "lamina_provider"):
-        old = {name: getattr(given, name) for name in ("files", "runfiles", "executable") if hasattr(given, name)}
-        given = getattr(given, "providers", [])
+        fields = {name: getattr(given, name) for name in dir(given)}
+        given = fields.pop("providers", [])
+        old = {name: fields.pop(name) for name in _OF_DEFAULT_INFO if name in fields}
+        found = {name: value for name, value in fields.items() if name not in _NO_PROVIDERS}
     elif type(given) == "struct":
         given = [given]
-    found = {}
     for instance in given or []:
         if type(instance) in ("list", "tuple"):
             found.update(_providers(instance)[0])
@@ -201,6 +205,9 @@ def _providers(given):
             fail("it returns the provider `{}` twice".format(_name_of(instance.lamina_provider)))
         found[instance.lamina_provider] = instance
     return found, old
+
+_OF_DEFAULT_INFO = ("files", "runfiles", "data_runfiles", "default_runfiles", "executable")
+_NO_PROVIDERS = ("instrumented_files", "output_groups")
 
 def _environment(providers):
     info = providers.get(RunEnvironmentInfo)

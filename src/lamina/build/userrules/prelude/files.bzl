@@ -64,6 +64,7 @@ def _target(label, info, providers):
         files_to_run = info.files_to_run,
         default_runfiles = info.default_runfiles,
         data_runfiles = info.data_runfiles,
+        **{key: value for key, value in providers.items() if type(key) == "string"}
     )
 
 def _paths(files, what):

@@ -1,14 +1,19 @@
-"""The C++ toolchain of other build systems; here the rules choose it, from `lamina.toml`."""
-
-load("//cc/private:absent.bzl", "absent")
-
-_INSTEAD = "let a macro call `cc_library` for what is to be compiled"
+"""The C++ toolchain as rules ask for it: what it is for, but no compiler, which other rules call."""
 
 CC_TOOLCHAIN_ATTRS = {}
 CC_TOOLCHAIN_TYPE = "@bazel_tools//tools/cpp:toolchain_type"
 
-find_cc_toolchain = absent("find_cc_toolchain", _INSTEAD)
-find_cpp_toolchain = absent("find_cpp_toolchain", _INSTEAD)
+def find_cc_toolchain(ctx, *, mandatory = True):
+    cpu = ctx.var["TARGET_CPU"]
+    return struct(
+        all_files = depset(),
+        compiler = ctx.fragments.cpp.compiler,
+        cpu = cpu,
+        libc = "glibc",
+        target_gnu_system_name = {"k8": "x86_64"}.get(cpu, cpu) + "-linux-gnu",
+    )
+
+find_cpp_toolchain = find_cc_toolchain
 
 def use_cc_toolchain(mandatory = False):
     return [CC_TOOLCHAIN_TYPE]
