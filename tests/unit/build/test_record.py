@@ -181,7 +181,10 @@ def test_changes_are_told_by_what_they_may_lead_to(built: Path) -> None:
     (built / "new").mkdir()
 
     assert kept.changes(built) == record.Changes(("b",), ("d/a",), ("lamina-out/x",), ("", "d"))
-    assert [kept.has_same_packages(folder, look(str(built / folder))) for folder in ("", "d")] == [False, True]
+    assert [kept.has_same_packages(folder, look(str(built / folder))) for folder in ("", "d")] == [
+        False,
+        True,
+    ]
 
 
 def test_what_was_seen_again_is_put_in(root: Path) -> None:
