@@ -115,8 +115,7 @@ class Evaluator:
             symbols = loads.used(importer.text, name)
             return Module("", self._interpreter.absent(label.cell, symbols))
         if label.cell and not self._cells.has(label.cell):
-            message = f"no repository `@{label.cell}` to load `{name}` from"
-            raise CallFault(message, how_to_map(label.cell), name)
+            raise CallFault(f"no repository `@{label.cell}`", how_to_map(label.cell), name)
         path = self._path(label)
         if path not in self._modules:
             inside = self._cells.home(label.cell, label.package)

@@ -42,7 +42,7 @@ def _tell(loader: Loader, faults: list[Fault]) -> None:
 
 def _chosen(loader: Loader, pattern: Pattern, manual: bool) -> list[Label]:
     if pattern.cell and not loader.cells.has(pattern.cell):
-        raise FaultReport([no_cell(pattern.cell, str(pattern))])
+        raise FaultReport([no_cell(pattern.cell)])
     if pattern.label is not None:
         label = one(loader, pattern.label)
         loader.chosen.discard(label)
@@ -110,7 +110,7 @@ def find(loader: Loader, label: Label) -> Target | None:
     Raises a FaultReport without a place when there is none, or when its BUILD file has faults.
     """
     if label.cell and not loader.cells.has(label.cell):
-        raise FaultReport([no_cell(label.cell, str(label))])
+        raise FaultReport([no_cell(label.cell)])
     if not loader.is_package(label.package, label.cell):
         raise FaultReport([missing(loader, label)])
     package = loader.package_of(label)
@@ -145,7 +145,7 @@ def _border(loader: Loader, label: Label) -> str:
 def missing(loader: Loader, label: Label) -> Fault:
     """The fault of a label that names nothing."""
     if label.cell and not loader.cells.has(label.cell):
-        return no_cell(label.cell, str(label))
+        return no_cell(label.cell)
     if not loader.is_package(label.package, label.cell):
         return missing_package(loader, label.package, label.cell, label)
     border = _border(loader, label)
@@ -160,9 +160,9 @@ def missing(loader: Loader, label: Label) -> Fault:
     return Fault(NOWHERE, f"no target or file `{label}`", _meant(loader, label))
 
 
-def no_cell(cell: str, text: str) -> Fault:
+def no_cell(cell: str) -> Fault:
     """The fault of a label in a cell that is nowhere."""
-    return Fault(NOWHERE, f"no repository `@{cell}` for `{text}`", how_to_map(cell))
+    return Fault(NOWHERE, f"no repository `@{cell}`", how_to_map(cell))
 
 
 def how_to_map(cell: str) -> str:

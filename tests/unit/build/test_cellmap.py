@@ -112,7 +112,7 @@ def test_an_unknown_cell_tells_how_to_map_it(make: Make) -> None:
     with pytest.raises(FaultReport) as caught:
         loader.closure([Label("", "", "a")])
 
-    assert caught.value.message == "BUILD:1:27: no repository `@foo` for `@foo//:b`"
+    assert caught.value.message == "BUILD:1:27: no repository `@foo`"
     assert "[cells]" in (caught.value.hint or "")
 
 

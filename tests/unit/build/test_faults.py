@@ -283,7 +283,7 @@ def test_misuse_of_functions(complaint: Complain, call: str, expected: list[str]
         (
             "load('@foo//x:y.bzl', 'z')",
             [
-                "p/BUILD:1:6: no repository `@foo` to load `@foo//x:y.bzl` from",
+                "p/BUILD:1:6: no repository `@foo`",
                 'hint: write `foo = "its/folder"` below `[cells]` in `lamina.toml`, '
                 "or `foo = false` to leave out what needs it",
             ],

@@ -81,7 +81,7 @@ def test_manual_targets_are_chosen_on_demand(write: Write) -> None:
         (
             "@cell//a",
             [
-                "no repository `@cell` for `@cell//a:a`",
+                "no repository `@cell`",
                 'hint: write `cell = "its/folder"` below `[cells]` in `lamina.toml`, '
                 "or `cell = false` to leave out what needs it",
             ],

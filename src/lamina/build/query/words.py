@@ -69,7 +69,7 @@ class Words:
         if pattern.label is not None:
             return [self._one(pattern.label)]
         if pattern.cell and not loader.cells.has(pattern.cell):
-            raise FaultReport([resolve.no_cell(pattern.cell, str(pattern))])
+            raise FaultReport([resolve.no_cell(pattern.cell)])
         names = resolve.below(loader, pattern) if pattern.recursive else [pattern.package]
         found: list[int] = []
         faults: list[Fault] = []

@@ -50,6 +50,8 @@ def _flag(name: str, kind: Kind, doc: str, more: Mapping[str, Attribute] | None 
 
 _VALUES = {"values": Attribute(Kind.STRING_LIST, doc="the values it may have; none: any")}
 _MAKE = {"make_variable": Attribute(Kind.ANY)}
+# By which a platform of older Bazel said that it is whatever the machine is.
+_FORMERLY = ("cpu_constraints", "host_platform", "os_constraints", "target_platform")
 
 RULES = (
     Rule(
@@ -100,6 +102,7 @@ RULES = (
             "flags": Attribute(Kind.ANY),
             "required_settings": Attribute(Kind.ANY),
             "missing_toolchain_error": Attribute(Kind.ANY),
+            **dict.fromkeys(_FORMERLY, Attribute(Kind.ANY)),
         },
         nothing,
         doc="What programs are built for: `--platforms`.",

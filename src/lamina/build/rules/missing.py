@@ -44,7 +44,7 @@ _NAMES: Mapping[str, str] = {
         apple_asset_catalog apple_binary apple_bundle apple_cc_toolchain apple_library
         apple_package apple_resource apple_static_library apple_test available_xcodes
         core_data_model j2objc_library objc_import objc_library objc_proto_library
-        prebuilt_apple_framework scene_kit_assets swift_library xcode_config
+        prebuilt_apple_framework scene_kit_assets swift_library xcode_config xcode_config_alias
         xcode_prebuild_script xcode_version xcode_workspace_config
     """,
     "Rust": "prebuilt_rust_library rust_binary rust_library rust_test",
