@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from lamina.build import platforms
 from lamina.build.attributes import COMMON, COMMON_ALIASES, Attribute, Kind
 from lamina.build.coerce import BadValue, Complaint, coerce, describe
 from lamina.build.expansion import mentions
@@ -79,7 +80,7 @@ def declare(
     chosen: list[str] = []
     complaints: list[Complaint] = []
     marked = bool(selects.calls)
-    for name, value in arguments.items():
+    for name, value in platforms.settled(arguments, schema.names).items():
         known = schema.names.get(name)
         if known is None:
             complaints.extend(_unknown(schema, called, name))
