@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Container
+from collections.abc import Mapping
 
+from lamina.core.tree import Symlink, Tree
+
+_ROOT = "/work"  # where an action runs: compilers name some files by their whole path
+_LINKS = 40  # that a path may lead over, as in the kernel
 _WORD = re.compile(r"(?:\\[^\n]|\$\$|[^\s\\])+")
 _ESCAPE = re.compile(r"\\([ #\\])|\$\$")
 
@@ -27,6 +31,29 @@ def prerequisites(text: str) -> list[str]:
     return list(found)
 
 
-def used(text: str, inputs: Container[str]) -> list[str]:
-    """Those of the inputs that a depfile names; the machine's own headers are none."""
-    return [path for path in prerequisites(text) if path in inputs]
+def used(text: str, inputs: Tree) -> list[str]:
+    """Those of the inputs that a depfile names; the machine's own headers are none.
+
+    It may name a file by way of links, or what these lead to: so every link counts as read.
+    """
+    links = {path: node.target for path, node in inputs.items() if isinstance(node, Symlink)}
+    found = dict.fromkeys(links)
+    for path in prerequisites(text):
+        path = path.removeprefix(f"{_ROOT}/")
+        real = _followed(path, links) if links else path
+        if real in inputs:
+            found[real] = None
+    return list(found)
+
+
+def _followed(path: str, links: Mapping[str, str]) -> str:
+    """Where a path leads; "" for one that leads around in a circle."""
+    for _ in range(_LINKS):
+        parts = path.split("/")
+        starts = ("/".join(parts[: count + 1]) for count in range(len(parts)))
+        link = next((start for start in starts if start in links), None)
+        if link is None:
+            return path
+        target = posixpath.join(posixpath.dirname(link), links[link], path[len(link) + 1 :])
+        path = posixpath.normpath(target).removeprefix(f"{_ROOT}/")
+    return ""

@@ -25,9 +25,9 @@ class Memo:
     used: dict[Key, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
 
-def key(action: Action, tree: Tree) -> Key:
-    """Names an action on these inputs."""
-    return _hash(action, [(path, mark(tree[path])) for path in sorted(tree)])
+def key(action: Action, tree: Tree, names: Key = b"") -> Key:
+    """Names an action on these inputs, of all that its `names_key` tells of."""
+    return _hash(action, [names.hex(), *((path, mark(tree[path])) for path in sorted(tree))])
 
 
 def names_key(action: Action, paths: Iterable[str]) -> Key:

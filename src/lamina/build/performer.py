@@ -12,6 +12,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -91,7 +92,7 @@ class Performer:
             return _known(action, dict(outputs), begun)
         names = memo.names_key(action, tree)
         for used in self._known.used.get(names, ()):
-            key = memo.key(action, {path: tree[path] for path in used})
+            key = memo.key(action, {path: tree[path] for path in used}, names)
             outputs = self._known.outputs.get(key)
             if outputs is not None:
                 self._keep(action, names, used, key, outputs)
@@ -122,17 +123,17 @@ class Performer:
         _check(action, tree)
         for used in (more := self._cache.used(names)):
             narrow = {path: tree[path] for path in used}
-            digest = _digest(action, narrow)
+            digest = _digest(action, narrow, names)
             result = self._find(action, digest)
             if result is not None:
-                self._keep(action, names, used, memo.key(action, narrow), result.outputs)
+                self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
                 return _known(action, dict(result.outputs), begun, digest)
         result, used = self._make_narrow(action, tree, name)
         narrow = {path: tree[path] for path in used}
-        digest = _digest(action, narrow)
+        digest = _digest(action, narrow, names)
         self._cache.put(digest, result)
         self._cache.put_used(names, list(dict.fromkeys((used, *more)))[:_SETS])
-        self._keep(action, names, used, memo.key(action, narrow), result.outputs)
+        self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
         return _made(action, digest, narrow, result, begun)
 
     def _keep(
@@ -164,8 +165,10 @@ class Performer:
             )
         text = self._store.read(told.digest).decode(errors="surrogateescape")
         # What analysis wrote down, such as a file of arguments, no compiler tells of.
-        written = {path for path, artifact in action.inputs if isinstance(artifact, Literal)}
-        used = sorted(written.union(depfile.used(text, tree)))
+        silent = {path for path, artifact in action.inputs if isinstance(artifact, Literal)}
+        for path in action.untold:
+            silent |= {inner for inner in tree if inner == path or inner.startswith(f"{path}/")}
+        used = sorted(silent.union(depfile.used(text, tree)))
         return _declared(action, made), tuple(used)
 
     def _make(self, action: Action, tree: Tree, name: str) -> ActionResult:
@@ -253,8 +256,14 @@ def _prepared(action: Action, tree: Tree) -> Run:
     )
 
 
-def _digest(action: Action, tree: Tree) -> Digest:
+def _digest(action: Action, tree: Tree, names: memo.Key = b"") -> Digest:
+    """What an action on some inputs is known by; where they are not all, with the names of all.
+
+    Without these, `__has_include` of a header that was not there would be taken for one that is.
+    """
     root, _ = trees.encode(tree)
+    if names:
+        action = replace(action, toolchain=f"{action.toolchain} {names.hex()}")
     _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
     return Digest.of(message)
 

@@ -176,8 +176,8 @@ class Sandbox:
             self._bwrap, "--unshare-all", "--die-with-parent", "--clearenv",
             "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "localhost",
             *self._system, *_ACCOUNTS,
-            *(word for mount in mounts for word in ("--ro-bind", mount, mount)),
-            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *shown,
+            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+            *(word for mount in mounts for word in ("--ro-bind", mount, mount)), *shown,
             "--remount-ro", "/",
             "--chdir", WORK, *variables, "--", *command,
         ]  # fmt: skip

@@ -76,7 +76,7 @@ class Toolchains:
             tag=tag,
             include=include,
             identity=f"python {full} {soabi}",
-            mounts=_mounts(prefix),
+            mounts=tuple(dict.fromkeys(_mounts(prefix) + _beside(path))),
         )
 
     @property
@@ -97,7 +97,7 @@ class Toolchains:
         cxx = self._find("cxx", "compiler", workspace.cxx_compiler or "g++")
         c = self._find("cxx", "c_compiler", workspace.c_compiler or _sibling(cxx))
         archiver = self._find("cxx", "archiver", workspace.archiver or "ar")
-        tools = (c, cxx, process.require("ld"), archiver)
+        tools = (c, cxx, self._find("cxx", "linker", "ld"), archiver)
         words = [self._versions.first_line(tool, "--version") for tool in tools]
         return Cxx(
             c=_command(c),
@@ -119,7 +119,8 @@ class Toolchains:
                 hint=f"`{key}` in `[{section}]` of `lamina.toml` names it",
             )
         path = path or process.require(tool)
-        self.files.add(str(path.resolve()))
+        # Another program may come to lie in front of it, or a link on the way lead elsewhere.
+        self.files.update(process.candidates(tool, path))
         return path
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -49,6 +50,7 @@ def main():
 
 main()
 """
+_PATIENCE = 120  # seconds until one that does not answer is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ class _Worker:
         try:
             stdin.write(len(data).to_bytes(8, "big") + data)
             stdin.flush()
+            ready = select.poll()
+            ready.register(stdout, select.POLLIN)
+            if not ready.poll(_PATIENCE * 1000):
+                raise WorkerFailed
             answer = marshal.loads(_exactly(stdout, int.from_bytes(_exactly(stdout, 8), "big")))
             return Answer(*answer)
         except (OSError, EOFError, ValueError, TypeError) as error:

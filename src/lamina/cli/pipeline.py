@@ -50,7 +50,12 @@ def package(session: Session, target: str, *, program: bool = False) -> Packaged
     Raises UserError for a target without files of its own or below it, and with `program` for one
     that cannot be run.
     """
-    found = _remembered(session, target) or _make(session, target, program=program)
+    from lamina.cli import incremental
+
+    def make() -> Packaged:
+        return _make(session, target, program=program)
+
+    found = incremental.healed(session, lambda: _remembered(session, target) or make(), make)
     if program and not found.package.entry_point:
         raise _no_program(found.package.label)
     return found
@@ -74,6 +79,8 @@ def _remembered(session: Session, target: str) -> Packaged | None:
     known = incremental.go_on(session, _key(session, target), remade=True)
     if known is None:
         return None
+    if known.failure:
+        raise known.failure
     digest = Digest.parse(str(known.result["package"]))
     try:
         found = packages.read(digest, session.store)
@@ -185,7 +192,8 @@ def _images(
     from lamina.packaging import layers
 
     toolchain = layers.identity(session.versions)
-    session.toolchains.files.add(str(process.require("mksquashfs").resolve()))
+    tool = "mksquashfs"
+    session.toolchains.files.update(process.candidates(tool, process.require(tool)))
     actions: dict[str, Action] = {part.label: layers.action(part, toolchain) for part in own}
     outputs = {label: action.output(layers.OUTPUT) for label, action in actions.items()}
     built = session.engine.build(outputs.values())

@@ -70,6 +70,7 @@ class Action:
     # Below `out`, a Makefile fragment that the command writes and that names the inputs it read:
     # the others, where they have the same paths, do not matter to its result. No output.
     depfile: str = ""
+    untold: tuple[str, ...] = ()  # paths of inputs that it may read without naming them there
     worker: str = ""  # a resident program that does the same without a process of its own
     timeout: float = 0.0  # seconds after which it is ended; 0 is never
     network: bool = False  # whether it may use the network

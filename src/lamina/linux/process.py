@@ -32,11 +32,20 @@ DEBIAN_PACKAGE = {
 
 def find(tool: str) -> Path | None:
     """Where a tool lies on PATH (or in the system's sbin folders), or None."""
+    found = shutil.which(tool, path=os.pathsep.join(_folders()))
+    return Path(found) if found else None
+
+
+def candidates(tool: str, found: Path) -> list[str]:
+    """Where a tool is looked for, up to where it was found: what decides which one it is."""
+    places = [str(found)] if "/" in tool else [f"{folder}/{tool}" for folder in _folders()]
+    return places[: places.index(str(found)) + 1] if str(found) in places else [str(found)]
+
+
+def _folders() -> list[str]:
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     # An empty entry would mean the current folder: nothing there is a tool of lamina's.
-    folders = [*filter(None, path), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-    found = shutil.which(tool, path=os.pathsep.join(folders))
-    return Path(found) if found else None
+    return [*filter(None, path), "/usr/local/sbin", "/usr/sbin", "/sbin"]
 
 
 def system_python() -> str:

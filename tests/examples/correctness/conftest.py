@@ -70,6 +70,13 @@ class Workspace:
         ran: int = self.json("build", *(words or ("//...",)))["actions_run"]
         return ran
 
+    def compiled(self, *words: str) -> set[str]:
+        """Build, which must give what a clean build gives; the sources that were compiled."""
+        if not self.check(*words):
+            return set()
+        ran = self.json("log", "ran")
+        return {each["subject"] for each in ran if each["mnemonic"] == "CxxCompile"}
+
     def output(self, path: str) -> str:
         """What an output holds."""
         return (self.root / "lamina-out" / path).read_text()

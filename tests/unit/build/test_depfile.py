@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from lamina.build import depfile
+from lamina.core.digest import Digest
+from lamina.core.tree import File, Node, Symlink
+
+FILE: Node = File(Digest.of(b""))
 
 
 def test_the_files_behind_the_colon_are_read() -> None:
@@ -21,10 +25,22 @@ def test_rules_without_a_command_for_lost_headers_add_nothing() -> None:
 
 
 def test_only_inputs_are_used() -> None:
-    assert depfile.used("a.o: a.cc b.h /usr/include/x.h\n", {"a.cc", "b.h", "c.h"}) == [
-        "a.cc",
-        "b.h",
-    ]
+    inputs = dict.fromkeys(("a.cc", "b.h", "c.h"), FILE)
+
+    assert depfile.used("a.o: a.cc b.h /usr/include/x.h\n", inputs) == ["a.cc", "b.h"]
+
+
+def test_links_are_used_and_lead_to_what_is() -> None:
+    links = {"l.h": "d/b.h", "e": "d", "f": "/work/d", "round": "round"}
+    inputs = dict.fromkeys(("a.cc", "d/b.h", "d/c.h", "d/x.h"), FILE)
+    inputs |= {path: Symlink(target) for path, target in links.items()}
+    text = "a.o: a.cc l.h e/c.h f/none.h round/x.h\n"
+
+    assert sorted(depfile.used(text, inputs)) == sorted([*links, "a.cc", "d/b.h", "d/c.h"])
+
+
+def test_a_whole_path_is_one_from_where_the_action_runs() -> None:
+    assert depfile.used("a.o: /work/a.cc /works/b.h\n", {"a.cc": FILE, "s/b.h": FILE}) == ["a.cc"]
 
 
 @pytest.mark.parametrize("name", ["x y.h", "x#y.h", "x$y.h", "x$$y.h", "ü.h", "x\\y.h", "a:b.h"])

@@ -86,7 +86,7 @@ def test_the_programs_that_were_asked_are_on_record(tmp_path: Path) -> None:
     found = toolchains(tmp_path)
     _ = found.python
 
-    assert found.files == {str(Path("/usr/bin/python3").resolve())}
+    assert found.files == {"/usr/bin/python3"}
 
 
 def test_the_c_compiler_beside_a_named_cxx_compiler_is_taken(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lamina.build import workers
 from lamina.build.engine import Engine
 from lamina.build.events import Outcome
 from lamina.build.rules import python
@@ -113,3 +114,11 @@ def test_no_worker_starts_after_the_end(store: LocalStore) -> None:
 
     with pytest.raises(WorkerFailed):
         workers.run(compiling("a"), lambda _: b"")
+
+
+def test_one_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
+    asked = Workers(lambda _command, _mounts: ["sleep", "300"])
+
+    with pytest.raises(WorkerFailed):
+        asked.run(compiling("a"), lambda _path: b"")

@@ -30,6 +30,7 @@ HEADERS = frozenset(
         ".def", ".tlh", ".tli", ".cuh",
     }
 )  # fmt: skip
+_INCLUDED = HEADERS | COMPILED | {""}
 _SHARED = re.compile(r"\.so(\.\w+)*$")
 _ARCHIVES = frozenset({".a", ".lo"})
 _OBJECTS = frozenset({".o"})
@@ -113,6 +114,7 @@ class Compiler:
     inputs: tuple[Input, ...]  # the same
     before: tuple[str, ...]
     after: Mapping[str, tuple[str, ...]]  # by language
+    untold: tuple[str, ...]  # inputs that no depfile names: what flags lead to, and data
 
     def object(self, source: SourceFile, flags: Sequence[str]) -> list[Input]:
         """An object, and what `gcov` wants to know of it, each with its path."""
@@ -123,7 +125,8 @@ class Compiler:
         outputs = [output]
         if "--coverage" in self.ctx.configuration.copts and language != "asm":
             outputs.append(f"{output.removesuffix('.o')}.gcno")
-        depfile = "" if suffix in ASSEMBLER else f"{output}.d"
+        # What the assembler includes itself, no depfile names.
+        depfile = "" if suffix in ASSEMBLER | PREPROCESSED else f"{output}.d"
         words = [*self.before, *self.after[language], *flags]
         if len(outputs) > 1:  # the stamp by which it knows its counters is else drawn by lot
             words.append(f"-frandom-seed={output}")
@@ -144,6 +147,7 @@ class Compiler:
             subject=source.full,
             mounts=self.toolchain.mounts,
             depfile=depfile,
+            untold=self.untold,
         )
         return [(path, action.output(path)) for path in outputs]
 
@@ -210,7 +214,9 @@ def compiler(
     inputs = [item for info in below for item in info.headers]
     inputs += (*own.headers, *hidden, *flags.inputs.items())
     headers = {item[0]: item for item in inputs}
-    return Compiler(ctx, toolchain, headers, tuple(headers.values()), before, after)
+    data = [path for path in headers if _suffix(path) not in _INCLUDED]
+    untold = tuple(dict.fromkeys((*flags.inputs, *data)))
+    return Compiler(ctx, toolchain, headers, tuple(headers.values()), before, after, untold)
 
 
 def _for_language(ctx: Context, toolchain: Cxx, language: str) -> tuple[str, ...]:
