@@ -7,6 +7,7 @@ private `/tmp` can be written; there is no network. bubblewrap makes the namespa
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.build import links
 from lamina.core.action import OUTPUT_FOLDER, ActionResult
 from lamina.core.errors import ActionError, HostError
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
@@ -36,6 +38,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "TMPDIR": "/tmp",
     "TZ": "UTC",
 }
+
+# What programs say that could not write, and how much room there may be when they have removed what
+# they had written so far. An action may also have filled its own /tmp.
+_FULL = os.strerror(errno.ENOSPC).encode()
+_LITTLE = 256 << 20
 
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
@@ -105,7 +112,8 @@ class Sandbox:
         try:
             self._stage(run, folder)
             code, stdout, stderr = self._execute(run, folder)
-            outputs = self._collect(folder / OUTPUT_FOLDER) if code == 0 else {}
+            made = self._collect(folder / OUTPUT_FOLDER) if code == 0 else {}
+            outputs = links.resolved(made, run.inputs, run.outputs, WORK)
         finally:
             filesystem.remove_tree(folder)
         return ActionResult(tuple(sorted(outputs.items())), code, stdout, stderr)
@@ -146,6 +154,8 @@ class Sandbox:
         words = stderr.read_bytes()
         if late:
             raise TimedOut(f"it took longer than {run.timeout:g} s")
+        if code != 0 and _FULL in words and filesystem.room(folder) < _LITTLE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code != 0 and words.startswith(b"bwrap: "):
             raise _own_failure(words.decode(errors="replace").strip(), run.arguments[0])
         return code, stdout.read_bytes(), words
