@@ -40,9 +40,10 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 # What programs say that could not write, and how much room there may be when they have removed what
-# they had written so far. An action may also have filled its own /tmp.
+# they had written so far. An action may also have filled its own /tmp. Where there is next to none,
+# they could not even say so.
 _FULL = os.strerror(errno.ENOSPC).encode()
-_LITTLE = 256 << 20
+_LITTLE, _NONE = 256 << 20, 1 << 20
 
 _SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
@@ -154,7 +155,7 @@ class Sandbox:
         words = stderr.read_bytes()
         if late:
             raise TimedOut(f"it took longer than {run.timeout:g} s")
-        if code != 0 and _FULL in words and filesystem.room(folder) < _LITTLE:
+        if code != 0 and filesystem.room(folder) < (_LITTLE if _FULL in words else _NONE):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code != 0 and words.startswith(b"bwrap: "):
             raise _own_failure(words.decode(errors="replace").strip(), run.arguments[0])

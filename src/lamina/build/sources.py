@@ -94,6 +94,8 @@ class Sources:
                 raise UserError(f"`{path}` is neither a file nor a folder")
             digest = self._digest(path, full, identity(status), start)
         except OSError as error:
+            if filesystem.is_full(error):
+                raise  # it is the store that could not be written
             raise UserError(f"cannot read `{path}`: {error.strerror}") from error
         return File(digest, bool(status.st_mode & 0o100))
 

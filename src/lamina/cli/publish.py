@@ -45,22 +45,28 @@ class Publisher:
         self._context.enter_context(self._phase)
         self._context.enter_context(self._lock)
         filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
-        (self._root / _UNFINISHED).mkdir(parents=True)
+        try:
+            (self._root / _UNFINISHED).mkdir(parents=True)
+        except (*_IN_THE_WAY, PermissionError) as error:
+            raise UserError(
+                f"cannot put outputs into `{self._root}`: {error.strerror}",
+                hint="it must be a folder, or a link to one, that you may write",
+            ) from error
         self._known = _load(self._memory)
         for path in _noted(self._journal):
             self._known[path] = ()  # ours, whatever it holds
         return self
 
     def __exit__(self, *error: object) -> None:
-        filesystem.remove_tree(self._root / _UNFINISHED)
-        if self._changed:
-            document = (_FORMAT, self._known)
-            data = marshal.dumps(document)
-            filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
-        if self._writing is not None:
-            os.close(self._writing)
-        self._journal.unlink(missing_ok=True)
-        self._context.close()
+        with self._context:
+            filesystem.remove_tree(self._root / _UNFINISHED)
+            if self._writing is not None:
+                os.close(self._writing)
+            if self._changed:
+                document = (_FORMAT, self._known)
+                data = marshal.dumps(document)
+                filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
+            self._journal.unlink(missing_ok=True)
 
     def write(self, tree: Mapping[str, Node], folders: Iterable[str] = ()) -> None:
         """Write each file of a tree below `lamina-out/`, unless it lies there already.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.cli.logbook import Logbook
-from lamina.core.errors import LaminaError, UserError
+from lamina.core.errors import HostError, LaminaError, UserError
 from lamina.linux import filesystem
 from lamina.store import local
 
@@ -75,17 +75,41 @@ class Session:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self.settle()
+        """Raises HostError where the disk was full."""
+        try:
+            self.settle()
+            if filesystem.is_full(error):
+                raise self._full(error) from error
+            self._keep(error)
+        finally:
+            if self._build_lock is not None:
+                os.close(self._build_lock)
+            self.store.close()
+
+    def _keep(self, error: BaseException | None) -> None:
+        """Keep for the next command what was found out."""
         if isinstance(error, LaminaError) and "console" in self.__dict__:
             self.console.summary()
-        if "sources" in self.__dict__:
-            self.sources.save()
-        if "loader" in self.__dict__:
-            self.loader.save(self.store.scratch)
+        try:
+            if "sources" in self.__dict__:
+                self.sources.save()
+            if "loader" in self.__dict__:
+                self.loader.save(self.store.scratch)
+        except OSError as fault:
+            if not filesystem.is_full(fault):
+                raise
+            output.warning(f"what was found out is not kept: {self._full(fault).message}")
         self.logbook.close(self.history, self.store, error)
-        if self._build_lock is not None:
-            os.close(self._build_lock)
-        self.store.close()
+
+    def _full(self, error: BaseException | None) -> HostError:
+        """What to tell of a full disk; a write does not say which it is."""
+        place = min(self.root, self.store.folder, key=filesystem.room)
+        advice = "make room there, and run the same again: what is made stays made"
+        if place == self.store.folder:
+            advice += (
+                "; `LAMINA_STORE` may name another folder, `lamina clean --expunge` empties it"
+            )
+        return HostError(f"no space is left on the file system of `{place}`", hint=advice)
 
     @property
     def state(self) -> Path:

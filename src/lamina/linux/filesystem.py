@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -129,6 +130,17 @@ def try_lock(descriptor: int) -> bool:
 def lock(descriptor: int) -> None:
     """Take an exclusive lock on an open file, as soon as no other holds it."""
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it was for want of space that something could not be written."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def room(folder: Path) -> int:
+    """The bytes that may still be written to the file system of a folder."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def remove_tree(folder: Path) -> None:
