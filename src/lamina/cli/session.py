@@ -79,7 +79,7 @@ class Session:
         try:
             self.settle()
             if filesystem.is_full(error):
-                raise self._full(error) from error
+                raise self._full() from error
             self._keep(error)
         finally:
             if self._build_lock is not None:
@@ -98,10 +98,10 @@ class Session:
         except OSError as fault:
             if not filesystem.is_full(fault):
                 raise
-            output.warning(f"what was found out is not kept: {self._full(fault).message}")
+            output.warning(f"what was found out is not kept: {self._full().message}")
         self.logbook.close(self.history, self.store, error)
 
-    def _full(self, error: BaseException | None) -> HostError:
+    def _full(self) -> HostError:
         """What to tell of a full disk; a write does not say which it is."""
         place = min(self.root, self.store.folder, key=filesystem.room)
         advice = "make room there, and run the same again: what is made stays made"

@@ -87,7 +87,8 @@ def test_a_full_store_is_told_of_and_the_build_goes_on_later(
     assert not list((workspace.store / "tmp").iterdir())
 
     for number, left in enumerate(LEFT):
-        workspace.write({"p/s.txt": f"{number} and more words\n" * 20, "p/main.py": f"print({number})\n"})
+        workspace.write({"p/s.txt": f"{number} and more words\n" * 20})
+        workspace.write({"p/main.py": f"print({number})\n"})
         ballast = fill(workspace.store, left)
         is_told(workspace("build", *PATTERNS), workspace.store)
         is_told(workspace("package", "//p:program"), workspace.store)
