@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from lamina.build.configuration import Configuration
 from lamina.build.workspace import Workspace
-from lamina.cli import arguments
+from lamina.cli import arguments, foreign
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 
@@ -66,6 +66,11 @@ def _with_configs(
 def _config(name: str, workspace: Workspace) -> tuple[str, ...]:
     if name in workspace.configs:
         return workspace.configs[name]
+    section, dot, setting = name.partition(".")
+    if dot and "=" in setting:
+        key, _, value = setting.partition("=")
+        hint = f'write `{key} = "{value}"` below `[buckconfig.{section}]` in `{_FILE}`'
+        raise UserError(f"`--config {name}`: what `read_config` gives is not set here", hint=hint)
     known = ", ".join(f"`{each}`" for each in sorted(workspace.configs))
     hint = f"there are {known}" if known else f"write `[config.{name}]` with `flags = […]`"
     raise UserError(f"no config `{name}` in `{_FILE}`", hint=hint)
@@ -86,7 +91,8 @@ def _parsed(words: Sequence[str], section: str) -> list[str]:
     known = parser._option_string_actions
     found, unknown = parser.parse_known_args(arguments.normal(words, known))
     if unknown:
-        hint = f"known: {', '.join(f'`{name}`' for name in known if name.startswith('--'))}"
+        names = ", ".join(f"`{name}`" for name in known if name.startswith("--"))
+        hint = foreign.advice(unknown[0]) or f"known: {names}"
         raise UserError(f"`flags` in `{section}` of `{_FILE}` has no `{unknown[0]}`", hint=hint)
     return list(found.flags)
 

@@ -60,7 +60,12 @@ class _Parser(argparse.ArgumentParser):
     def _unknown(self, word: str) -> UserError:
         from difflib import get_close_matches
 
+        from lamina.cli import foreign
+
         message = f"`{self.prog}` does not take `{word}`"
+        advice = foreign.advice(word)
+        if advice:
+            return UserError(message, hint=advice)
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
