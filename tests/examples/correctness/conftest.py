@@ -107,13 +107,13 @@ class Workspace:
         assert self.outputs() == self.clean(*words)
         return ran
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, given: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """The same command in a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "lamina.cli", *words],
             cwd=self.root,
             env={**os.environ, "LAMINA_STORE": str(self.store), "PYTHONPATH": str(_SOURCES)},
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

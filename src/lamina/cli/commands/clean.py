@@ -22,8 +22,13 @@ def run(args: argparse.Namespace) -> int:
     from lamina.cli.publish import FOLDER
 
     with Session(Options(jobs=1)) as session:
+        session.alone()
         filesystem.remove_tree(session.root / FOLDER)
-        filesystem.remove_tree(session.state)
+        for path in session.state.iterdir():
+            if path.is_dir():
+                filesystem.remove_tree(path)
+            elif path.suffix != ".lock":  # who waits for one must wait for the same file
+                path.unlink()
         output.note(f"removed `{session.root / FOLDER}` and what was known of its files")
         if args.expunge:
             session.store.empty()
