@@ -215,6 +215,6 @@ def _load_label(name: str, home: Home) -> Label:
         label = home.label(name)
     except UserError as error:
         raise CallFault(error.message, error.hint or "", name) from error
-    if not name.startswith(("//", ":", "@")):
+    if not name.startswith(("//", ":", "@")) and not name.endswith(".bzl"):
         raise CallFault(f"not a file to load: `{name}`", f"did you mean `:{name}`?", name)
     return label

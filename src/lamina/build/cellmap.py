@@ -7,9 +7,10 @@ what is expected of `@platforms` or `@bazel_skylib` lies below `cells/`, beside 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Cells:
     elsewhere: Mapping[str, str]  # folders of those -> where they are, absolute
     names: Mapping[str, str]  # other name -> name
     absent: frozenset[str] = frozenset()  # those that are not here, which is no fault
+    build_files: Mapping[str, str] = field(default_factory=dict)  # of roots: folder -> path
 
     def home(self, cell: str, package: str) -> Home:
         """Where the labels of a build package are written."""
@@ -76,16 +78,21 @@ def built_in() -> frozenset[str]:
     return frozenset(path.name for path in _BUILT_IN.iterdir() if not path.name.startswith("_"))
 
 
-def read(root: Path, settings: Mapping[str, str | bool], name: str) -> Cells:
+Setting = str | bool | Mapping[str, str]  # a folder, false, or `folder` and `build_file`
+
+
+def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
     """The cells that `lamina.toml` maps to folders, or to false; a root has its own name."""
+    build_files: dict[str, str] = {}
     folders: dict[str, str] = {}
     elsewhere: dict[str, str] = {}
     known: dict[Path, str] = {}
     names = dict.fromkeys((name, *own_names(root)), "")
-    absent = frozenset(cell for cell, text in settings.items() if isinstance(text, bool))
-    for cell, text in settings.items():
-        if isinstance(text, bool):
+    absent = frozenset(cell for cell, each in settings.items() if isinstance(each, bool))
+    for cell, setting in settings.items():
+        if isinstance(setting, bool):
             continue
+        text = setting if isinstance(setting, str) else setting["folder"]
         place = (root / Path(text).expanduser()).resolve()
         if place in known:
             names[cell] = known[place]
@@ -96,12 +103,20 @@ def read(root: Path, settings: Mapping[str, str | bool], name: str) -> Cells:
         else:
             folders[cell] = f"{EXTERNAL}/{cell}"
             elsewhere[folders[cell]] = str(place)
+        if not isinstance(setting, str) and "build_file" in setting:
+            build_files[folders[cell]] = _from_root(setting["build_file"])
     for place, cell in known.items():
         for other in own_names(place):
             if other not in folders:
                 names.setdefault(other, cell)
     names = {k: v for k, v in names.items() if k not in folders and k not in absent}
-    return Cells(folders, elsewhere, names, absent)
+    return Cells(folders, elsewhere, names, absent, build_files)
+
+
+def _from_root(text: str) -> str:
+    """A path from the root, which may be written as a label: `//third_party:zlib.BUILD`."""
+    path = text.removeprefix("@").removeprefix("//").replace(":", "/")
+    return posixpath.normpath(path.lstrip("/"))
 
 
 def own_names(root: Path) -> list[str]:

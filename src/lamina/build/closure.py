@@ -47,6 +47,7 @@ class _Walk:
         self._blamed: set[Label] = set()  # those with faults
         self._undecided: set[Label] = set()  # their selects are at fault
         self._found: dict[Label, Target | None] = {}
+        self._named: dict[tuple[str, str], set[Label]] = {}  # by cell and build package
 
     def add(self, label: Label) -> None:
         """Walk from one wanted label."""
@@ -196,10 +197,20 @@ class _Walk:
             admits(shown, mention, asker) or checks.granted(self._loader, shown, asker)
         ):
             return None
+        if shown is None and mention in self._named_at_home(mention):
+            return None
         build_file = self._loader.package_of(mention).build_file
         message = f"the file `{mention}` is not visible to `{target.label}`"
         hint = f'write `exports_files(["{mention.name}"])` or a `filegroup` in `{build_file}`'
         return Fault(self._loader.place(target, mention), message, hint)
+
+    def _named_at_home(self, file: Label) -> set[Label]:
+        """What the targets of a file's own build package name: that is there for everybody."""
+        home = (file.cell, file.package)
+        if home not in self._named:
+            targets = self._loader.package_of(file).targets.values()
+            self._named[home] = {label for target in targets for label in target.dependencies()}
+        return self._named[home]
 
     def _cycle(self, mention: Label, below: Target) -> Fault:
         """The cycle that an edge closes, told from its smallest label, each step with its place."""

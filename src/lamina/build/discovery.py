@@ -19,7 +19,7 @@ def build_packages(view: View, folder: str = "") -> Iterator[str]:
         listing = view.folder(here)
         if here != folder and WORKSPACE_FILE in listing.files:
             continue
-        if listing.build_file:
+        if view.build_file(here):
             yield here
         below = [join(here, name) for name in listing.folders - listing.links]
         # A stack: the last pushed is visited first.

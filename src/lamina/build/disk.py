@@ -55,8 +55,13 @@ class Disk:
         ignore: tuple[str, ...] = (),
         locate: Callable[[str], str] | None = None,
         roots: Iterable[str] = (),
+        build_files: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`locate` tells where a path is; `roots` are the folders of cells in the workspace."""
+        """`locate` tells where a path is; `roots` are the folders of cells in the workspace.
+
+        `build_files` has the BUILD files of folders that have none of their own, or another.
+        """
+        self.build_files = build_files
         self._root = str(root)
         self._locate = locate or (lambda path: f"{self._root}/{path}" if path else self._root)
         self._ignore = frozenset(ignore)
@@ -112,6 +117,9 @@ class View:
 
     def build_file(self, package: str) -> str:
         """Path of the BUILD file of a build package, or "" where there is none."""
+        elsewhere = self._disk.build_files.get(package)
+        if elsewhere is not None:
+            return elsewhere
         name = self.folder(package).build_file
         return join(package, name) if name else ""
 

@@ -49,7 +49,9 @@ class Loader:
         self._rules = rules
         self.cells = workspace.cells
         roots = self.cells.folders.values()
-        self._disk = disk or Disk(workspace.root, workspace.ignore, workspace.locate, roots)
+        self._disk = disk or Disk(
+            workspace.root, workspace.ignore, workspace.locate, roots, self.cells.build_files
+        )
         self.view = View(self._disk)
         self._evaluator: Evaluator | None = None
         self._packages: dict[str, BuildPackage] = {}  # by folder

@@ -104,8 +104,9 @@ class _PastDisk(Disk):
     """Lists folders without what is new, and with what is gone."""
 
     def __init__(self, workspace: _PastWorkspace, changed: Difference) -> None:
-        roots = workspace.cells.folders.values()
-        super().__init__(workspace.root, workspace.ignore, workspace.locate, roots)
+        cells = workspace.cells
+        roots, build_files = cells.folders.values(), cells.build_files
+        super().__init__(workspace.root, workspace.ignore, workspace.locate, roots, build_files)
         self._added = _by_folder(changed.added)
         self._removed = _by_folder(changed.removed)
         self._gone = _by_folder({parent for path in changed.removed for parent in above(path)})

@@ -215,12 +215,23 @@ def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
     faults = []
     for cell, folder in table.items():
         place = _place_of(text, "cells", cell)
-        if folder is not False and (not isinstance(folder, str) or not folder):
-            hint = "`false` says that it is not here: what needs it is left out"
+        if not _is_cell(folder):
+            hint = (
+                '`{ folder = "…", build_file = "…" }` gives the folder a BUILD file,'
+                " `false` leaves out what needs the cell"
+            )
             faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder", hint))
         elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
             faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
     return faults
+
+
+def _is_cell(value: object) -> bool:
+    """Whether a value says where a cell is, perhaps with its BUILD file, or that it is not here."""
+    if isinstance(value, dict):
+        texts = all(isinstance(each, str) and each for each in value.values())
+        return texts and "folder" in value and value.keys() <= {"folder", "build_file"}
+    return value is False or (isinstance(value, str) and bool(value))
 
 
 def _faults_of_section(

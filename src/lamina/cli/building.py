@@ -120,12 +120,16 @@ def _publish_rest(session: Session, found: Aim) -> None:
 
 def _continue(session: Session, key: str) -> Outputs | None:
     """The same from where the last time ended; None where only the whole way is safe."""
+    from lamina.cli import publish
     from lamina.cli.publish import Publisher
 
     known = incremental.go_on(session, key)
     if known is None:
         return None
     outputs: Outputs = dict(known.result["outputs"])
+    if not known.parts and publish.is_unfinished(session.root):
+        with Publisher(session):
+            pass  # who writes outputs clears away first what a killed process left
     if known.same:
         return outputs
     if known.failure:

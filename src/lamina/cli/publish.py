@@ -193,6 +193,11 @@ def _remove(path: Path) -> bool:
     return True
 
 
+def is_unfinished(root: Path) -> bool:
+    """Whether outputs are being written in a workspace, or were when a process was killed."""
+    return os.path.lexists(root / FOLDER / _UNFINISHED)
+
+
 def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
     """Copy outputs to where a person wants them, as files of their own that may be written.
 

@@ -119,3 +119,51 @@ def test_an_unknown_cell_tells_how_to_map_it(make: Make) -> None:
 def test_the_folder_of_a_cell_must_be_a_path(make: Make) -> None:
     with pytest.raises(FaultReport, match=r"lamina.toml:2:1: `x` in `\[cells\]` takes the path"):
         make({"lamina.toml": "[cells]\nx = 1\n"})
+
+
+@pytest.mark.parametrize(
+    "written", ["ours/zlib.BUILD", "//ours:zlib.BUILD", "@//ours:zlib.BUILD", "./ours/zlib.BUILD"]
+)
+def test_a_cell_can_have_its_build_file_elsewhere(make: Make, tmp_path: Path, written: str) -> None:
+    (tmp_path / "zlib/sub").mkdir(parents=True)
+    (tmp_path / "zlib/BUILD").write_text("not(this")
+    (tmp_path / "zlib/zlib.h").write_text("")
+    loader = make(
+        {
+            "lamina.toml": f'[cells]\nzlib = {{ folder = "../zlib", build_file = "{written}" }}\n',
+            "ours/zlib.BUILD": "filegroup(name='z', srcs=glob(['*.h']), visibility=['PUBLIC'])",
+            "BUILD": "filegroup(name='a', srcs=['@zlib//:z'])",
+        }
+    )
+
+    found = loader.closure([Label("", "", "a")])
+
+    assert [str(label) for label in found] == ["@zlib//:z", "//:a"]
+    assert found[Label("zlib", "", "z")].dependencies() == (Label("zlib", "", "zlib.h"),)
+    assert "ours/zlib.BUILD" in loader.inputs
+    assert loader.resolve([Pattern.parse("@zlib//...")]) == (Label("zlib", "", "z"),)
+
+
+def test_what_is_wrong_in_a_build_file_elsewhere_is_told_there(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "zlib").mkdir()
+    loader = make(
+        {
+            "lamina.toml": '[cells]\nzlib = { folder = "../zlib", build_file = "z.BUILD" }\n',
+            "z.BUILD": "filegroup(name='z', srcs=['absent.h'])",
+        }
+    )
+
+    with pytest.raises(FaultReport) as caught:
+        loader.closure([Label("zlib", "", "z")])
+
+    assert caught.value.message == "z.BUILD:1:27: no target or file `@zlib//:absent.h`"
+
+
+@pytest.mark.parametrize(
+    "value", ["3", "true", '""', "{}", '{ folder = "" }', '{ folder = "x", other = "y" }']
+)
+def test_what_says_where_no_cell_is_a_fault(make: Make, value: str) -> None:
+    with pytest.raises(FaultReport) as caught:
+        make({"lamina.toml": f"[cells]\nz = {value}\n"})
+
+    assert caught.value.message == "lamina.toml:2:1: `z` in `[cells]` takes the path of a folder"

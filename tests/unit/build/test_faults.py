@@ -277,8 +277,8 @@ def test_misuse_of_functions(complaint: Complain, call: str, expected: list[str]
             ["p/BUILD:1:19: `//t:m.bzl` has no symbol `mak`", "hint: did you mean `mac`?"],
         ),
         (
-            "load('m.bzl', 'mac')",
-            ["p/BUILD:1:6: not a file to load: `m.bzl`", "hint: did you mean `:m.bzl`?"],
+            "load('sub/m', 'mac')",
+            ["p/BUILD:1:6: not a file to load: `sub/m`", "hint: did you mean `:sub/m`?"],
         ),
         (
             "load('@foo//x:y.bzl', 'z')",

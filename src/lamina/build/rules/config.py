@@ -97,7 +97,7 @@ RULES = (
         {
             "constraint_values": Attribute(Kind.LABEL_LIST, doc="what it is like"),
             "parents": Attribute(Kind.LABEL_LIST, doc="the platform it is else like"),
-            "exec_properties": Attribute(Kind.STRING_DICT),
+            "exec_properties": Attribute(Kind.ANY),
             "remote_execution_properties": Attribute(Kind.ANY),
             "flags": Attribute(Kind.ANY),
             "required_settings": Attribute(Kind.ANY),
