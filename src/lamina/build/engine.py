@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from lamina.build import workers
 from lamina.build.cellmap import NO_CELLS, Cells
+from lamina.build.crew import Crew, Done
 from lamina.build.events import Listener, Outcome
 from lamina.build.memo import Memo
 from lamina.build.performer import Performer, UndeclaredFile
@@ -35,12 +38,15 @@ class _State:
     plan: Plan
     waiting: dict[Action, int] = field(default_factory=dict)
     ready: list[tuple[int, int, Action]] = field(default_factory=list)  # a heap: most urgent first
+    small: list[tuple[int, int, Action]] = field(default_factory=list)  # for resident programs
+    residents: bool = True  # whether there are any
     rank: dict[Action, tuple[int, int]] = field(default_factory=dict)
     errors: dict[Action, LaminaError] = field(default_factory=dict)
 
     def push(self, action: Action) -> None:
         """What all of whose inputs are there may run."""
-        heapq.heappush(self.ready, (*self.rank[action], action))
+        queue = self.small if self.residents and workers.knows(action) else self.ready
+        heapq.heappush(queue, (*self.rank[action], action))
 
 
 class Engine:
@@ -72,12 +78,10 @@ class Engine:
         self._root = root
         self._store = store
         self._sources = sources
-        self._performer: Performer | None = None
         self._listener = listener
         self._jobs = jobs
         self._keep_going = keep_going
         self._show_commands = show_commands
-        self._count = 0
         self._known = known or Memo()
         self._trusting = True
         self._literals: dict[bytes, Digest] = {}
@@ -108,7 +112,7 @@ class Engine:
         is left running.
         """
         wanted = list(dict.fromkeys(artifacts))
-        state = _State(plan(wanted, self.results))
+        state = _State(plan(wanted, self.results), residents=not self._dry)
         self._listener.planned(len(state.plan.actions))
         if state.plan.actions:
             self._work(state)
@@ -122,7 +126,7 @@ class Engine:
         for action in state.plan.actions:
             if state.waiting[action] == 0:
                 state.push(action)
-        performer = self._performer = Performer(
+        performer = Performer(
             self,
             self._root,
             self._store,
@@ -130,46 +134,56 @@ class Engine:
             show_commands=self._show_commands,
             dry=self._dry,
         )
-        running: dict[Future[Outcome], Action] = {}
-        with ThreadPoolExecutor(self._jobs, "action") as pool:
-            try:
-                while (state.ready or running) and (self._keep_going or not state.errors):
-                    self._start(state, running, pool, performer)
-                    done, _ = wait(running, _HEARTBEAT, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        self._finish(state, running.pop(future), future)
-            except BaseException:
-                performer.cancel()  # the pool waits for its threads, and they for their programs
-                raise
-            if running:
-                performer.cancel()
-        performer.end()
+        with Crew(performer, self._jobs) as crew:
+            while True:
+                self._start(state, crew, performer)
+                if not crew.is_busy or (state.errors and not self._keep_going):
+                    break
+                for done in crew.wait(_HEARTBEAT):
+                    self._finish(state, done)
         self.used |= performer.used
         self.memo.outputs |= performer.memo.outputs
         self.memo.used |= performer.memo.used
 
-    def _start(
-        self,
-        state: _State,
-        running: dict[Future[Outcome], Action],
-        pool: ThreadPoolExecutor,
-        performer: Performer,
-    ) -> None:
-        while state.ready and len(running) < self._jobs:
+    def _start(self, state: _State, crew: Crew, performer: Performer) -> None:
+        """Let all begin that may."""
+        while state.ready and crew.free > 0:
             action = heapq.heappop(state.ready)[2]
             inputs = self._inputs(action)
-            if self._known.outputs:
-                # Handing over to a thread takes longer than this.
-                outcome = self._recall(action, inputs, performer)
-                if outcome is not None:
-                    self._take(state, outcome)
-                    continue
-            self._count += 1
-            future = pool.submit(self._perform, performer, action, inputs, f"{self._count}")
-            running[future] = action
+            # Handing over to a thread takes longer than this.
+            if (outcome := self._recall(action, inputs, performer)) is not None:
+                self._take(state, outcome)
+                continue
+            crew.run(action, partial(self._perform, performer, action, inputs))
             self._listener.started(action)
+        while state.small and crew.has_room(state.small[0][2]):
+            self._hand(state, crew, performer)
+
+    def _hand(self, state: _State, crew: Crew, performer: Performer) -> None:
+        """Hand the next action to a resident program, unless it is known."""
+        action, begun = heapq.heappop(state.small)[2], time.monotonic()
+        inputs = self._inputs(action)
+        if (outcome := self._recall(action, inputs, performer)) is not None:
+            self._take(state, outcome)
+            return
+        self._listener.started(action)
+        try:
+            found = performer.look_up(action, self._tree(inputs), begun)
+        except IntegrityError:
+            raise
+        except LaminaError as error:
+            self._fail(state, action, error)
+            return
+        if isinstance(found, Outcome):
+            self._take(state, found)
+        elif (files := performer.wanted(found)) is not None:
+            crew.hand(found, files)
+        else:
+            crew.run(action, partial(performer.run, found))
 
     def _recall(self, action: Action, inputs: _Inputs, performer: Performer) -> Outcome | None:
+        if not self._known.outputs:
+            return None
         try:
             return performer.recall(action, self._tree(inputs))
         except LaminaError:
@@ -184,18 +198,21 @@ class Engine:
             tree.update(place(path, self._local(item)))
         return tree
 
-    def _finish(self, state: _State, action: Action, future: Future[Outcome]) -> None:
+    def _finish(self, state: _State, done: Done) -> None:
         try:
-            done = future.result()
+            outcome = done.result()
         except IntegrityError:
             raise  # no fault of the action: something that it needs is gone from the store
         except LaminaError as error:
-            state.errors[action] = error
-            if isinstance(error, UndeclaredFile):
-                error.hint = _advice(error.path, action.owner, self._owners(error.path))
-            self._listener.failed(action, error)
-            return
-        self._take(state, done)
+            self._fail(state, done.action, error)
+        else:
+            self._take(state, outcome)
+
+    def _fail(self, state: _State, action: Action, error: LaminaError) -> None:
+        state.errors[action] = error
+        if isinstance(error, UndeclaredFile):
+            error.hint = _advice(error.path, action.owner, self._owners(error.path))
+        self._listener.failed(action, error)
 
     def _take(self, state: _State, done: Outcome) -> None:
         """Keep what an action gave, and let run what has waited for it."""

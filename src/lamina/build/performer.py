@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from lamina.build import depfile, memo, undeclared, workers
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
 from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
-from lamina.build.workers import WorkerFailed, Workers
+from lamina.build.workers import Answer, Files
 from lamina.core.action import Action, ActionResult, Literal
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError
@@ -43,6 +43,17 @@ class Ground(Protocol):
         """The folder of the build package of a target."""
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An action whose outputs are not known."""
+
+    action: Action
+    inputs: Tree
+    key: memo.Key
+    digest: Digest
+    begun: float
+
+
 class Performer:
     """Does actions for an engine, several at once in as many threads."""
 
@@ -63,7 +74,7 @@ class Performer:
         self._store = store
         self._cache = ActionCache(store)
         self._sandbox = Sandbox(store)
-        self._workers = Workers(self._sandbox.resident)
+        self.resident = self._sandbox.resident
         self._show_commands = show_commands
         self._known = known
         self.memo = Memo()  # what was found out, for the next build
@@ -72,11 +83,6 @@ class Performer:
     def cancel(self) -> None:
         """End all that runs; nothing can be done any more."""
         self._sandbox.cancel()
-        self._workers.end()
-
-    def end(self) -> None:
-        """End the resident programs."""
-        self._workers.end()
 
     def recall(self, action: Action, tree: Tree) -> Outcome | None:
         """The outputs of an action that an earlier build has found out; no file is looked at."""
@@ -104,18 +110,54 @@ class Performer:
         begun = time.monotonic()
         if action.depfile:
             return self._perform_narrow(action, tree, name, begun)
+        found = self.look_up(action, tree, begun)
+        return self.run(found, name) if isinstance(found, Task) else found
+
+    def look_up(self, action: Action, tree: Tree, begun: float) -> Outcome | Task:
+        """The outputs of an action without a depfile where they are known, else what to do."""
         key = memo.key(action, tree)
         _check(action, tree)
         digest = _digest(action, tree)
         result = None if action.again else self._find(action, digest)
-        if result is not None:
-            self.memo.outputs[key] = result.outputs
-            return _known(action, dict(result.outputs), begun, digest)
-        result = self._make(action, tree, name)
-        if not _is_fleeting(action, result):
-            self._cache.put(digest, result)
-            self.memo.outputs[key] = result.outputs
-        return _made(action, digest, tree, result, begun)
+        if result is None:
+            return Task(action, tree, key, digest, begun)
+        self.memo.outputs[key] = result.outputs
+        return _known(action, dict(result.outputs), begun, digest)
+
+    def run(self, task: Task, name: str) -> Outcome:
+        """Run an action whose outputs are not known; raises ActionError."""
+        return self._kept(task, self._run(task.action, task.inputs, name))
+
+    def wanted(self, task: Task) -> Files | None:
+        """What a resident program wants to have for an action; None where that is not there."""
+        nodes = {path: task.inputs.get(path) for path in workers.sources(task.action)}
+        return (
+            {
+                path: self._store.read(node.digest)
+                for path, node in nodes.items()
+                if isinstance(node, File)
+            }
+            if all(isinstance(node, File) for node in nodes.values())
+            else None
+        )
+
+    def answered(self, task: Task, answer: Answer) -> Outcome:
+        """Keep what a resident program made; raises ActionError."""
+        outputs = tuple(
+            (path, File(self._store.write(data, durable=False)))
+            for path, data in sorted(answer.outputs.items())
+        )
+        result = ActionResult(outputs, answer.exit_code, b"", answer.stderr)
+        if result.exit_code != 0:
+            raise self._failure(task.action, task.inputs, result)
+        return self._kept(task, result)
+
+    def _kept(self, task: Task, made: ActionResult) -> Outcome:
+        result = _declared(task.action, made)
+        if not _is_fleeting(task.action, result):
+            self._cache.put(task.digest, result)
+            self.memo.outputs[task.key] = result.outputs
+        return _made(task.action, task.digest, task.inputs, result, task.begun)
 
     def _perform_narrow(self, action: Action, tree: Tree, name: str, begun: float) -> Outcome:
         """The same for an action that tells what it read."""
@@ -171,41 +213,16 @@ class Performer:
         used = sorted(silent.union(depfile.used(text, tree)))
         return _declared(action, made), tuple(used)
 
-    def _make(self, action: Action, tree: Tree, name: str) -> ActionResult:
-        return _declared(action, self._run(action, tree, name))
-
     def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
         if self._dry:
             raise NotRun(action, tree)
         try:
-            result = self._execute(action, tree, name)
+            result = self._sandbox.run(_prepared(action, tree), name)
         except ActionError as error:
             raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
         if result.exit_code != 0:
             raise self._failure(action, tree, result)
         return result
-
-    def _execute(self, action: Action, tree: Tree, name: str) -> ActionResult:
-        if workers.knows(action):
-            try:
-                return self._ask_worker(action, tree)
-            except WorkerFailed:
-                pass  # the action's own command tells what is wrong, if anything is
-        return self._sandbox.run(_prepared(action, tree), name)
-
-    def _ask_worker(self, action: Action, tree: Tree) -> ActionResult:
-        def read(path: str) -> bytes:
-            node = tree.get(path)
-            if not isinstance(node, File):
-                raise WorkerFailed
-            return self._store.read(node.digest)
-
-        answer = self._workers.run(action, read)
-        outputs = tuple(
-            (path, File(self._store.write(data, durable=False)))
-            for path, data in sorted(answer.outputs.items())
-        )
-        return ActionResult(outputs, answer.exit_code, b"", answer.stderr)
 
     def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
         words = (result.stdout + result.stderr).decode(errors="replace").rstrip()

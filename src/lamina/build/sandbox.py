@@ -213,7 +213,6 @@ class Sandbox:
         if not stat.S_ISREG(status.st_mode):
             raise ActionError(f"it made `{path.name}`, which is neither file, link nor folder")
         executable = bool(status.st_mode & 0o100)
-        path.chmod(0o444)  # that of a blob: it may be one already, under another name
         return File(self._store.take(path), executable)
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
-import select
 import signal
 import subprocess
-import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 from lamina.core.action import Action
 from lamina.linux import process
@@ -51,6 +50,14 @@ def main():
 main()
 """
 _PATIENCE = 120  # seconds until one that does not answer is given up
+_DEPTH = 16  # actions that one is handed at once, so that it never waits for the next
+_FEW = 4  # handing over so many takes less than starting another
+_PIPE = 1 << 16  # bytes, as much as a pipe takes at once
+_LARGEST = 1 << 31  # bytes of an answer that makes sense
+
+BROKEN = (OSError, EOFError, ValueError, TypeError)  # what tells that a worker is no good
+
+Files = Mapping[str, bytes]  # by path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,12 @@ class Answer:
     """What a worker made of an action."""
 
     exit_code: int
-    outputs: Mapping[str, bytes]  # by path below `out`
+    outputs: Files  # by path below `out`
     stderr: bytes
 
 
-class WorkerFailed(Exception):
-    """The worker is gone or answers nonsense; the action is none the worse."""
-
-
-class _Worker:
-    """One resident program."""
+class Worker:
+    """One resident program, at work on some actions one after another."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._child = process.spawn(
@@ -77,24 +80,63 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self.stdin, self.stdout = self._child.stdin.fileno(), self._child.stdout.fileno()
+        for pipe in (self.stdin, self.stdout):
+            os.set_blocking(pipe, False)
+        self._sending = bytearray()
+        self._received = bytearray()
+        self._moved = time.monotonic()  # when something last went to it or came from it
+        self.actions: deque[Action] = deque()  # in the order in which they are answered
 
-    def ask(self, request: tuple[dict[str, bytes], list[tuple[str, str]]]) -> Answer:
-        """Hand over one request; raises WorkerFailed."""
-        data = marshal.dumps(request)
-        stdin, stdout = self._child.stdin, self._child.stdout
-        assert stdin is not None
-        assert stdout is not None
+    @property
+    def is_sending(self) -> bool:
+        """Whether there is more to hand over than it took."""
+        return bool(self._sending)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it should have answered long ago."""
+        return bool(self.actions) and time.monotonic() - self._moved > _PATIENCE
+
+    def send(self, action: Action, files: Files) -> None:
+        """Hand over an action; raises OSError where it is gone."""
+        pairs = _pairs(action)
+        data = marshal.dumps(({source: files[source] for source, _ in pairs}, pairs))
+        if not self.actions:
+            self._moved = time.monotonic()
+        self.actions.append(action)
+        self._sending += len(data).to_bytes(8, "big") + data
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over as much as it takes; raises OSError where it is gone."""
         try:
-            stdin.write(len(data).to_bytes(8, "big") + data)
-            stdin.flush()
-            ready = select.poll()
-            ready.register(stdout, select.POLLIN)
-            if not ready.poll(_PATIENCE * 1000):
-                raise WorkerFailed
-            answer = marshal.loads(_exactly(stdout, int.from_bytes(_exactly(stdout, 8), "big")))
-            return Answer(*answer)
-        except (OSError, EOFError, ValueError, TypeError) as error:
-            raise WorkerFailed from error
+            while self._sending:
+                del self._sending[: os.write(self.stdin, self._sending[:_PIPE])]
+                self._moved = time.monotonic()
+        except BlockingIOError:
+            return
+
+    def answers(self) -> list[tuple[Action, Answer]]:
+        """What has come since; raises one of `BROKEN` if that is nonsense, or its end."""
+        data = os.read(self.stdout, 1 << 20)
+        if not data:
+            raise EOFError
+        self._moved = time.monotonic()
+        self._received += data
+        found = []
+        while len(self._received) >= 8:
+            end = 8 + int.from_bytes(self._received[:8], "big")
+            if end > _LARGEST:
+                raise ValueError(end)
+            if len(self._received) < end:
+                break
+            code, outputs, words = marshal.loads(self._received[8:end])
+            del self._received[:end]
+            found.append((self.actions.popleft(), Answer(code, outputs, words)))
+        return found
 
     def end(self) -> None:
         """Kill it, whatever it does."""
@@ -107,45 +149,66 @@ class _Worker:
 
 
 class Workers:
-    """The resident programs of a build: one of a kind for each thread that asks."""
+    """The resident programs of a build, used by one thread."""
 
-    def __init__(self, sandboxed: Callable[[Sequence[str], Sequence[str]], list[str]]) -> None:
-        """`sandboxed` gives the command that runs another one where it sees the system alone."""
+    def __init__(
+        self, sandboxed: Callable[[Sequence[str], Sequence[str]], list[str]], count: int
+    ) -> None:
+        """At most `count` are there at once.
+
+        `sandboxed` gives the command that runs another one where it sees the system alone.
+        """
         self._sandboxed = sandboxed
-        self._workers: dict[tuple[int, str, str], _Worker] = {}
-        self._lock = threading.Lock()
-        self._ended = False
+        self._count = count
+        self._workers: list[tuple[tuple[str, ...], Worker]] = []  # with what they are for
 
-    def run(self, action: Action, read: Callable[[str], bytes]) -> Answer:
-        """Do the work of an action; `read` gives the bytes of an input. Raises WorkerFailed."""
-        pairs = _pairs(action)
-        files = {source: read(source) for source, _ in pairs}
-        key = (threading.get_ident(), action.worker, action.arguments[0])
-        with self._lock:
-            if self._ended:
-                raise WorkerFailed
-            worker = self._workers.get(key)
-            if worker is None:
-                worker = self._workers[key] = _Worker(self._command(action))
-        try:
-            return worker.ask((files, pairs))
-        except WorkerFailed:
-            with self._lock:
-                self._workers.pop(key, None)
-            worker.end()
-            raise
+    @property
+    def at_work(self) -> list[Worker]:
+        """Those that have actions."""
+        return [worker for _, worker in self._workers if worker.actions]
+
+    def least_busy(self, action: Action) -> Worker | None:
+        """Of those at work that can be handed an action, the one that has fewest."""
+        fit = [worker for worker in self._fit(action) if 0 < len(worker.actions) < _DEPTH]
+        return min(fit, key=lambda worker: len(worker.actions), default=None)
+
+    def take(self, action: Action, *, more: bool) -> Worker:
+        """One to be handed an action; with `more`, one more than are at work may be."""
+        busy = self.least_busy(action)
+        if not more or (busy and len(busy.actions) < _FEW):
+            assert busy is not None
+            return busy
+        idle = (worker for worker in self._fit(action) if not worker.actions)
+        return next(idle, None) or self._start(action)
+
+    def drop(self, worker: Worker) -> list[Action]:
+        """End one that is broken; the actions that it was at work on."""
+        self._workers = [each for each in self._workers if each[1] is not worker]
+        worker.end()
+        return list(worker.actions)
 
     def end(self) -> None:
-        """End all workers, also those that are at work; none starts any more."""
-        with self._lock:
-            self._ended = True
-            workers, self._workers = list(self._workers.values()), {}
-        for worker in workers:
+        """End all, also those that are at work."""
+        for _, worker in self._workers:
             worker.end()
+        self._workers.clear()
 
-    def _command(self, action: Action) -> list[str]:
+    def _fit(self, action: Action) -> list[Worker]:
+        kind = _kind(action)
+        return [worker for known, worker in self._workers if known == kind]
+
+    def _start(self, action: Action) -> Worker:
+        if len(self._workers) >= self._count:  # those that are for something else make room
+            self.drop(next(worker for _, worker in self._workers if not worker.actions))
         command = [action.arguments[0], "-I", "-S", "-c", _PYTHON_COMPILE]
-        return self._sandboxed(command, action.mounts)
+        worker = Worker(self._sandboxed(command, action.mounts))
+        self._workers.append((_kind(action), worker))
+        return worker
+
+
+def _kind(action: Action) -> tuple[str, ...]:
+    """What a worker is for: it does actions of one interpreter."""
+    return (action.worker, action.arguments[0], *action.mounts)
 
 
 def knows(action: Action) -> bool:
@@ -153,14 +216,12 @@ def knows(action: Action) -> bool:
     return action.worker == "python-compile"
 
 
+def sources(action: Action) -> list[str]:
+    """The inputs that a worker wants to have for an action."""
+    return [source for source, _ in _pairs(action)]
+
+
 def _pairs(action: Action) -> list[tuple[str, str]]:
     """Source and output of each file that is compiled, as the action's own command takes them."""
     words = action.arguments[4:]
     return [(s, o.removeprefix("out/")) for s, o in zip(words[::2], words[1::2], strict=True)]
-
-
-def _exactly(stream: IO[bytes], count: int) -> bytes:
-    data = stream.read(count)
-    if len(data) != count:
-        raise EOFError
-    return data

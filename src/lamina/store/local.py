@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -96,8 +97,7 @@ class LocalStore:
         """Whether the blob is here, by name and size."""
         try:
             # Asked for every input of every action: paths as text are several times as fast.
-            path = f"{self._blobs}/{digest.hash[:2]}/{digest.hash[2:]}"
-            return os.stat(path).st_size == digest.size
+            return os.stat(self._place(digest)).st_size == digest.size
         except FileNotFoundError:
             return False
 
@@ -131,12 +131,13 @@ class LocalStore:
         """Keep a blob; what is not `durable` is not synced, as in `add`."""
         digest = Digest.of(data)
         if not self.has(digest):
-            with self._temporary() as temporary, temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fdatasync(file.fileno())
-                self._adopt(temporary, digest)
+            temporary = filesystem.fresh_name(self.scratch)
+            try:
+                filesystem.write_new(temporary, data, 0o444, durable=durable)
+                filesystem.move(temporary, self._place(digest))
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
         return digest
 
     def path(self, digest: Digest, *, executable: bool = False) -> Path:
@@ -153,9 +154,14 @@ class LocalStore:
         Unlike what cannot be made again, it is not synced: what a power cut leaves of it has
         another size, and so is not taken for the blob.
         """
-        with self._temporary() as temporary:
-            digest = _copy_hashing(source, temporary)
-            self._adopt(temporary, digest)
+        with source.open("rb", buffering=0) as file:
+            data = file.read(_CHUNK)
+            if len(data) < _CHUNK and not file.read(1):
+                return self.write(data, durable=False)
+            with self._temporary() as temporary:
+                digest = _copy_hashing(data, file, temporary)
+                temporary.chmod(0o444)
+                self._adopt(temporary, digest)
         return digest
 
     def take(self, source: Path) -> Digest:
@@ -165,21 +171,22 @@ class LocalStore:
         """
         with source.open("rb") as file:
             digest = Digest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+        source.chmod(0o444)
         self._adopt(source, digest)
         return digest
 
     def _adopt(self, temporary: Path, digest: Digest) -> None:
-        if self.has(digest):
-            return
-        temporary.chmod(0o444)
-        target = self._blob(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        """Give a file that may not be written its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
         # two writers of one blob write the same bytes.
-        temporary.replace(target)
+        if not self.has(digest):
+            filesystem.move(str(temporary), self._place(digest))
+
+    def _place(self, digest: Digest) -> str:
+        return f"{self._blobs}/{digest.hash[:2]}/{digest.hash[2:]}"
 
     def _blob(self, digest: Digest) -> Path:
-        return self.folder / "blobs" / digest.hash[:2] / digest.hash[2:]
+        return Path(self._place(digest))
 
     def _executable(self, digest: Digest) -> Path:
         path = self.folder / "executables" / digest.hash[:2] / digest.hash[2:]
@@ -210,6 +217,8 @@ class LocalStore:
         The process holds a lock on it. What a killed process left is removed when the next one
         makes its own.
         """
+        if self._scratch is not None:
+            return self._scratch
         with self._making_scratch:
             if self._scratch is None:
                 self._scratch = self._make_scratch(self.folder / "tmp")
@@ -263,12 +272,15 @@ def _sweep(parent: Path) -> None:
             os.close(descriptor)
 
 
-def _copy_hashing(source: Path, target: Path) -> Digest:
+def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:
+    """Copy what was read of a file and the rest of it."""
     hasher = hashlib.sha256()
     size = 0
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
+    with target.open("wb") as writer:
+        chunk = begin
+        while chunk:
             hasher.update(chunk)
             writer.write(chunk)
             size += len(chunk)
+            chunk = reader.read(_CHUNK) or b""
     return Digest(hasher.hexdigest(), size)

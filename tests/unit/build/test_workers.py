@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lamina.build import workers
 from lamina.build.engine import Engine
 from lamina.build.events import Outcome
 from lamina.build.rules import python
 from lamina.build.sandbox import Sandbox
 from lamina.build.sources import Sources
-from lamina.build.workers import WorkerFailed, Workers
+from lamina.build.workers import BROKEN, Answer, Worker, Workers
 from lamina.core.action import Action, Literal, Source
 from lamina.core.errors import ActionError, LaminaError
 from lamina.core.tree import File
@@ -95,30 +96,82 @@ def test_one_error_is_told_like_the_other(tmp_path: Path, build: Build) -> None:
     assert messages[0] == messages[1]
 
 
-def test_a_worker_that_dies_is_no_failure_of_the_action(store: LocalStore) -> None:
-    workers = Workers(Sandbox(store).resident)
-    action = compiling("a")
-    assert workers.run(action, lambda _: b"x = 1\n").exit_code == 0
-    (worker,) = workers._workers.values()
+def answers(worker: Worker) -> list[Answer]:
+    found: list[Answer] = []
+    end = time.monotonic() + 30
+    while worker.actions and time.monotonic() < end:
+        if worker.is_sending:
+            worker.flush()
+        if select.select([worker.stdout], [], [], 0.01)[0]:
+            found += [answer for _, answer in worker.answers()]
+    return found
+
+
+@pytest.fixture
+def workers(store: LocalStore) -> Iterator[Workers]:
+    workers = Workers(Sandbox(store).resident, 2)
+    yield workers
+    workers.end()
+
+
+def test_several_actions_are_answered_in_order(workers: Workers) -> None:
+    worker = workers.take(compiling("a"), more=True)
+    for name in ("a", "b", "c"):
+        worker.send(compiling(name), {f"{name}.py": b"x = 1\n"})
+
+    assert [tuple(each.outputs) for each in answers(worker)] == [("a.pyc",), ("b.pyc",), ("c.pyc",)]
+
+
+def test_more_than_a_pipe_takes_is_handed_over_in_parts(workers: Workers) -> None:
+    worker = workers.take(compiling("a"), more=True)
+    large = b"x = '" + b"x" * 3_000_000 + b"'\n"
+    for _ in range(3):
+        worker.send(compiling("a"), {"a.py": large})
+
+    assert worker.is_sending
+    assert [len(each.outputs["a.pyc"]) > 3_000_000 for each in answers(worker)] == [True] * 3
+
+
+def test_what_a_dead_worker_had_to_do_is_told(workers: Workers) -> None:
+    worker = workers.take(compiling("a"), more=True)
     os.killpg(worker._child.pid, signal.SIGKILL)
+    worker._child.wait()
 
-    with pytest.raises(WorkerFailed):
-        workers.run(action, lambda _: b"x = 1\n")
-    assert workers.run(action, lambda _: b"x = 1\n").exit_code == 0
-    workers.end()
-
-
-def test_no_worker_starts_after_the_end(store: LocalStore) -> None:
-    workers = Workers(Sandbox(store).resident)
-    workers.end()
-
-    with pytest.raises(WorkerFailed):
-        workers.run(compiling("a"), lambda _: b"")
+    action = compiling("a")
+    with pytest.raises(BROKEN):
+        worker.send(action, {"a.py": b"x = 1\n"})
+        worker.answers()
+    assert workers.drop(worker) == [action]
+    assert workers.take(compiling("a"), more=True) is not worker
 
 
-def test_one_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
-    asked = Workers(lambda _command, _mounts: ["sleep", "300"])
+def test_a_second_worker_starts_where_the_first_has_enough_to_do(workers: Workers) -> None:
+    first = workers.take(compiling("a"), more=True)
+    for _ in range(4):
+        assert workers.take(compiling("a"), more=True) is first
+        first.send(compiling("a"), {"a.py": b"x = 1\n"})
 
-    with pytest.raises(WorkerFailed):
-        asked.run(compiling("a"), lambda _path: b"")
+    assert workers.take(compiling("a"), more=False) is first
+    assert workers.take(compiling("a"), more=True) is not first
+
+
+def test_one_for_another_interpreter_makes_room(workers: Workers) -> None:
+    other = replace(compiling("a"), mounts=("/usr",))
+    first, second = (workers._start(compiling("a")) for _ in range(2))
+
+    third = workers.take(other, more=True)
+
+    assert len(workers._workers) == 2
+    assert third not in (first, second)
+
+
+def test_one_that_does_not_answer_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.build.workers._PATIENCE", 0.05)
+    silent = Workers(lambda _command, _mounts: ["sleep", "300"], 1)
+    worker = silent.take(compiling("a"), more=True)
+    assert not worker.is_stuck
+    worker.send(compiling("a"), {"a.py": b""})
+    time.sleep(0.1)
+
+    assert worker.is_stuck
+    silent.end()
