@@ -41,7 +41,6 @@ class Crew:
         self._workers = Workers(performer.resident, jobs)
         self._handed: dict[Action, Task] = {}  # to resident programs
         self._running = 0  # in threads
-        self._count = 0
         self._ended: queue.SimpleQueue[Done] = queue.SimpleQueue()
         # A byte comes out for each thread that has done.
         self._bell, self._ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -73,11 +72,10 @@ class Crew:
         """Whether anything is being done."""
         return self._running > 0 or bool(self._handed)
 
-    def run(self, action: Action, work: Callable[[str], Outcome]) -> None:
-        """Let a thread do an action; `work` gets a name for it that no other has."""
+    def run(self, action: Action, work: Callable[[], Outcome]) -> None:
+        """Let a thread do an action."""
         self._running += 1
-        self._count += 1
-        future = self._pool.submit(work, f"{self._count}")
+        future = self._pool.submit(work)
         future.add_done_callback(partial(self._tell, action))
 
     def has_room(self, action: Action) -> bool:

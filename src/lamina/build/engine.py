@@ -189,8 +189,8 @@ class Engine:
         except LaminaError:
             return None  # a worker meets the same, and tells of it
 
-    def _perform(self, performer: Performer, action: Action, inputs: _Inputs, name: str) -> Outcome:
-        return performer.perform(action, self._tree(inputs), name)
+    def _perform(self, performer: Performer, action: Action, inputs: _Inputs) -> Outcome:
+        return performer.perform(action, self._tree(inputs))
 
     def _tree(self, inputs: _Inputs) -> dict[str, Node]:
         tree: dict[str, Node] = {}

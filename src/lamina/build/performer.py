@@ -105,13 +105,13 @@ class Performer:
                 return _known(action, dict(outputs), begun)
         return None
 
-    def perform(self, action: Action, tree: Tree, name: str) -> Outcome:
-        """Find or make the outputs of an action, by a name of its own; raises ActionError."""
+    def perform(self, action: Action, tree: Tree) -> Outcome:
+        """Find or make the outputs of an action; raises ActionError."""
         begun = time.monotonic()
         if action.depfile:
-            return self._perform_narrow(action, tree, name, begun)
+            return self._perform_narrow(action, tree, begun)
         found = self.look_up(action, tree, begun)
-        return self.run(found, name) if isinstance(found, Task) else found
+        return self.run(found) if isinstance(found, Task) else found
 
     def look_up(self, action: Action, tree: Tree, begun: float) -> Outcome | Task:
         """The outputs of an action without a depfile where they are known, else what to do."""
@@ -124,9 +124,9 @@ class Performer:
         self.memo.outputs[key] = result.outputs
         return _known(action, dict(result.outputs), begun, digest)
 
-    def run(self, task: Task, name: str) -> Outcome:
+    def run(self, task: Task) -> Outcome:
         """Run an action whose outputs are not known; raises ActionError."""
-        return self._kept(task, self._run(task.action, task.inputs, name))
+        return self._kept(task, self._run(task.action, task.inputs))
 
     def wanted(self, task: Task) -> Files | None:
         """What a resident program wants to have for an action; None where that is not there."""
@@ -159,7 +159,7 @@ class Performer:
             self.memo.outputs[task.key] = result.outputs
         return _made(task.action, task.digest, task.inputs, result, task.begun)
 
-    def _perform_narrow(self, action: Action, tree: Tree, name: str, begun: float) -> Outcome:
+    def _perform_narrow(self, action: Action, tree: Tree, begun: float) -> Outcome:
         """The same for an action that tells what it read."""
         names = memo.names_key(action, tree)
         _check(action, tree)
@@ -170,7 +170,7 @@ class Performer:
             if result is not None:
                 self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
                 return _known(action, dict(result.outputs), begun, digest)
-        result, used = self._make_narrow(action, tree, name)
+        result, used = self._make_narrow(action, tree)
         narrow = {path: tree[path] for path in used}
         digest = _digest(action, narrow, names)
         self._cache.put(digest, result)
@@ -195,10 +195,8 @@ class Performer:
         result = self._cache.get(digest)
         return result if result is not None and _is_whole(action, result) else None
 
-    def _make_narrow(
-        self, action: Action, tree: Tree, name: str
-    ) -> tuple[ActionResult, tuple[str, ...]]:
-        made = self._run(action, tree, name)
+    def _make_narrow(self, action: Action, tree: Tree) -> tuple[ActionResult, tuple[str, ...]]:
+        made = self._run(action, tree)
         told = dict(made.outputs).get(action.depfile)
         if not isinstance(told, File):
             raise ActionError(
@@ -213,11 +211,11 @@ class Performer:
         used = sorted(silent.union(depfile.used(text, tree)))
         return _declared(action, made), tuple(used)
 
-    def _run(self, action: Action, tree: Tree, name: str) -> ActionResult:
+    def _run(self, action: Action, tree: Tree) -> ActionResult:
         if self._dry:
             raise NotRun(action, tree)
         try:
-            result = self._sandbox.run(_prepared(action, tree), name)
+            result = self._sandbox.run(_prepared(action, tree))
         except ActionError as error:
             raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
         if result.exit_code != 0:

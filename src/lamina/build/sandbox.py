@@ -14,11 +14,12 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.build import links
+from lamina.build.stage import Stage
 from lamina.core.action import OUTPUT_FOLDER, ActionResult
 from lamina.core.errors import ActionError, HostError
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
@@ -90,6 +91,7 @@ class Sandbox:
         """Raises HostError where bubblewrap is missing."""
         self._store = store
         self._bwrap = str(process.require("bwrap"))
+        self._stages: list[Stage] = []  # that are not in use; lists take turns between threads
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._cancelled = False
@@ -103,68 +105,58 @@ class Sandbox:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
 
-    def run(self, run: Run, name: str) -> ActionResult:
-        """Run a command and move what it made into the store; `name` is free for this run alone.
+    def run(self, run: Run) -> ActionResult:
+        """Run a command and move what it made into the store.
 
         A failing command gives a result with its exit code; outputs that were not made are simply
         not in the result. Raises HostError where the sandbox itself does not work.
         """
-        folder = self._store.scratch / name
+        stage = self._stage()
         try:
-            self._stage(run, folder)
-            code, stdout, stderr = self._execute(run, folder)
-            made = self._collect(folder / OUTPUT_FOLDER) if code == 0 else {}
-            outputs = links.resolved(made, run.inputs, run.outputs, WORK)
-        finally:
-            filesystem.remove_tree(folder)
+            stage.lay(run.inputs, run.outputs)
+            code, stdout, stderr = self._execute(run, stage)
+            made = self._collect(stage.out) if code == 0 else {}
+            if code != 0:
+                stage.clear()
+        except BaseException:
+            filesystem.remove_tree(stage.folder)
+            raise
+        self._stages.append(stage)
+        outputs = links.resolved(made, run.inputs, run.outputs, WORK)
         return ActionResult(tuple(sorted(outputs.items())), code, stdout, stderr)
 
-    def _stage(self, run: Run, folder: Path) -> None:
-        work, out = folder / "work", folder / OUTPUT_FOLDER
-        (work / OUTPUT_FOLDER).mkdir(parents=True)
-        out.mkdir()
-        for path in run.outputs:  # the Remote Execution API too makes the folders of outputs
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-        made = {work}
-        for path, node in run.inputs.items():
-            target = work / path
-            if target.parent not in made:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                made.add(target.parent)
-            if isinstance(node, File):
-                source = self._store.path(node.digest, executable=node.executable)
-                filesystem.link_or_copy(source, target, 0o555 if node.executable else 0o444)
-            elif isinstance(node, Symlink):
-                target.symlink_to(node.target)
-            else:
-                target.mkdir(exist_ok=True)
+    def _stage(self) -> Stage:
+        """One that no other thread uses; they lie in the scratch folder, which goes at the end."""
+        try:
+            return self._stages.pop()
+        except IndexError:
+            return Stage(Path(filesystem.fresh_name(self._store.scratch)), self._store)
 
-    def _execute(self, run: Run, folder: Path) -> tuple[int, bytes, bytes]:
-        stdout, stderr = folder / "stdout", folder / "stderr"
-        with stdout.open("wb") as out, stderr.open("wb") as err:
+    def _execute(self, run: Run, stage: Stage) -> tuple[int, bytes, bytes]:
+        with _captured() as out, _captured() as err:
             with self._lock:
                 if self._cancelled:
                     raise Cancelled
-                child, alive = _start(self._command(run, folder), out.fileno(), err.fileno())
+                child, alive = _start(self._command(run, stage), out, err)
                 self._running.add(child)
             code, late = _wait(child, alive, run.timeout)
             with self._lock:
                 self._running.discard(child)
                 if self._cancelled:
                     raise Cancelled
-        words = stderr.read_bytes()
+            printed, words = _content(out), _content(err)
         if late:
             raise TimedOut(f"it took longer than {run.timeout:g} s")
-        if code != 0 and filesystem.room(folder) < (_LITTLE if _FULL in words else _NONE):
+        if code != 0 and filesystem.room(stage.out) < (_LITTLE if _FULL in words else _NONE):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code != 0 and words.startswith(b"bwrap: "):
             raise _own_failure(words.decode(errors="replace").strip(), run.arguments[0])
-        return code, stdout.read_bytes(), words
+        return code, printed, words
 
-    def _command(self, run: Run, folder: Path) -> list[str]:
+    def _command(self, run: Run, stage: Stage) -> list[str]:
         shown = [
-            "--ro-bind", str(folder / "work"), WORK,
-            "--bind", str(folder / OUTPUT_FOLDER), f"{WORK}/{OUTPUT_FOLDER}",
+            "--ro-bind", str(stage.work), WORK,
+            "--bind", str(stage.out), f"{WORK}/{OUTPUT_FOLDER}",
         ]  # fmt: skip
         environment = {**ENVIRONMENT, **run.environment}
         if run.network:
@@ -214,6 +206,20 @@ class Sandbox:
             raise ActionError(f"it made `{path.name}`, which is neither file, link nor folder")
         executable = bool(status.st_mode & 0o100)
         return File(self._store.take(path), executable)
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[int]:
+    """A file in memory for what a command prints."""
+    descriptor = os.memfd_create("printed")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
 def _start(command: list[str], stdout: int, stderr: int) -> tuple[subprocess.Popen[bytes], int]:

@@ -125,7 +125,7 @@ def test_no_more_are_at_work_than_there_are_jobs(performer: Performer, store: Lo
     held = threading.Event()
     action = compiling("t")
 
-    def work(_name: str) -> Outcome:
+    def work() -> Outcome:
         held.wait(30)
         return Outcome(action, Digest.of(b""), {}, {}, False, 0, 0)
 

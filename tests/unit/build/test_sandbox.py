@@ -39,7 +39,7 @@ def shell(store: LocalStore) -> Shell:
             path: File(store.write(item.encode())) if isinstance(item, str) else item
             for path, item in (inputs or {}).items()
         }
-        return Sandbox(store).run(Run(("/bin/sh", "-c", command), environment, tree, ()), "1")
+        return Sandbox(store).run(Run(("/bin/sh", "-c", command), environment, tree, ()))
 
     return run
 
@@ -173,7 +173,7 @@ def test_an_output_that_is_a_pipe_is_refused(shell: Shell) -> None:
 def test_the_folders_of_outputs_are_there(store: LocalStore) -> None:
     run = Run(("/bin/sh", "-c", "echo x > out/a/b/c"), {}, {}, ("a/b/c",))
 
-    assert [path for path, _ in Sandbox(store).run(run, "1").outputs] == ["a/b/c"]
+    assert [path for path, _ in Sandbox(store).run(run).outputs] == ["a/b/c"]
 
 
 def test_a_failing_command_leaves_its_words_and_no_outputs(shell: Shell) -> None:
@@ -185,17 +185,30 @@ def test_a_failing_command_leaves_its_words_and_no_outputs(shell: Shell) -> None
 
 def test_a_program_that_is_not_there_is_told(store: LocalStore) -> None:
     with pytest.raises(HostError, match="cannot start `/nowhere/tool`"):
-        Sandbox(store).run(Run(("/nowhere/tool",), {}, {}, ()), "1")
+        Sandbox(store).run(Run(("/nowhere/tool",), {}, {}, ()))
 
 
-@pytest.mark.parametrize("command", ["exit 0", "exit 1", "mkfifo out/x"])
-def test_nothing_is_left_in_the_scratch_folder(
-    shell: Shell, store: LocalStore, command: str
-) -> None:
+@pytest.mark.parametrize(
+    "command",
+    ["touch out/x", "touch out/x; exit 1", "mkfifo out/x", "mkdir -m 0 out/x", "mkdir -p out/a/x"],
+)
+def test_an_action_sees_nothing_of_the_one_before(store: LocalStore, command: str) -> None:
+    sandbox = Sandbox(store)
+    before = {"a/b": File(store.write(b"1")), "c/d": File(store.write(b"2"))}
+    after = {"a/e": File(store.write(b"3"))}
     with contextlib.suppress(LaminaError):
-        shell(command, {"a": "x"})
+        sandbox.run(Run(("/bin/sh", "-c", command), {}, before, ("a/o",)))
 
-    assert list(store.scratch.iterdir()) == []
+    result = sandbox.run(Run(("/bin/sh", "-c", "find . | sort"), {}, after, ("a/p",)))
+
+    assert result.stdout.split() == [b".", b"./a", b"./a/e", b"./out", b"./out/a"]
+    assert len(list(store.scratch.iterdir())) == 1
+
+
+def test_what_a_failed_action_made_is_removed_at_once(shell: Shell, store: LocalStore) -> None:
+    shell("echo much > out/x; exit 1")
+
+    assert list(store.scratch.rglob("x")) == []
 
 
 def test_a_left_over_process_ends_with_the_action(shell: Shell, tmp_path: Path) -> None:
@@ -207,17 +220,16 @@ def test_a_left_over_process_ends_with_the_action(shell: Shell, tmp_path: Path) 
 def test_cancel_ends_what_runs(store: LocalStore) -> None:
     sandbox = Sandbox(store)
     ended: list[BaseException] = []
-    marker = store.scratch / "1" / "out" / "begun"
 
     def work() -> None:
         try:
-            sandbox.run(Run(("/bin/sh", "-c", "touch out/begun; sleep 98764"), {}, {}, ()), "1")
+            sandbox.run(Run(("/bin/sh", "-c", "touch out/begun; sleep 98764"), {}, {}, ()))
         except BaseException as error:
             ended.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not marker.exists():
+    while not list(store.scratch.rglob("begun")):
         thread.join(0.01)
     sandbox.cancel()
     thread.join()
@@ -232,7 +244,7 @@ def test_nothing_starts_after_cancel(store: LocalStore) -> None:
     sandbox.cancel()
 
     with pytest.raises(Cancelled):
-        sandbox.run(Run(("/bin/true",), {}, {}, ()), "1")
+        sandbox.run(Run(("/bin/true",), {}, {}, ()))
 
 
 def gone(mark: str) -> bool:
@@ -269,22 +281,22 @@ def test_an_output_folder_that_nobody_may_enter_is_looked_into(store: LocalStore
 
 def made(store: LocalStore, command: str) -> dict[str, File]:
     run = Run(("/bin/sh", "-ec", command), {}, {}, ("a",))
-    return {p: node for p, node in Sandbox(store).run(run, "m").outputs if isinstance(node, File)}
+    return {p: node for p, node in Sandbox(store).run(run).outputs if isinstance(node, File)}
 
 
 def test_an_action_that_takes_too_long_is_ended(store: LocalStore) -> None:
     begun = time.monotonic()
 
     with pytest.raises(TimedOut, match=r"longer than 0\.2 s"):
-        Sandbox(store).run(Run(("/bin/sleep", "60"), {}, {}, (), timeout=0.2), "1")
+        Sandbox(store).run(Run(("/bin/sleep", "60"), {}, {}, (), timeout=0.2))
     assert time.monotonic() - begun < 10
 
 
 def test_the_network_is_there_only_for_who_may_use_it(store: LocalStore) -> None:
     interfaces = ("/bin/sh", "-c", "cat /proc/net/dev | wc -l")
 
-    closed = Sandbox(store).run(Run(interfaces, {}, {}, ()), "1")
-    opened = Sandbox(store).run(Run(interfaces, {}, {}, (), network=True), "1")
+    closed = Sandbox(store).run(Run(interfaces, {}, {}, ()))
+    opened = Sandbox(store).run(Run(interfaces, {}, {}, (), network=True))
 
     outside = len(Path("/proc/net/dev").read_text().splitlines())
     assert (int(closed.stdout), int(opened.stdout)) == (3, outside)
