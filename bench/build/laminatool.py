@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -54,7 +53,7 @@ class LaminaTool:
 
     def forget(self) -> None:
         if (self.repository.root / "lamina-out").exists():
-            shutil.rmtree(self.repository.root / "lamina-out")
+            self._throw(self.repository.root / "lamina-out")
         self._store = self._new_store(self._store)
 
     def forget_loaded(self) -> None:
@@ -67,14 +66,22 @@ class LaminaTool:
         """Nothing is resident."""
 
     def close(self) -> None:
-        """Nothing is resident; the stores lie in the bench's folder."""
+        """Nothing is resident; stores and what was thrown away lie in the bench's folder."""
 
     def _new_store(self, old: Path) -> Path:
         if old != Path():
-            shutil.rmtree(old)
+            self._throw(old)
         store = self.folder / f"store{next(self._numbers)}"
         store.mkdir(parents=True)
         return store
+
+    def _throw(self, folder: Path) -> None:
+        """Put a folder out of sight.
+
+        ext4 passes by inodes that were freed within the last minute, one by one: who makes files
+        just after many were removed would pay for that.
+        """
+        folder.rename(self.folder / f"thrown{next(self._numbers)}")
 
     def _run(self, *args: str, store: Path | None = None, memory: bool = False) -> Done:
         lamina = Lamina(store or self._store)

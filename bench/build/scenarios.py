@@ -15,6 +15,7 @@ from bench.build.tool import Built, Done, Tool
 # lamina does not trust the times of files that are as young as a clock tick, and Bazel waits for
 # them to get older; between the edit of a person and the command lies more than that.
 _SETTLE = 0.2
+_REST = 5.0  # seconds in which the disk comes to rest after much was removed
 
 Measured = Built | Done
 Pick = Callable[[Shape], Target]
@@ -78,11 +79,13 @@ def _nothing(_: Tool) -> None:
 
 def _forgotten(tool: Tool) -> None:
     tool.forget()
+    time.sleep(_REST)
 
 
 def _forgotten_and_stopped(tool: Tool) -> None:
     tool.forget()
     tool.stop()
+    time.sleep(_REST)
 
 
 def _built_and_stopped(tool: Tool) -> None:
