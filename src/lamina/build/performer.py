@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.build import depfile, memo, undeclared, workers
+from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
 from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
@@ -64,6 +65,7 @@ class Performer:
         self._cache = ActionCache(store)
         self._sandbox = Sandbox(store)
         self._workers = Workers(self._sandbox.resident)
+        self._builtins = Builtins(store)
         self._show_commands = show_commands
         self._known = known
         self.memo = Memo()  # what was found out, for the next build
@@ -72,6 +74,7 @@ class Performer:
     def cancel(self) -> None:
         """End all that runs; nothing can be done any more."""
         self._sandbox.cancel()
+        self._builtins.cancel()
         self._workers.end()
 
     def end(self) -> None:
@@ -179,13 +182,17 @@ class Performer:
             raise NotRun(action, tree)
         try:
             result = self._execute(action, tree, name)
-        except ActionError as error:
-            raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
+        except (ActionError, BuiltinFailed) as error:
+            failure = ActionError(f"`{action.owner}`: {action}: {error.message}", hint=error.hint)
+            failure.exit_code = error.exit_code
+            raise failure from error
         if result.exit_code != 0:
             raise self._failure(action, tree, result)
         return result
 
     def _execute(self, action: Action, tree: Tree, name: str) -> ActionResult:
+        if action.builtin:
+            return self._builtins.run(action, tree)
         if workers.knows(action):
             try:
                 return self._ask_worker(action, tree)

@@ -21,6 +21,7 @@ _BUILT_IN = (
     "lamina.build.rules.generic",
     "lamina.build.rules.config",
     "lamina.build.rules.files",
+    "lamina.build.rules.downloads",
     "lamina.build.rules.shell",
     "lamina.build.rules.testing",
     "lamina.build.rules.missing",

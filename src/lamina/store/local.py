@@ -21,8 +21,9 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
@@ -168,6 +169,18 @@ class LocalStore:
         self._adopt(source, digest)
         return digest
 
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[Incoming]:
+        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept."""
+        with self._temporary() as temporary, temporary.open("wb") as file:
+
+            def adopt(digest: Digest) -> None:
+                file.flush()
+                os.fdatasync(file.fileno())
+                self._adopt(temporary, digest)
+
+            yield Incoming(file, adopt)
+
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         if self.has(digest):
             return
@@ -225,6 +238,40 @@ class LocalStore:
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
             self._scratch_lock = _lock_folder(folder)
         return folder
+
+
+class Incoming:
+    """A blob on its way into a store."""
+
+    def __init__(self, file: IO[bytes], adopt: Callable[[Digest], None]) -> None:
+        self._file = file
+        self._adopt = adopt
+        self._hasher = hashlib.sha256()
+        self.size = 0  # bytes that have arrived
+
+    def write(self, data: bytes) -> None:
+        """Take a piece."""
+        self._hasher.update(data)
+        self._file.write(data)
+        self.size += len(data)
+
+    def restart(self) -> None:
+        """Forget all that has arrived."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """What has arrived so far, as hexadecimal digits."""
+        return self._hasher.hexdigest()
+
+    def adopt(self) -> Digest:
+        """Keep it for good, under its name."""
+        digest = Digest(self.sha256, self.size)
+        self._adopt(digest)
+        return digest
 
 
 def _open(folder: Path) -> int:
