@@ -170,13 +170,17 @@ class LocalStore:
         return digest
 
     @contextlib.contextmanager
-    def incoming(self) -> Iterator[Incoming]:
-        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept."""
+    def incoming(self, *, durable: bool = True) -> Iterator[Incoming]:
+        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept.
+
+        What is not `durable` is not synced, as in `add`.
+        """
         with self._temporary() as temporary, temporary.open("wb") as file:
 
             def adopt(digest: Digest) -> None:
                 file.flush()
-                os.fdatasync(file.fileno())
+                if durable:
+                    os.fdatasync(file.fileno())
                 self._adopt(temporary, digest)
 
             yield Incoming(file, adopt)
