@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import archive
 from lamina.formats.archive import ArchiveError, Entry, Kind
+from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 
 _SMALL = 1 << 20  # bytes that are held in memory
@@ -120,6 +122,22 @@ class _Unpacked:
             if isinstance(node, Symlink) and leads_out(path, tree):
                 raise ArchiveError(f"its link `{path}` leads out of the folder: `{node.target}`")
         return tree
+
+
+def lay_out(tree: Mapping[str, Node], folder: Path, store: LocalStore) -> None:
+    """Make a folder of a tree: copies of its files, which may be written to."""
+    folder.mkdir(parents=True)
+    for path, node in tree.items():
+        target = folder / path
+        if isinstance(node, Folder):
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(node, Symlink):
+            target.symlink_to(node.target)
+        else:
+            mode = 0o755 if node.executable else 0o644
+            filesystem.clone_or_copy(store.path(node.digest), target, mode)
 
 
 def keep(entry: Entry, store: LocalStore) -> Digest:

@@ -15,9 +15,7 @@ from lamina.build.rules import downloads
 from lamina.core.action import OUTPUT_FOLDER, Artifact, Output
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import check_path
-from lamina.formats.archive import TYPES, clean
 from lamina.linux import process
-from lamina.store.unpack import Unpacking
 
 _ARCHIVE = ".lamina-archive"  # before the name of what is fetched, which is no output of its own
 
@@ -77,6 +75,8 @@ def local_archive(ctx: Context) -> Analysed:
 
 
 def _unpacked(ctx: Context, archive: tuple[str, Artifact]) -> Analysed:
+    from lamina.store.unpack import Unpacking  # the decoders of archives are dear
+
     _check_no_build_file(ctx)
     folder = ctx.in_package(ctx.text("out") or ctx.label.name)
     wanted = [_inner(path) for _, path in ctx.pairs("sub_targets")]
@@ -117,6 +117,8 @@ def _patches(ctx: Context) -> _Patches | None:
 
 
 def _type(ctx: Context) -> str:
+    from lamina.formats.archive import TYPES
+
     name = ctx.text("type")
     if name and name not in TYPES:
         known = ", ".join(f"`{each}`" for each in TYPES)
@@ -125,6 +127,8 @@ def _type(ctx: Context) -> str:
 
 
 def _prefix(ctx: Context) -> str:
+    from lamina.formats.archive import clean
+
     try:
         return clean(ctx.text("strip_prefix"))
     except IntegrityError:
