@@ -59,6 +59,7 @@ class Crew:
             self._performer.cancel()
         # Threads are waited for, and they wait for their programs.
         self._pool.shutdown(cancel_futures=True)
+        self._performer.close()
         os.close(self._bell)
         os.close(self._ring)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.build.coerce import Complaint
-from lamina.build.declare import Schema, Scope, declare, named_outputs, outputs
+from lamina.build.declare import NAMING, Schema, Scope, declare, named_outputs, outputs
 from lamina.build.disk import View
 from lamina.build.glob import Glob
 from lamina.build.markers import Selects
@@ -96,7 +96,7 @@ class Evaluation:
         self.ordinals[name] = ordinal
         for path in outputs(target):
             self._add_output(path, target, ordinal)
-        if "outs" in target.given:
+        if not target.given.isdisjoint(NAMING):
             for output, _ in named_outputs(target):
                 self.generated[output] = target
 

@@ -53,5 +53,6 @@ def _hash(action: Action, inputs: Sequence[str | tuple[str, str]]) -> Key:
         action.depfile,
         action.timeout,
         action.network,
+        action.builtin,
     )
     return sha256(marshal.dumps((command, list(inputs)), 2)).digest()

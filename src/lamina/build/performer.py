@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.build import depfile, memo, undeclared, workers
+from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
 from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
@@ -74,6 +75,7 @@ class Performer:
         self._store = store
         self._cache = ActionCache(store)
         self._sandbox = Sandbox(store)
+        self._builtins = Builtins(store)
         self.resident = self._sandbox.resident
         self._show_commands = show_commands
         self._known = known
@@ -83,6 +85,11 @@ class Performer:
     def cancel(self) -> None:
         """End all that runs; nothing can be done any more."""
         self._sandbox.cancel()
+        self._builtins.cancel()
+
+    def close(self) -> None:
+        """Remove what is kept between actions; nothing is done any more."""
+        self._sandbox.close()
 
     def recall(self, action: Action, tree: Tree) -> Outcome | None:
         """The outputs of an action that an earlier build has found out; no file is looked at."""
@@ -215,9 +222,14 @@ class Performer:
         if self._dry:
             raise NotRun(action, tree)
         try:
-            result = self._sandbox.run(_prepared(action, tree))
-        except ActionError as error:
-            raise ActionError(f"`{action.owner}`: {action}: {error.message}") from error
+            if action.builtin:
+                result = self._builtins.run(action, tree)
+            else:
+                result = self._sandbox.run(_prepared(action, tree))
+        except (ActionError, BuiltinFailed) as error:
+            failure = ActionError(f"`{action.owner}`: {action}: {error.message}", hint=error.hint)
+            failure.exit_code = error.exit_code
+            raise failure from error
         if result.exit_code != 0:
             raise self._failure(action, tree, result)
         return result

@@ -37,6 +37,8 @@ class CxxInfo:
     hidden: tuple[CxxInfo, ...] = ()  # libraries that it only links
     contents: frozenset[CxxInfo] = frozenset()  # libraries whose code its shared library has
     notes: tuple[tuple[str, Artifact], ...] = ()  # what `gcov` wants to know of its objects
+    # A folder with `include`, `lib` and so on, at its path, where it was installed into one.
+    prefix: tuple[str, Artifact] | None = None
     # Itself and all below it, dependents before dependencies: by headers, and by code.
     shown: tuple[CxxInfo, ...] = field(init=False, repr=False)
     linked: tuple[CxxInfo, ...] = field(init=False, repr=False)

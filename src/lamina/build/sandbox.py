@@ -105,6 +105,11 @@ class Sandbox:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
 
+    def close(self) -> None:
+        """Remove what it keeps between actions; nothing runs any more."""
+        while self._stages:
+            filesystem.remove_tree(self._stages.pop().folder)
+
     def run(self, run: Run) -> ActionResult:
         """Run a command and move what it made into the store.
 
@@ -126,7 +131,7 @@ class Sandbox:
         return ActionResult(tuple(sorted(outputs.items())), code, stdout, stderr)
 
     def _stage(self) -> Stage:
-        """One that no other thread uses; they lie in the scratch folder, which goes at the end."""
+        """One that no other thread uses; `close` removes it."""
         try:
             return self._stages.pop()
         except IndexError:

@@ -22,7 +22,7 @@ from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.linux import filesystem
 
-_FORMAT = f"lamina snapshot 2, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = f"lamina snapshot 3, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.
 _OWN = ("mnemonic", "owner", "arguments", "outputs", "depfile", "subject")

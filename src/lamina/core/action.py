@@ -71,6 +71,8 @@ class Action:
     # the others, where they have the same paths, do not matter to its result. No output.
     depfile: str = ""
     untold: tuple[str, ...] = ()  # paths of inputs that it may read without naming them there
+    # Work that lamina itself does, outside of the sandbox: the arguments are what it works by.
+    builtin: str = ""
     worker: str = ""  # a resident program that does the same without a process of its own
     timeout: float = 0.0  # seconds after which it is ended; 0 is never
     network: bool = False  # whether it may use the network

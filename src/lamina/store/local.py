@@ -9,6 +9,7 @@ Layout (see docs/formats.md):
     actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
     packages/<name>/<version>   the digest of a package manifest
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
+    cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -22,8 +23,9 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
@@ -32,7 +34,7 @@ from lamina.store.blobs import BlobMissing, mismatch, verified
 
 FORMAT = "1"
 _CHUNK = 1 << 20
-_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "workspaces")
+_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "cells", "workspaces")
 
 
 def default_folder() -> Path:
@@ -160,7 +162,6 @@ class LocalStore:
                 return self.write(data, durable=False)
             with self._temporary() as temporary:
                 digest = _copy_hashing(data, file, temporary)
-                temporary.chmod(0o444)
                 self._adopt(temporary, digest)
         return digest
 
@@ -171,15 +172,31 @@ class LocalStore:
         """
         with source.open("rb") as file:
             digest = Digest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
-        source.chmod(0o444)
         self._adopt(source, digest)
         return digest
 
+    @contextlib.contextmanager
+    def incoming(self, *, durable: bool = True) -> Iterator[Incoming]:
+        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept.
+
+        What is not `durable` is not synced, as in `add`.
+        """
+        with self._temporary() as temporary, temporary.open("wb") as file:
+
+            def adopt(digest: Digest) -> None:
+                file.flush()
+                if durable:
+                    os.fdatasync(file.fileno())
+                self._adopt(temporary, digest)
+
+            yield Incoming(file, adopt)
+
     def _adopt(self, temporary: Path, digest: Digest) -> None:
-        """Give a file that may not be written its name."""
+        """Give a file its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
         # two writers of one blob write the same bytes.
         if not self.has(digest):
+            temporary.chmod(0o444)
             filesystem.move(str(temporary), self._place(digest))
 
     def _place(self, digest: Digest) -> str:
@@ -234,6 +251,40 @@ class LocalStore:
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
             self._scratch_lock = _lock_folder(folder)
         return folder
+
+
+class Incoming:
+    """A blob on its way into a store."""
+
+    def __init__(self, file: IO[bytes], adopt: Callable[[Digest], None]) -> None:
+        self._file = file
+        self._adopt = adopt
+        self._hasher = hashlib.sha256()
+        self.size = 0  # bytes that have arrived
+
+    def write(self, data: bytes) -> None:
+        """Take a piece."""
+        self._hasher.update(data)
+        self._file.write(data)
+        self.size += len(data)
+
+    def restart(self) -> None:
+        """Forget all that has arrived."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """What has arrived so far, as hexadecimal digits."""
+        return self._hasher.hexdigest()
+
+    def adopt(self) -> Digest:
+        """Keep it for good, under its name."""
+        digest = Digest(self.sha256, self.size)
+        self._adopt(digest)
+        return digest
 
 
 def _open(folder: Path) -> int:

@@ -65,6 +65,7 @@ class _Genrule:
         self._bazel = not ctx.given("out") and not any(name for name, _ in ctx.pairs("outs"))
         self._outputs = _outputs(ctx)
         self._inputs: dict[str, Artifact] = {}
+        self._roots: list[tuple[str, Artifact]] = []  # package roots; several may have one folder
         self._places: dict[Label, tuple[str, ...]] = {}  # where the files of a label lie
         self._tools: set[str] = set()  # toolchains that the command names
         self._collect()
@@ -112,7 +113,8 @@ class _Genrule:
             toolchain="; ".join(sorted(self._identities())),
             mounts=[mount for tool in sorted(self._tools) for mount in self._mounts(tool)],
         )
-        return replace(made, network=True) if "requires-network" in ctx.texts("tags") else made
+        network = "requires-network" in ctx.texts("tags")
+        return replace(made, inputs=(*made.inputs, *self._roots), network=network)
 
     def _expanded(self, command: str, scope: Scope, attribute: str) -> str:
         """A text with its macros replaced; only Bazel has macros for all that looks like one."""
@@ -141,7 +143,7 @@ class _Genrule:
         if tool is not None and tool.runnable is not None:
             root = f"{_TOOLS}/{join(label.package, label.name)}"
             for part in ctx.runtime_closure(tool):
-                self._inputs.update({f"{root}/{path}": file for path, file in part.own.items()})
+                self._roots += ((f"{root}/{path}", file) for path, file in part.own.items())
             self._places[label] = (f"{root}/{tool.runnable.entry_point}",)
             return
         files = ctx.files(label)

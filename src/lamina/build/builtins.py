@@ -1,0 +1,127 @@
+"""Actions that lamina itself does: what needs the network, or writes straight into the store.
+
+Their arguments are no command, but what they work by. They are looked up, remembered and told of
+like all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from lamina.build.sandbox import Cancelled
+from lamina.core.action import Action, ActionResult, Artifact
+from lamina.core.errors import LaminaError, UserError
+from lamina.core.tree import File, Folder, Node, Tree, below
+from lamina.store.blobs import BlobMissing
+from lamina.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from lamina.store.download import Downloader, Wanted
+    from lamina.store.unpack import Unpacking
+
+DOWNLOAD, UNPACK = "download", "unpack"
+
+
+class BuiltinFailed(LaminaError):
+    """Work of lamina's own came to nothing; the exit code is that of the fault behind it."""
+
+
+class Builtins:
+    """Does such actions, several at once in as many threads."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self._downloader: Downloader | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """End all that is being done, and let none start."""
+        self._cancelled = True
+        if self._downloader is not None:
+            self._downloader.cancel()
+
+    def run(self, action: Action, tree: Tree) -> ActionResult:
+        """Do one action; raises BuiltinFailed."""
+        if self._cancelled:
+            raise Cancelled
+        try:
+            made = _WORK[action.builtin](self, action, tree)
+        except BlobMissing:
+            raise  # no fault of the action: what it reads has gone from the store
+        except LaminaError as error:
+            failure = BuiltinFailed(error.message, hint=error.hint)
+            failure.exit_code = error.exit_code
+            raise failure from error
+        return ActionResult(tuple(sorted(made.items())))
+
+    def _download(self, action: Action, _tree: Tree) -> Mapping[str, Node]:
+        from lamina.store.download import Downloader, Ended
+
+        if self._downloader is None:
+            self._downloader = Downloader(self._store)
+        try:
+            digest = self._downloader.fetch(_wanted(action))
+        except Ended:
+            raise Cancelled from None
+        return {action.outputs[0]: File(digest, action.arguments[1] == "executable")}
+
+    def _unpack(self, action: Action, tree: Tree) -> Mapping[str, Node]:
+        from lamina.store.unpack import Unpacking, unpack
+
+        _, type_, prefix, *excludes = action.arguments
+        (archive,) = tree.values()
+        if not isinstance(archive, File):
+            raise UserError(f"`{next(iter(tree))}` is no file")
+        how = Unpacking(type_, prefix, tuple(excludes))
+        found = unpack(archive.digest, how, self._store)
+        folder, *wanted = action.outputs
+        made = below(folder, found) or {folder: Folder()}
+        for path in wanted:
+            if path not in made and not any(each.startswith(f"{path}/") for each in made):
+                raise UserError(f"it has no `{path.removeprefix(f'{folder}/')}`")
+        return made
+
+
+_WORK = {DOWNLOAD: Builtins._download, UNPACK: Builtins._unpack}
+
+
+def download(owner: str, wanted: Wanted, output: str, *, executable: bool = False) -> Action:
+    """The action that fetches a file, for the target `owner`, to a path below `out`."""
+    return Action(
+        "Download",
+        owner,
+        (
+            DOWNLOAD,
+            "executable" if executable else "plain",
+            wanted.sha256,
+            "" if wanted.size is None else str(wanted.size),
+            *wanted.urls,
+        ),
+        (),
+        (output,),
+        subject=output,
+        builtin=DOWNLOAD,
+    )
+
+
+def unpack(
+    owner: str, archive: tuple[str, Artifact], how: Unpacking, folder: str, wanted: Iterable[str]
+) -> Action:
+    """The action that unpacks an archive into a folder, in which some paths are `wanted`."""
+    return Action(
+        "Unpack",
+        owner,
+        (UNPACK, how.type, how.strip_prefix, *how.excludes),
+        (archive,),
+        (folder, *(f"{folder}/{path}" for path in wanted)),
+        subject=archive[0],
+        builtin=UNPACK,
+    )
+
+
+def _wanted(action: Action) -> Wanted:
+    from lamina.store.download import Wanted
+
+    _, _, sha256, size, *urls = action.arguments
+    return Wanted(tuple(urls), sha256, int(size) if size else None)
