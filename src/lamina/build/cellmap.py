@@ -97,14 +97,16 @@ def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
         if place in known:
             names[cell] = known[place]
             continue
-        known[place] = cell
-        if place.is_relative_to(root):
+        if place == root:
+            names[cell] = ""
+        elif place.is_relative_to(root):
             folders[cell] = place.relative_to(root).as_posix()
         else:
             folders[cell] = f"{EXTERNAL}/{cell}"
             elsewhere[folders[cell]] = str(place)
+        known[place] = names.get(cell, cell)
         if not isinstance(setting, str) and "build_file" in setting:
-            build_files[folders[cell]] = _from_root(setting["build_file"])
+            build_files[folders.get(cell, "")] = _from_root(setting["build_file"])
     for place, cell in known.items():
         for other in own_names(place):
             if other not in folders:
