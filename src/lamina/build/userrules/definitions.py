@@ -42,12 +42,11 @@ SYMBOLS = (
     "repository_rule", "rule", "subrule", "tag_class", "testing", "transition", "visibility",
 )  # fmt: skip
 _OTHERS = {
-    "json": "lamina_json",
     "print": "lamina_print",
     "str": "lamina_str",
     "type": "lamina_type",
 }
-_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(|\b(json)\.")
+_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(")
 # What a file of mere macros has none of: it is left as it is.
 _CONCERNED = re.compile(rf"\b(?:{'|'.join(SYMBOLS)}|ctx|\w+Info)\b")
 # Rules and providers of a file as the program finds them again, also those with a `_` in front.
@@ -152,8 +151,6 @@ class Definitions:
         }  # fmt: skip
         return {
             "call_rule": self._call_rule,
-            "indent": _indent,
-            "is_json": _is_json,
             "name_provider": self._name_provider,
             "name_rule": self._name_rule,
             "new_provider": self._new,
@@ -240,19 +237,6 @@ def _assigned(text: str) -> list[str]:
             found = [node for node in ast.walk(target) if isinstance(node, ast.Name)]
             names.update(dict.fromkeys(n.id for n in found if isinstance(n.ctx, ast.Store)))
     return list(names)
-
-
-def _indent(text: str, prefix: str, indent: str) -> str:
-    lines = json.dumps(json.loads(text), indent=indent, ensure_ascii=False).split("\n")
-    return ("\n" + prefix).join(lines)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tokenize(text: str) -> list[str]:
