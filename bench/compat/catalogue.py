@@ -1,0 +1,143 @@
+"""Public repositories with BUILD files for Bazel or Buck, and the `lamina.toml` that each is given.
+
+Nothing else is added to them or changed. A cell that is `false` is not there: what needs it is left
+out. Folders of cells are beside the repository's, by the name of their source package.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_BESIDE = re.compile(r'"\.\./([^"/]+)"')
+
+
+class Origin(Enum):
+    """Who has the source."""
+
+    APT = "apt"
+    PIP = "pip"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A source package, by the name it has there."""
+
+    name: str
+    settings: str = ""  # text of `lamina.toml`
+    patterns: tuple[str, ...] = ("//...",)
+    origin: Origin = Origin.APT
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The source packages that its cells are."""
+        return tuple(dict.fromkeys(_BESIDE.findall(self.settings)))
+
+
+_ABSEIL = """\
+[cells]
+com_google_googletest = "../googletest"
+com_github_google_benchmark = "../benchmark"
+"""
+_BAZEL = """\
+[cells]
+com_google_protobuf = "../protobuf"
+io_bazel_skydoc = false
+rules_java = false
+rules_pkg = false
+rules_proto = false
+"""
+_BENCHMARK = """\
+[cells]
+com_google_googletest = "../googletest"
+py_deps = false
+pybind11 = false
+"""
+_BROTLI = """\
+[cxx]
+c_flags = ["-Wno-error=vla-parameter"]    # newer compilers warn of what -Werror makes an error
+"""
+_FLATBUFFERS = """\
+[cells]
+build_bazel_rules_nodejs = false
+build_bazel_rules_swift = false
+com_github_grpc_grpc = false
+io_bazel_rules_go = false
+npm = false
+"""
+_FMT = """\
+[workspace]
+ignore = ["support"]
+
+[cells]
+fmt = { folder = ".", build_file = "support/bazel/BUILD.bazel" }    # users are to copy it
+"""
+_GLOG = """\
+[cells]
+com_github_gflags_gflags = "../gflags"
+"""
+_GOOGLETEST = """\
+[cells]
+com_google_absl = "../abseil"
+com_googlesource_code_re2 = false
+"""
+_LABMAZE = """\
+[cells]
+com_google_absl = "../abseil"
+com_google_googletest = "../googletest"
+pybind11 = { folder = "../pybind11", build_file = "bazel/pybind11.BUILD" }
+python_headers = { folder = "/usr/include/python3.11", build_file = "bazel/python_headers.BUILD" }
+"""
+_OPENEXR = """\
+[cells]
+Imath = { folder = "../imath", build_file = "bazel/third_party/Imath.BUILD" }
+net_zlib_zlib = { folder = "../zlib", build_file = "bazel/third_party/zlib.BUILD" }
+"""
+_PROMETHEUS = """\
+[cells]
+civetweb = { folder = "../civetweb", build_file = "bazel/civetweb.BUILD" }
+com_github_curl = false
+com_github_google_benchmark = "../benchmark"
+com_google_googletest = "../googletest"
+net_zlib_zlib = { folder = "../zlib", build_file = "bazel/zlib.BUILD" }
+"""
+_PROTOBUF = """\
+[cells]
+com_github_google_benchmark = "../benchmark"
+com_google_googletest = "../googletest"
+io_bazel_rules_kotlin = false
+maven = false
+rules_java = false
+rules_jvm_external = false
+rules_pkg = false
+zlib = { folder = "../zlib", build_file = "third_party/zlib.BUILD" }
+"""
+_YAML = """\
+[cells]
+com_google_googletest = "../googletest"
+"""
+
+REPOSITORIES = (
+    Repository("abseil", _ABSEIL),
+    Repository("bazel-bootstrap", _BAZEL),
+    Repository("benchmark", _BENCHMARK),
+    Repository("brotli", _BROTLI),
+    Repository("catch2"),
+    Repository("double-conversion"),
+    Repository("flatbuffers", _FLATBUFFERS),
+    Repository("fmtlib", _FMT),
+    Repository("gemmlowp"),
+    Repository("gflags"),
+    Repository("glslang"),
+    Repository("google-glog", _GLOG),
+    Repository("googletest", _GOOGLETEST),
+    Repository("labmaze", _LABMAZE, origin=Origin.PIP),
+    Repository("libzstd"),
+    Repository("openexr", _OPENEXR),
+    Repository("openfst"),
+    Repository("prometheus-cpp", _PROMETHEUS),
+    Repository("protobuf", _PROTOBUF),
+    Repository("range-v3"),
+    Repository("yaml-cpp", _YAML),
+)
