@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lamina.core.label import Home
 
+OTHERS = "*"  # stands for all cells that are not named
 EXTERNAL = "external"  # where the files of cells that lie elsewhere have their paths
 _BUILT_IN = Path(__file__).parent / "cells"
 _NAMED = re.compile(
@@ -33,6 +34,7 @@ class Cells:
     names: Mapping[str, str]  # other name -> name
     absent: frozenset[str] = frozenset()  # those that are not here, which is no fault
     build_files: Mapping[str, str] = field(default_factory=dict)  # of roots: folder -> path
+    others_absent: bool = False  # whether all that is not known is not here
 
     def home(self, cell: str, package: str) -> Home:
         """Where the labels of a build package are written."""
@@ -41,6 +43,10 @@ class Cells:
     def has(self, cell: str) -> bool:
         """Whether there is a cell of this name."""
         return cell in self.folders or (cell in built_in() and cell not in self.absent)
+
+    def is_absent(self, cell: str) -> bool:
+        """Whether it is said of a cell that it is not here."""
+        return cell in self.absent or (self.others_absent and cell != "" and not self.has(cell))
 
     def folder(self, cell: str, package: str = "") -> str:
         """The folder of a build package from the root of the workspace."""
@@ -112,7 +118,7 @@ def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
             if other not in folders:
                 names.setdefault(other, cell)
     names = {k: v for k, v in names.items() if k not in folders and k not in absent}
-    return Cells(folders, elsewhere, names, absent, build_files)
+    return Cells(folders, elsewhere, names, absent - {OTHERS}, build_files, OTHERS in absent)
 
 
 def _from_root(text: str) -> str:

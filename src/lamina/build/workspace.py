@@ -68,6 +68,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "linker_flags": "linker_flags",
     },
 }
+_OTHERS = "it stands for all cells that are not named: what needs them is left out"
 _LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
 _CONFIG = {"flags": "flags"}
 _TABLES = ("config", "buckconfig")  # sections that hold a table for each name
@@ -221,7 +222,9 @@ def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
                 " `false` leaves out what needs the cell"
             )
             faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder", hint))
-        elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
+        elif cell == cellmap.OTHERS and folder is not False:
+            faults.append(Fault(place, f"`{cell}` in `[cells]` takes `false` alone", _OTHERS))
+        elif cell != cellmap.OTHERS and not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
             faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
     return faults
 

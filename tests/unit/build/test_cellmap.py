@@ -196,3 +196,28 @@ def test_the_workspace_itself_may_be_given_a_build_file(make: Make) -> None:
     )
 
     assert list(map(str, loader.closure([Label("", "", "x")]))) == ["//:x"]
+
+
+def test_all_cells_that_are_not_named_may_be_absent(make: Make) -> None:
+    loader = make(
+        {
+            "lamina.toml": '[cells]\n"*" = false\nhere = "here"\n',
+            "here/BUILD": "filegroup(name='x', visibility=['PUBLIC'])",
+            "BUILD": (
+                "load('@rules_go//go:def.bzl', 'go_library')\n"
+                "load('@bazel_skylib//lib:paths.bzl', 'paths')\n"
+                "go_library(name='go')\n"
+                "filegroup(name='needs_go', srcs=['@npm//:x'])\n"
+                "filegroup(name=paths.basename('a/good'), srcs=['@here//:x'])"
+            ),
+        }
+    )
+
+    pattern = Pattern.parse("//...")
+    found = loader.closure(loader.resolve([pattern]))
+
+    assert [str(label) for label in found] == ["@here//:x", "//:good"]
+    assert loader.skipped == {
+        Label("", "", "go"): "`@rules_go` is not here",
+        Label("", "", "needs_go"): "`@npm` is not here",
+    }
