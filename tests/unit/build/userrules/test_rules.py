@@ -377,3 +377,24 @@ def test_each_of_several_targets_that_a_loop_declares_is_told_what_is_wrong(ws: 
 
     assert "`//:a`: no a" in told
     assert "`//:b`: no b" in told
+
+
+def test_a_mandatory_attribute_may_be_chosen_to_be_false_or_nought(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    out = ctx.actions.declare_file("x.txt")
+    ctx.actions.write(out, "%s %d" % (ctx.attr.flag, ctx.attr.count))
+    return [DefaultInfo(files = depset([out]))]
+
+r = rule(
+    implementation = _impl,
+    attrs = {"flag": attr.bool(mandatory = True), "count": attr.int(mandatory = True)},
+)
+"""
+    choice = 'select({"//conditions:default": %s})'
+    build = f"""
+load(":r.bzl", "r")
+r(name = "x", flag = {choice % "False"}, count = {choice % "0"})
+"""
+
+    assert ws.write(rules, build).build() == {"x.txt": "False 0"}
