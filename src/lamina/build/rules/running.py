@@ -1,6 +1,7 @@
 """What programs are started with: `args` and `env`, in which labels stand for files.
 
-`$(location x)` becomes the path of the file in the package root, wherever that is mounted.
+`$(location x)` becomes the path of the file in the package root, wherever that is mounted; for a
+test, which starts there, it is relative.
 """
 
 from __future__ import annotations
@@ -78,7 +79,12 @@ def _places(ctx: Context, text: str, attribute: str) -> tuple[str, ...]:
         )
     target = ctx.dep(label)
     if target is not None and target.runnable is not None:
-        return (f"{ROOT}/{target.runnable.entry_point}",)
+        return (_place(target.runnable.entry_point),)
     files = target.own if target is not None and target.own else None
     paths = list(files) if files else [file.full for file in ctx.files(label)]
-    return tuple(f"{ROOT}/{path}" for path in paths)
+    return tuple(map(_place, paths))
+
+
+def _place(path: str) -> str:
+    """A path that a shell takes for one, and does not look for on PATH."""
+    return f"{ROOT}{path}" if "/" in path else f"{ROOT}./{path}"
