@@ -41,12 +41,15 @@ com_google_googletest = "../googletest"
 com_github_google_benchmark = "../benchmark"
 """
 _BAZEL = """\
+[workspace]
+ignore = ["platforms", "src/test/shell/bazel/testdata"]    # repositories of their own
+
 [cells]
-com_google_protobuf = "../protobuf"
-io_bazel_skydoc = false
-rules_java = false
-rules_pkg = false
-rules_proto = false
+"*" = false
+
+[cxx]
+cxx_flags = ["-include", "limits", "-include", "functional"]    # older compilers have them anyway
+linker_flags = ["-lz"]    # the archive is without zlib
 """
 _BENCHMARK = """\
 [cells]
@@ -60,11 +63,7 @@ c_flags = ["-Wno-error=vla-parameter"]    # newer compilers warn of what -Werror
 """
 _FLATBUFFERS = """\
 [cells]
-build_bazel_rules_nodejs = false
-build_bazel_rules_swift = false
-com_github_grpc_grpc = false
-io_bazel_rules_go = false
-npm = false
+"*" = false
 """
 _FMT = """\
 [workspace]
@@ -104,16 +103,11 @@ net_zlib_zlib = { folder = "../zlib", build_file = "bazel/zlib.BUILD" }
 """
 _PROTOBUF = """\
 [cells]
-com_github_google_benchmark = "../benchmark"
 com_google_googletest = "../googletest"
-io_bazel_rules_kotlin = false
-maven = false
-rules_java = false
-rules_jvm_external = false
-rules_pkg = false
 zlib = { folder = "../zlib", build_file = "third_party/zlib.BUILD" }
+"*" = false
 """
-_YAML = """\
+_GOOGLETEST_ALONE = """\
 [cells]
 com_google_googletest = "../googletest"
 """
@@ -129,15 +123,13 @@ REPOSITORIES = (
     Repository("fmtlib", _FMT),
     Repository("gemmlowp"),
     Repository("gflags"),
-    Repository("glslang"),
+    Repository("glslang", _GOOGLETEST_ALONE),
     Repository("google-glog", _GLOG),
     Repository("googletest", _GOOGLETEST),
     Repository("labmaze", _LABMAZE, origin=Origin.PIP),
-    Repository("libzstd"),
     Repository("openexr", _OPENEXR),
-    Repository("openfst"),
     Repository("prometheus-cpp", _PROMETHEUS),
     Repository("protobuf", _PROTOBUF),
     Repository("range-v3"),
-    Repository("yaml-cpp", _YAML),
+    Repository("yaml-cpp", _GOOGLETEST_ALONE),
 )
