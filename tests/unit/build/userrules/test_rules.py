@@ -148,6 +148,28 @@ def test_a_program_of_a_rule_starts_with_its_runfiles(ws: Workspace) -> None:
     assert ws.run("//p:x", "more") == "a.txt more word\ndata\n"
 
 
+def test_collected_data_comes_along(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    out = ctx.actions.declare_file("x")
+    ctx.actions.write(out, "#!/bin/sh\\ncat ${0%/*}/../a.txt ${0%/*}/../b.txt\\n", True)
+    return [DefaultInfo(executable = out, runfiles = ctx.runfiles(collect_data = True))]
+
+program = rule(
+    implementation = _impl,
+    attrs = {"data": attr.label_list(allow_files = True)},
+    executable = True,
+)
+"""
+    build = """
+load(":r.bzl", "program")
+filegroup(name = "b", srcs = ["b.txt"])
+program(name = "x", data = ["a.txt", ":b"])
+"""
+
+    assert ws.write(rules, build, {"a.txt": "a", "b.txt": "b"}).run() == "ab"
+
+
 def test_a_test_rule_gives_a_test(ws: Workspace) -> None:
     build = 'load(":r.bzl", "program_test")\n'
     build += 'program_test(name = "x", size = "small", data = ["a.txt"], args = ["a.txt"])\n'
@@ -398,3 +420,32 @@ r(name = "x", flag = {choice % "False"}, count = {choice % "0"})
 """
 
     assert ws.write(rules, build).build() == {"x.txt": "False 0"}
+
+
+def test_two_files_that_hold_the_same_both_come_along(ws: Workspace) -> None:
+    rules = """
+def _file(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.write(out, "same")
+    return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles([out]))]
+
+def _impl(ctx):
+    out = ctx.actions.declare_file("x")
+    ctx.actions.write(out, "#!/bin/sh\\ncat ${0%/*}/../a.txt ${0%/*}/../b.txt\\n", True)
+    return [DefaultInfo(executable = out, runfiles = ctx.runfiles(ctx.files.data))]
+
+file = rule(implementation = _file)
+program = rule(
+    implementation = _impl,
+    attrs = {"data": attr.label_list(allow_files = True)},
+    executable = True,
+)
+"""
+    build = """
+load(":r.bzl", "file", "program")
+file(name = "a")
+file(name = "b")
+program(name = "x", data = [":a", ":b"])
+"""
+
+    assert ws.write(rules, build).run() == "samesame"

@@ -77,8 +77,12 @@ def _context(data, label, own, values, one, many, programs):
             collect_data = False,
             symlinks = None,
             root_symlinks = None):
+        below = [transitive_files] if transitive_files != None else []
+        if collect_data:
+            data = values.get("data")
+            below += [target.files for target in data] if type(data) == "list" else []
         mine = _runfiles(
-            depset(files or [], transitive = [transitive_files] if transitive_files != None else []),
+            depset(files or [], transitive = below),
             _links(symlinks),
             _links(root_symlinks),
             depset(),
