@@ -60,26 +60,38 @@ class Sources:
         return Fetched(folder, version(archive.name))
 
     def _fetch(self, name: str, origin: Origin, archives: Path) -> None:
-        if origin is Origin.PIP:
-            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            argv += ["--no-binary", ":all:", name]
-            done = subprocess.run(argv, cwd=archives, capture_output=True, text=True)
-        else:
-            argv = ["apt-get", "source", "--quiet", "--download-only", "--tar-only", name]
-            done = self._apt_get(argv, archives)
+        if origin is Origin.APT:
+            self._fetch_by_apt(name, archives)
+            return
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        argv += ["--no-binary", ":all:", name]
+        done = subprocess.run(argv, cwd=archives, capture_output=True, text=True)
         if not _of(archives):
             raise NotFetched(f"`{' '.join(argv)}`: {done.stderr.strip()[-1000:]}")
 
-    def _apt_get(self, argv: list[str], archives: Path) -> subprocess.CompletedProcess[str]:
+    def _fetch_by_apt(self, name: str, archives: Path) -> None:
+        """The first version that can be had: sites know more than they hold."""
         if self._apt is None:
             self._apt = _configuration(self._folder / "apt")
             _apt(["apt-get", "update", "--quiet"], self._apt, archives)
-        return _apt(argv, self._apt, archives)
+        known = _apt(["apt-cache", "showsrc", "--only-source", name], self._apt, archives)
+        said = known.stderr
+        for number in versions(known.stdout):
+            argv = ["apt-get", "source", "--quiet", "--download-only", "--tar-only"]
+            said = _apt([*argv, f"{name}={number}"], self._apt, archives).stderr
+            if _of(archives):
+                return
+        raise NotFetched(f"`apt-get source {name}`: {said.strip()[-1000:]}")
 
 
 def sources_of(text: str) -> str:
     """A file of apt that names sites, with their sources in place of their binary packages."""
     return _TYPES.sub("Types: deb-src", _DEB.sub("deb-src", text))
+
+
+def versions(text: str) -> list[str]:
+    """The versions that `apt-cache showsrc` tells of, in its order."""
+    return list(dict.fromkeys(re.findall(r"^Version: *(\S+)", text, re.MULTILINE)))
 
 
 def version(archive: str) -> str:

@@ -44,6 +44,12 @@ def test_the_version_is_in_the_name_of_the_archive(name: str, version: str) -> N
     assert fetch.version(name) == version
 
 
+def test_versions_are_those_that_apt_knows() -> None:
+    text = "Package: x\nVersion: 2-1\nBinary: x\n\nPackage: x\nVersion: 1-9\n\nVersion: 2-1\n"
+
+    assert fetch.versions(text) == ["2-1", "1-9"]
+
+
 def test_the_one_folder_of_an_archive_is_left_away(tmp_path: Path) -> None:
     one = archive(tmp_path / "one-1.tar.gz", {"one-1/a": "a", "one-1/b/c": "c"})
     many = archive(tmp_path / "many-1.tar.gz", {"a": "a", "b/c": "c"})

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _PRELUDE = Path(__file__).with_name("prelude")
 _PARTS = ("values", "providers", "files", "cxx", "actions", "context", "rules")  # in this order
 SYMBOLS = (
-    "BuildSettingInfo", "CcInfo", "CcToolchainConfigInfo", "DefaultInfo", "InstrumentedFilesInfo",
-    "JavaInfo", "JavaPluginInfo", "OutputGroupInfo", "ProtoInfo", "PyInfo", "PyRuntimeInfo",
+    "AnalysisFailureInfo", "AnalysisTestResultInfo", "BuildSettingInfo", "CcInfo",
+    "CcToolchainConfigInfo", "DebugPackageInfo", "DefaultInfo", "InstrumentedFilesInfo", "JavaInfo",
+    "JavaPluginInfo", "OutputGroupInfo", "ProtoInfo", "PyInfo", "PyRuntimeInfo",
     "RunEnvironmentInfo", "analysis_test_transition", "apple_common", "aspect", "attr", "cc_common",
     "config", "config_common", "configuration_field", "coverage_common", "depset", "exec_group",
     "java_common", "macro", "module_extension", "platform_common", "proto_common", "provider",

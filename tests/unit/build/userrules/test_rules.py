@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -449,3 +450,53 @@ program(name = "x", data = [":a", ":b"])
 """
 
     assert ws.write(rules, build).run() == "samesame"
+
+
+@pytest.mark.parametrize(("success", "code"), [(True, 0), (False, 1)])
+def test_a_test_may_be_over_when_its_target_is_analysed(
+    ws: Workspace, success: bool, code: int
+) -> None:
+    rules = f"""
+def _impl(ctx):
+    return [AnalysisTestResultInfo(success = {success}, message = "it's\\nso")]
+
+r_test = rule(implementation = _impl, analysis_test = True)
+"""
+    build = 'load(":r.bzl", "r_test")\nr_test(name = "x")\n'
+    ws.write(rules, build)
+    target, _ = ws.analyse()
+
+    assert target.test is not None
+    [script] = [text for path, text in ws.build().items() if path == "x.result"]
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("it's\nso\n", code)
+
+
+def test_a_tool_is_resolved_to_what_it_needs(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    inputs, manifests = ctx.resolve_tools(tools = [ctx.attr.tool])
+    ctx.actions.run(
+        executable = ctx.executable.tool,
+        arguments = [ctx.outputs.out.path],
+        tools = inputs,
+        input_manifests = manifests,
+        outputs = [ctx.outputs.out],
+    )
+
+r = rule(
+    implementation = _impl,
+    attrs = {
+        "tool": attr.label(executable = True, cfg = "exec", allow_files = True),
+        "out": attr.output(),
+    },
+)
+"""
+    build = """
+load(":r.bzl", "r")
+sh_binary(name = "t", srcs = ["t.sh"], data = ["a.txt"])
+r(name = "x", tool = ":t", out = "o.txt")
+"""
+    files = {"t.sh": 'cat "$BUCK_PROJECT_ROOT/a.txt" > "$1"', "a.txt": "a"}
+
+    assert ws.write(rules, build, files).build() == {"o.txt": "a"}

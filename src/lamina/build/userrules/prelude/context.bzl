@@ -8,8 +8,7 @@ def _analyse(implementation, attrs, provides, text, deps):
     own = {path: _file(parts, label) for path, parts in data["outputs"].items()}
     values, one, many, programs = _attribute_values(attrs, data, deps, label, own)
     ctx = _context(data, label, own, values, one, many, programs)
-    given = implementation(ctx)
-    return _finished(given, provides, data, label, own)
+    return _finished(implementation(ctx), provides, data, label, own, ctx)
 
 def _attribute_values(attrs, data, deps, label, own):
     """`ctx.attr`, `ctx.file`, `ctx.files` and `ctx.executable`."""
@@ -127,7 +126,7 @@ def _context(data, label, own, values, one, many, programs):
         label = label,
         outputs = struct(**outputs),
         resolve_command = _absent("ctx.resolve_command", "use `ctx.actions.run_shell`"),
-        resolve_tools = _absent("ctx.resolve_tools", "give tools to `ctx.actions.run`"),
+        resolve_tools = _resolve_tools,
         runfiles = runfiles,
         split_attr = struct(),
         target_platform_has_constraint = lambda constraint: _host_has_constraint(lamina_text(constraint.label)) if hasattr(constraint, "label") else False,
@@ -138,10 +137,15 @@ def _context(data, label, own, values, one, many, programs):
         workspace_name = data["workspace"],
     )
 
+def _resolve_tools(*, tools = []):
+    """Inputs and manifests: a program brings all that it needs."""
+    programs = [t.files_to_run.executable for t in tools if t.files_to_run.executable]
+    return depset(programs, transitive = [t.files for t in tools if not t.files_to_run.executable]), []
+
 def _outputs(value, own):
     return [own[path] for path in value] if type(value) == "list" else own.get(value)
 
-def _finished(given, provides, data, label, own):
+def _finished(given, provides, data, label, own, ctx):
     """The target that the providers of an implementation make; tells the program of it."""
     providers, old = _providers(given)
     for key in provides:
@@ -149,6 +153,8 @@ def _finished(given, provides, data, label, own):
             fail("the rule says that it provides `{}`, and gives none".format(_name_of(key)))
     info = providers.get(DefaultInfo) or DefaultInfo(**old)
     executable = info.files_to_run.executable
+    if executable == None and AnalysisTestResultInfo in providers:
+        executable = _told(providers[AnalysisTestResultInfo], ctx)
     if executable == None and data["executable"]:
         executable = own.get(data["default_executable"])
         if executable == None or not _host_is_made(executable.path):
@@ -185,6 +191,14 @@ def _finished(given, provides, data, label, own):
         executable = _file(_host_tool(executable.path), label) if executable else None,
     )
     return _target(label, shown, {key: value for key, value in providers.items() if key != DefaultInfo})
+
+def _told(result, ctx):
+    """A program that tells how a test went which was over when its target was analysed."""
+    script = ctx.actions.declare_file(ctx.label.name + ".result")
+    message = "'" + result.message.replace("'", "'\\''") + "'"
+    text = "#!/bin/sh\nprintf '%s\\n' {}\nexit {}\n".format(message, 0 if result.success else 1)
+    ctx.actions.write(script, text, is_executable = True)
+    return script
 
 def _providers(given):
     """Providers by key, from a list or from the struct that older rules return.

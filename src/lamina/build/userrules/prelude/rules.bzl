@@ -96,7 +96,7 @@ def rule(
     spec = {
         "attributes": {name: _specified(name, a) for name, a in attrs.items() if a != None},
         "outputs": {} if absent else (outputs or {}),
-        "executable": executable or test,
+        "executable": executable or test or analysis_test,
         "test": test or analysis_test,
         "doc": doc or "",
         "setting": build_setting.type if build_setting else "",
@@ -128,6 +128,7 @@ _ACCEPTED = {
         "incompatible_use_toolchain_transition",
         "output_to_genfiles",
         "skylark_testable",
+        "_skylark_testable",
         "subrules",
         "toolchains",
     ]
@@ -202,7 +203,8 @@ def tag_class(attrs = {}, *, doc = ""):
 def subrule(implementation, **kwargs):
     return _absent("a subrule", "call its function from the implementation of the rule")
 
-analysis_test_transition = transition
+def analysis_test_transition(*, settings):
+    return struct(lamina_kind = "transition")
 
 def visibility(value):
     """Who may load the file: anybody may, here."""
