@@ -160,6 +160,7 @@ class Definitions:
             "provider": lambda number: self._providers.get(number, "an unnamed provider"),
             "serial": self._serial,
             "tokenize": _tokenize,
+            "toolchains": self._toolchains,
             **analysing,
         }
 
@@ -194,6 +195,21 @@ class Definitions:
         number = self._new()
         self._rules[number] = define(self, spec, self._files[-1].home)
         return number
+
+    def _toolchains(self, kinds: list[str]) -> dict[str, list[str]]:
+        """The types that a toolchain is chosen for -> a name for an attribute, and the target."""
+        workspace = self.interpreter.workspace
+        if workspace is None or not workspace.toolchains or not self._files:
+            return {}
+        root = workspace.cells.home("", "")
+        chosen = {root.label(kind): label for kind, label in workspace.toolchains.items()}
+        home = self._files[-1].home
+        found = {kind: chosen.get(home.label(kind.removeprefix("@@"))) for kind in kinds}
+        return {
+            kind: [f"_lamina_toolchain_{number}", str(root.label(label))]
+            for number, (kind, label) in enumerate(found.items())
+            if label is not None
+        }
 
     def _name_rule(self, number: int, name: str) -> None:
         rule = self._rules[number]

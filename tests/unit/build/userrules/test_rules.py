@@ -500,3 +500,52 @@ r(name = "x", tool = ":t", out = "o.txt")
     files = {"t.sh": 'cat "$BUCK_PROJECT_ROOT/a.txt" > "$1"', "a.txt": "a"}
 
     assert ws.write(rules, build, files).build() == {"o.txt": "a"}
+
+
+TOOLCHAINS = """
+TYPE = "//:kind"
+
+def _toolchain(ctx):
+    return [platform_common.ToolchainInfo(word = ctx.attr.word)]
+
+def _impl(ctx):
+    out = ctx.actions.declare_file("x.txt")
+    ctx.actions.write(out, ctx.toolchains[TYPE].word)
+    return [DefaultInfo(files = depset([out]))]
+
+word_toolchain = rule(implementation = _toolchain, attrs = {"word": attr.string()})
+r = rule(implementation = _impl, toolchains = [config_common.toolchain_type(TYPE)])
+"""
+USING = """
+load(":r.bzl", "r", "word_toolchain")
+toolchain_type(name = "kind")
+word_toolchain(name = "one", word = "one")
+word_toolchain(name = "two", word = "two")
+filegroup(name = "none")
+r(name = "x")
+"""
+
+
+@pytest.mark.parametrize("chosen", ["one", "two"])
+def test_a_rule_is_given_the_toolchain_that_the_workspace_chooses(
+    ws: Workspace, chosen: str
+) -> None:
+    settings = f'[toolchains]\n"//:kind" = "//:{chosen}"\n'
+
+    assert ws.write(TOOLCHAINS, USING, {"lamina.toml": settings}).build() == {"x.txt": chosen}
+
+
+def test_a_toolchain_that_nobody_chooses_is_told(ws: Workspace) -> None:
+    told = ws.write(TOOLCHAINS, USING).error()
+
+    assert "there is no toolchain for `//:kind`" in told
+    assert 'write `"//:kind" = "//its:target"` below `[toolchains]` in `lamina.toml`' in told
+
+
+def test_a_target_that_is_no_toolchain_is_told(ws: Workspace) -> None:
+    settings = '[toolchains]\n"//:kind" = "//:none"\n'
+
+    told = ws.write(TOOLCHAINS, USING, {"lamina.toml": settings}).error()
+
+    assert "`//:none`" in told
+    assert "has no provider `ToolchainInfo`" in told

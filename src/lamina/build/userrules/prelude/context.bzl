@@ -2,12 +2,13 @@
 
 # What Python gives and takes is JSON text: the library carries one text over faster than many values.
 
-def _analyse(implementation, attrs, provides, text, deps):
+def _analyse(implementation, attrs, provides, toolchains, text, deps):
     data = _decode(text)
     label = struct(**data["label"])
     own = {path: _file(parts, label) for path, parts in data["outputs"].items()}
     values, one, many, programs = _attribute_values(attrs, data, deps, label, own)
-    ctx = _context(data, label, own, values, one, many, programs)
+    found = {kind: values[name].lamina_entries()[_ToolchainInfo] for kind, name in toolchains}
+    ctx = _context(data, label, own, values, one, many, programs, found)
     return _finished(implementation(ctx), provides, data, label, own, ctx)
 
 def _attribute_values(attrs, data, deps, label, own):
@@ -62,7 +63,7 @@ def _program(target, name):
         _host_blame(name, target.lamina_text, "`{}` in `{}` is no program".format(target.lamina_text, name))
     return files[0]
 
-def _context(data, label, own, values, one, many, programs):
+def _context(data, label, own, values, one, many, programs, toolchains):
     def expand_location(text, targets = None, short_paths = False):
         return _host_expand_location(text)
 
@@ -131,7 +132,7 @@ def _context(data, label, own, values, one, many, programs):
         split_attr = struct(),
         target_platform_has_constraint = lambda constraint: _host_has_constraint(lamina_text(constraint.label)) if hasattr(constraint, "label") else False,
         tokenize = _host_tokenize,
-        toolchains = {},
+        toolchains = toolchains,
         var = data["var"],
         version_file = None,
         workspace_name = data["workspace"],

@@ -82,6 +82,7 @@ def rule(
         initializer = None,
         parent = None,
         analysis_test = False,
+        toolchains = [],
         **accepted):
     for name in accepted:
         if name not in _ACCEPTED:
@@ -93,6 +94,11 @@ def rule(
         absent = "a rule that extends another"
     elif type(outputs) == "function":
         absent = "a function for `outputs`"
+    chosen = _host_toolchains([lamina_str(kind) for kind in toolchains])
+    attrs = attrs | {
+        name: _attribute("label", default = label, providers = [_ToolchainInfo])
+        for name, label in chosen.values()
+    }
     spec = {
         "attributes": {name: _specified(name, a) for name, a in attrs.items() if a != None},
         "outputs": {} if absent else (outputs or {}),
@@ -101,6 +107,7 @@ def rule(
         "doc": doc or "",
         "setting": build_setting.type if build_setting else "",
         "absent": absent,
+        "unchosen": [lamina_str(kind) for kind in toolchains if lamina_str(kind) not in chosen],
     }
     number = _host_new_rule(spec)
 
@@ -108,7 +115,8 @@ def rule(
         if "lamina_export" in kwargs:
             return _host_name_rule(number, kwargs["lamina_export"])
         if "lamina_analyse" in kwargs:
-            return _analyse(implementation, attrs, provides, *kwargs["lamina_analyse"])
+            needed = [(kind, chosen[lamina_str(kind)][0]) for kind in toolchains if lamina_str(kind) in chosen]
+            return _analyse(implementation, attrs, provides, needed, *kwargs["lamina_analyse"])
         if initializer:
             kwargs.update(initializer(**kwargs))
         return _host_call_rule(number, args, {k: v for k, v in kwargs.items() if v != None})
@@ -130,7 +138,6 @@ _ACCEPTED = {
         "skylark_testable",
         "_skylark_testable",
         "subrules",
-        "toolchains",
     ]
 }
 
