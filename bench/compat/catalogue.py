@@ -51,6 +51,13 @@ ignore = ["platforms", "src/test/shell/bazel/testdata"]    # repositories of the
 cxx_flags = ["-include", "limits", "-include", "functional"]    # older compilers have them anyway
 linker_flags = ["-lz"]    # the archive is without zlib
 """
+_SKYLIB = """\
+[cells]
+"*" = false
+
+[toolchains]
+"//toolchains/unittest:toolchain_type" = "//toolchains/unittest:bash"
+"""
 _BENCHMARK = """\
 [cells]
 com_google_googletest = "../googletest"
@@ -115,6 +122,7 @@ com_google_googletest = "../googletest"
 REPOSITORIES = (
     Repository("abseil", _ABSEIL),
     Repository("bazel-bootstrap", _BAZEL),
+    Repository("bazel-skylib", _SKYLIB),
     Repository("benchmark", _BENCHMARK),
     Repository("brotli", _BROTLI),
     Repository("catch2"),
