@@ -549,3 +549,17 @@ def test_a_target_that_is_no_toolchain_is_told(ws: Workspace) -> None:
 
     assert "`//:none`" in told
     assert "has no provider `ToolchainInfo`" in told
+
+
+@pytest.mark.parametrize("returned", ["NowhereInfo(a = 1)", "[NowhereInfo(a = 1)]"])
+def test_a_provider_of_a_cell_that_is_not_here_is_told(ws: Workspace, returned: str) -> None:
+    rules = f"""
+load("@nowhere//:info.bzl", "NowhereInfo")
+
+r = rule(implementation = lambda ctx: {returned})
+"""
+    build = 'load(":r.bzl", "r")\nr(name = "x")\n'
+
+    told = ws.write(rules, build, {"lamina.toml": "[cells]\nnowhere = false\n"}).error()
+
+    assert "it needs `@nowhere//:NowhereInfo`, which is not here" in told

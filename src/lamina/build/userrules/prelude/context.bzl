@@ -212,9 +212,11 @@ def _providers(given):
         given = fields.pop("providers", [])
         old = {name: fields.pop(name) for name in _OF_DEFAULT_INFO if name in fields}
         found = {name: value for name, value in fields.items() if name not in _NO_PROVIDERS}
-    elif type(given) == "struct":
+    elif type(given) in ("struct", "string"):
         given = [given]
     for instance in given or []:
+        if type(instance) == "string" and instance.startswith("@"):
+            fail("it needs `{}`, which is not here".format(instance))  # a name of an absent cell
         if type(instance) in ("list", "tuple"):
             found.update(_providers(instance)[0])
             continue
