@@ -45,6 +45,7 @@ _BAZEL = """\
 ignore = ["platforms", "src/test/shell/bazel/testdata"]    # repositories of their own
 
 [cells]
+com_google_googletest = "../googletest"
 "*" = false
 
 [cxx]
