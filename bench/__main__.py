@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import imports, layers, machine, mount, report, start
+from bench import conformance, imports, layers, machine, mount, report, start
 from bench.build import command as build
+from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
 from bench.scale import FULL, QUICK, SMOKE
@@ -20,12 +21,15 @@ _SUITES = {
     "imports": imports.suite,
     "layers": layers.suite,
 }
+_ALONE = {"compat": compat.main, "starlark": conformance.main}
 
 
 def main() -> None:
     """Run the suites that were asked for; what is measured beside Bazel has options of its own."""
     if sys.argv[1:2] and sys.argv[1] in build.WORDS:
         sys.exit(build.main(sys.argv[1:]))
+    if sys.argv[1:2] and sys.argv[1] in _ALONE:
+        sys.exit(_ALONE[sys.argv[1]](sys.argv[2:]))
     args = _parser().parse_args()
     scale = SMOKE if args.smoke else QUICK if args.quick else FULL
     tables: list[Table] = []
@@ -49,7 +53,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    help_ = f"of: {', '.join(_SUITES)} (and, each alone: {', '.join(build.WORDS)})"
+    help_ = f"of: {', '.join(_SUITES)} (and, each alone: {', '.join((*build.WORDS, *_ALONE))})"
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=help_)
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", action="store_true", help="fewer rounds, smaller files")

@@ -213,6 +213,23 @@ def test_patterns_suites_and_filters_choose(
     assert sorted(statuses(done)) == [f"//:{name}_test" for name in expected], done.stderr
 
 
+def test_a_suite_of_a_faulty_test_runs_the_others_where_faults_do_not_end_it(
+    lamina: Lamina, write: Write
+) -> None:
+    build = """
+sh_test(name = "good_test", srcs = ["t.sh"])
+test_suite(name = "suite", tests = [":good_test", "//faulty:x_test", ":absent_test"])
+"""
+    root = write({"BUILD": build, "t.sh": "true\n", "faulty/BUILD": "fail('no such test')\n"})
+
+    done = lamina(root, "test", "--json", "-k", "//:suite")
+
+    assert statuses(done) == {"//:good_test": "PASSED"}
+    assert "faulty/BUILD:1:1: no such test" in done.stderr
+    assert "no target or file `//:absent_test`" in done.stderr
+    assert done.returncode != 0
+
+
 def test_no_test_at_all_is_an_error(lamina: Lamina, write: Write) -> None:
     root = write({"BUILD": "filegroup(name = 'x')\n"})
 
@@ -484,15 +501,17 @@ def test_data_lies_at_its_path_and_programs_at_their_labels(lamina: Lamina, writ
         {
             "MODULE.bazel": 'module(name = "my_ws")\n',
             "p/BUILD": "sh_test(name = 'x_test', srcs = ['t.sh'],"
-            " args = ['$(location d.txt)', 'b c'], env = {'GIVEN': 'by the rule'},"
+            " args = ['$(location d.txt)', 'b c', '$(location :tool)'],"
+            " env = {'GIVEN': 'by the rule', 'D': 'x $(location d.txt)'},"
             " data = ['d.txt', ':tool'])\n"
             "py_binary(name = 'tool', srcs = ['tool.py'])\n",
             "p/d.txt": "data",
             "p/tool.py": "print('tool ran')\n",
             "p/t.sh": """set -eux
             [ "$(cat p/d.txt)" = data ]
-            [ "$(cat "$1")" = data ]
+            [ "$(cat "$1")" = data ] && [ "$(cat "$PWD/$1")" = data ] && [ "$D" = "x p/d.txt" ]
             [ "$2 $3" = "b c" ]
+            [ "$($4)" = "tool ran" ] && [ "$("$TEST_SRCDIR/$TEST_WORKSPACE/$4")" = "tool ran" ]
             [ "$GIVEN" = "by the rule" ]
             [ "$(p/tool)" = "tool ran" ]
             [ "$PWD" = "$TEST_SRCDIR/$TEST_WORKSPACE" ]

@@ -111,7 +111,7 @@ class Evaluator:
     def _module(self, name: str, importer: _Importer) -> Module:
         """The module that a load names; raises CallFault or FaultReport."""
         label = _load_label(name, importer.home)
-        if label.cell in self._cells.absent:
+        if self._cells.is_absent(label.cell):
             symbols = loads.used(importer.text, name)
             return Module("", self._interpreter.absent(label.cell, symbols))
         if label.cell and not self._cells.has(label.cell):

@@ -19,6 +19,7 @@ from lamina.build import fetchedcells
 from lamina.build.fetchedcells import Fetched
 from lamina.core.label import Home
 
+OTHERS = "*"  # stands for all cells that are not named
 EXTERNAL = "external"  # where the files of cells that lie elsewhere have their paths
 _BUILT_IN = Path(__file__).parent / "cells"
 _NAMED = re.compile(
@@ -37,6 +38,7 @@ class Cells:
     absent: frozenset[str] = frozenset()  # those that are not here, which is no fault
     build_files: Mapping[str, str] = field(default_factory=dict)  # of roots: folder -> path
     fetched: Mapping[str, Fetched] = field(default_factory=dict)  # folder -> what it is made of
+    others_absent: bool = False  # whether all that is not known is not here
 
     def home(self, cell: str, package: str) -> Home:
         """Where the labels of a build package are written."""
@@ -45,6 +47,10 @@ class Cells:
     def has(self, cell: str) -> bool:
         """Whether there is a cell of this name."""
         return cell in self.folders or (cell in built_in() and cell not in self.absent)
+
+    def is_absent(self, cell: str) -> bool:
+        """Whether it is said of a cell that it is not here."""
+        return cell in self.absent or (self.others_absent and cell != "" and not self.has(cell))
 
     def folder(self, cell: str, package: str = "") -> str:
         """The folder of a build package from the root of the workspace."""
@@ -117,20 +123,23 @@ def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
         if place in known:
             names[cell] = known[place]
             continue
-        known[place] = cell
-        if place.is_relative_to(root):
+        if place == root:
+            names[cell] = ""
+        elif place.is_relative_to(root):
             folders[cell] = place.relative_to(root).as_posix()
         else:
             folders[cell] = f"{EXTERNAL}/{cell}"
             elsewhere[folders[cell]] = str(place)
+        known[place] = names.get(cell, cell)
         if not isinstance(setting, str) and "build_file" in setting:
-            build_files[folders[cell]] = _from_root(setting["build_file"])
+            build_files[folders.get(cell, "")] = _from_root(setting["build_file"])
     for place, cell in known.items():
         for other in own_names(place):
             if other not in folders:
                 names.setdefault(other, cell)
     names = {k: v for k, v in names.items() if k not in folders and k not in absent}
-    return Cells(folders, elsewhere, names, absent, build_files, fetched)
+    others = OTHERS in absent
+    return Cells(folders, elsewhere, names, absent - {OTHERS}, build_files, fetched, others)
 
 
 def _from_root(text: str) -> str:

@@ -13,6 +13,8 @@ from lamina.core.label import Home, Label, Pattern
 if TYPE_CHECKING:
     from lamina.build.loader import Loader
 
+_ALIAS = "alias"
+
 
 def granted(loader: Loader, visibility: Sequence[str], asker: Label) -> bool:
     """Whether a `package_group` among the entries of a visibility has the asker's package."""
@@ -29,7 +31,7 @@ def _in_group(loader: Loader, label: Label, asker: Label, seen: set[Label]) -> b
         target = loader.configured(loader.target(label))
     except FaultReport:
         return False  # Buck lets a visibility name what does not exist
-    if target.rule.name == "alias":
+    if target.rule.name == _ALIAS:
         actual = target.attributes["actual"]
         return isinstance(actual, Label) and _in_group(loader, actual, asker, seen)
     if target.rule.name != "package_group":
@@ -73,8 +75,14 @@ def faults_of_group(target: Target, home: Home) -> list[str]:
 
 
 def for_tests(loader: Loader, target: Target, mention: Label, below: Target) -> Fault | None:
-    """The fault of using what only tests may use; files that it makes may be used."""
-    if below.attributes.get("testonly") is not True or mention != below.label:
+    """The fault of using what only tests may use; files that it makes may be used.
+
+    An alias may stand for it: who uses the alias is asked.
+    """
+    if target.rule.name == _ALIAS:
+        return None
+    meant, below = _behind(loader, mention, below)
+    if below.attributes.get("testonly") is not True or meant != below.label:
         return None
     if target.attributes.get("testonly") or target.rule.name.endswith(("_test", "_suite")):
         return None
@@ -83,6 +91,21 @@ def for_tests(loader: Loader, target: Target, mention: Label, below: Target) -> 
         f"`{mention}` is for tests only, and `{target.label}` is none",
         f"set `testonly = True` in `{target.label}`, or leave `{mention}` out",
     )
+
+
+def _behind(loader: Loader, mention: Label, below: Target) -> tuple[Label, Target]:
+    """What a label means, with what is behind aliases."""
+    seen = {mention}
+    while below.rule.name == _ALIAS and below.attributes.get("testonly") is not True:
+        actual = below.attributes["actual"]
+        if not isinstance(actual, Label) or actual in seen:
+            break
+        seen.add(actual)
+        try:
+            mention, below = actual, loader.configured(loader.target(actual))
+        except FaultReport:
+            break  # a file, or nothing, of which the alias itself is told
+    return mention, below
 
 
 def deprecation(loader: Loader, target: Target, mention: Label, below: Target) -> str:

@@ -67,11 +67,8 @@ def _elsewhere(loader: Loader, constraint: Label) -> Misfit:
 
 def lacking(loader: Loader, target: Target) -> Misfit | None:
     """Why a target whose selects are decided cannot be built: it needs an absent cell."""
-    absent = loader.cells.absent
-    if not absent:
-        return None
     for mention in target.dependencies():
-        if mention.cell in absent:
+        if loader.cells.is_absent(mention.cell):
             return _absent(f"@{mention.cell}", f"in need of `{mention}`", mention)
     return None
 

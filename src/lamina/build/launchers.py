@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from lamina.build.providers import LIBRARIES
 
-ROOT = "\0root\0"  # stands for the package root in arguments and environment
+ROOT = "\0root\0/"  # stands for the package root, before a path in arguments and environment
 BOOTSTRAPS = ".lamina"  # where, in a package root, Python programs are started from
 TESTING = "lamina_testing"  # the module beside them that runs tests
 
@@ -34,6 +34,14 @@ if [ -n "${XAREXEC_LAUNCH_TIMESTAMP-}" ] && [ -r "${1-}" ] && [ -f "$1" ]; then
     shift
   fi
   unset XAREXEC_LAUNCH_TIMESTAMP
+fi
+"""
+
+# Tests start in the package root, and get paths from there: they put folders in front of them.
+_PLACE = """\
+place=$root/
+if [ "$PWD" = "${TEST_SRCDIR-}/${TEST_WORKSPACE-}" ]; then
+  place=
 fi
 """
 
@@ -148,7 +156,7 @@ def native_launcher(
     stands for the package root.
     """
     start = f'exec "$root/{program}"{_words(arguments)} "$@"\n'
-    return "".join((_HEAD, _exports(environment), start)).encode()
+    return "".join((_HEAD, _given(environment, arguments), start)).encode()
 
 
 def script_launcher(
@@ -156,7 +164,7 @@ def script_launcher(
 ) -> bytes:
     """As `native_launcher`, for a script that says itself what runs it, or is one for bash."""
     start = _SCRIPT.format(script=script, arguments=_words(arguments))
-    return "".join((_HEAD, _SHARED, _exports(environment), start)).encode()
+    return "".join((_HEAD, _SHARED, _given(environment, arguments), start)).encode()
 
 
 def python_launcher(
@@ -178,7 +186,7 @@ def python_launcher(
         (
             _HEAD,
             _SHARED,
-            _exports(environment),
+            _given(environment, arguments),
             _PYTHON.format(
                 path=path,
                 name=command,
@@ -242,10 +250,11 @@ def tests_bootstrap(
     )
 
 
-def _exports(environment: Mapping[str, str]) -> str:
-    return "".join(
-        f"export {name}={_quoted(value)}\n" for name, value in sorted(environment.items())
-    )
+def _given(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
+    """Sets the environment, and before it what paths in it and in the arguments start with."""
+    placed = any(ROOT in text for text in (*environment.values(), *arguments))
+    exports = [f"export {name}={_quoted(value)}\n" for name, value in sorted(environment.items())]
+    return "".join((_PLACE if placed else "", *exports))
 
 
 def _words(arguments: Sequence[str]) -> str:
@@ -255,4 +264,4 @@ def _words(arguments: Sequence[str]) -> str:
 def _quoted(text: str) -> str:
     """A word for the shell, with the package root where `ROOT` stands."""
     pieces = [piece and shlex.quote(piece) for piece in text.split(ROOT)]
-    return '"$root"'.join(pieces) or "''"
+    return '"$place"'.join(pieces) or "''"

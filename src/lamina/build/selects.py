@@ -139,7 +139,9 @@ def _default(target: Target, name: str) -> object:
 def _check(target: Target, name: str, value: object) -> None:
     """Raises SelectFault where a required attribute is unset for this configuration."""
     attribute = target.rule.attributes.get(name)
-    if attribute is not None and attribute.required and value == attribute.empty:
+    if attribute is None or not attribute.required or isinstance(value, int):
+        return  # False and 0 are as good as others
+    if value == attribute.empty:
         raise SelectFault(f"`{name}` is empty for this configuration", attribute=name)
 
 

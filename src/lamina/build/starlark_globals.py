@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import starlark
 
-from lamina.build import functions, prelude, starlark_errors
+from lamina.build import functions, jsontext, prelude, starlark_errors
 from lamina.build.coerce import describe
 from lamina.build.declare import Schema
 from lamina.build.evaluation import CallFault, Evaluation
@@ -156,7 +156,9 @@ class Interpreter:
         """Define names of the prelude in a module; those of a label are relative to `home`."""
         if not names:
             return
-        shared = ", ".join(f'"{name}"' for name in names if name != "Label")
+        shared = ", ".join(
+            f'{name} = "{prelude.RENAMED.get(name, name)}"' for name in names if name != "Label"
+        )
         text = f'load("native", {shared})\n' if shared else ""
         if "Label" in names:
             parts = self._kept(lambda written: functions.label_parts(written, home))
@@ -180,6 +182,8 @@ class Interpreter:
             module.add_callable(name, function)
         module.add_callable("_select", self._select)
         module.add_callable("_relative_label", self._relative)
+        module.add_callable("_json_fault", self._kept(jsontext.fault))
+        module.add_callable("_json_indent", self._kept(jsontext.indent))
         names = ", ".join(f"{name} = {name}" for name in (*shown, *prelude.NATIVE))
         text = f"{prelude.text()}native = struct({names})\n"
         starlark.eval(module, starlark.parse(prelude.PATH, text, self._dialect), self._globals)

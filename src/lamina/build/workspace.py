@@ -14,6 +14,7 @@ from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.core.errors import UserError
+from lamina.core.label import Home
 
 BAZEL_IGNORE = ".bazelignore"
 
@@ -36,6 +37,7 @@ class Workspace:
     build_flags: tuple[str, ...] = ()  # of every command that builds, before those that are typed
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
+    toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
@@ -72,6 +74,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "linker_flags": "linker_flags",
     },
 }
+_OTHERS = "it stands for all cells that are not named: what needs them is left out"
 _LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
 _CONFIG = {"flags": "flags"}
 _TABLES = ("config", "buckconfig")  # sections that hold a table for each name
@@ -148,6 +151,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
         name: tuple(table.get("flags", ())) for name, table in settings.pop("config", {}).items()
     }
     buckconfig = settings.pop("buckconfig", {})
+    toolchains = settings.pop("toolchains", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -166,8 +170,9 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     patches = [patch for cell in found.fetched.values() for patch in cell.patches]
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
-        root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig, **fields
-    )
+        root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig,
+        toolchains=toolchains, **fields,
+    )  # fmt: skip
 
 
 def _bazelignore(root: Path) -> list[str]:
@@ -184,6 +189,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
     for section, table in settings.items():
         if section == "cells" and isinstance(table, dict):
             faults.extend(_faults_of_cells(table, text))
+            continue
+        if section == "toolchains" and isinstance(table, dict):
+            faults.extend(_faults_of_toolchains(table, text))
             continue
         if section in _TABLES and isinstance(table, dict):
             faults.extend(_faults_of_tables(section, table, text))
@@ -221,7 +229,10 @@ def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
     faults = []
     for cell, setting in table.items():
         place = _place_of(text, "cells", cell)
-        if not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
+        if cell == cellmap.OTHERS:
+            if setting is not False:
+                faults.append(Fault(place, f"`{cell}` in `[cells]` takes `false` alone", _OTHERS))
+        elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
             faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
         elif isinstance(setting, dict) and setting and "folder" not in setting:
             faults.extend(_faults_of_archive(cell, setting, place))
@@ -232,6 +243,19 @@ def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
                 " `false` leaves out what needs the cell"
             )
             faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder", hint))
+    return faults
+
+
+def _faults_of_toolchains(table: Mapping[str, object], text: str) -> list[Fault]:
+    faults = []
+    for kind, label in table.items():
+        try:
+            for each in (kind, label):
+                Home().label(each if isinstance(each, str) else "")
+        except UserError:
+            message = f"`[toolchains]` takes labels, not `{kind} = {label}`"
+            hint = '`"@rules//:toolchain_type" = "//its:target"`'
+            faults.append(Fault(_place_of(text, "toolchains", kind), message, hint))
     return faults
 
 

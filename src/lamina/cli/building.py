@@ -26,9 +26,10 @@ _PROGRAM = "program"  # they are published as a package root; followed by what s
 _CHECKED = "checked"  # they are made, to see that they can be
 
 
-def build(session: Session, patterns: Sequence[str]) -> Outputs:
+def build(session: Session, patterns: Sequence[str], made: Outputs | None = None) -> Outputs:
     """Build what some patterns choose, and publish it; only what has to be done is done.
 
+    Where not all could be made, `made` has what was: its outputs, and no entry for the others.
     A program that is chosen by its name gets its whole package root; one that a wildcard chose
     would cost as much for each, so of it only the outputs are made, unless these are a native
     program that could not start without the libraries beside it.
@@ -36,7 +37,7 @@ def build(session: Session, patterns: Sequence[str]) -> Outputs:
     key = session.key("build", *patterns)
 
     def begin() -> Outputs:
-        return _begin(session, key, patterns)
+        return _begin(session, key, patterns, {} if made is None else made)
 
     def go_on() -> Outputs:
         outputs = _continue(session, key)
@@ -83,7 +84,7 @@ def _loads(label: Label, analysed: Mapping[Label, Analysed]) -> bool:
     return native and any(analysed[below].cxx for below in target.runtime if below in analysed)
 
 
-def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
+def _begin(session: Session, key: str, patterns: Sequence[str], outputs: Outputs) -> Outputs:
     from lamina.cli.publish import Publisher
 
     found = aim(session, patterns)
@@ -91,9 +92,9 @@ def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
         session.engine.build(found.files)
     except ActionError:
         if session.options.keep_going:
-            _publish_rest(session, found)
+            _publish_rest(session, found, outputs)
         raise
-    outputs: Outputs = {str(label): [] for label in found.labels}
+    outputs.update({str(label): [] for label in found.labels})
     with Publisher(session) as publisher:
         for label in found.named:
             _check(session, label, found.analysed)
@@ -106,16 +107,19 @@ def _begin(session: Session, key: str, patterns: Sequence[str]) -> Outputs:
     return outputs
 
 
-def _publish_rest(session: Session, found: Aim) -> None:
+def _publish_rest(session: Session, found: Aim, outputs: Outputs) -> None:
     """Publish the targets that were made although others have failed."""
     from lamina.build.plan import plan
     from lamina.cli.publish import Publisher
 
     results = session.engine.results
+    unmade = [part for part in found.parts if plan((f for _, f in part.files), results).actions]
+    lost = {part.name for part in unmade}
+    outputs.update({str(label): [] for label in found.labels if str(label) not in lost})
     with Publisher(session) as publisher:
         for part in found.parts:
-            if part.purpose == _OUTPUTS and not plan((f for _, f in part.files), results).actions:
-                _publish(session, publisher, part, {})
+            if part.purpose == _OUTPUTS and part not in unmade:
+                _publish(session, publisher, part, {} if part.name in lost else outputs)
 
 
 def _continue(session: Session, key: str) -> Outputs | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.analysis import runtime_order
+from lamina.build.rules.running import WORKSPACE
 from lamina.build.sandbox import WORK
 from lamina.build.testing import trials
 from lamina.build.testing.lcov import Coverage
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("--copt=--coverage", "--linkopt=--coverage")
 _REPORT = "coverage.lcov"
-_ROOT = f"{WORK}/{trials.RUNFILES}/{trials.WORKSPACE}"
+_ROOT = f"{WORK}/{trials.RUNFILES}/{WORKSPACE}"
 _COUNTERS = WORK.lstrip("/") + "/out/"  # where gcc's counters lie among what a test leaves
 _ASK = "import coverage; print(coverage.__file__)"
 # Objects that a test never came to have notes, and no counters: none of their lines has run.

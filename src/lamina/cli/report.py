@@ -19,22 +19,31 @@ from lamina.linux import filesystem
 
 def success(root: Path, outputs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The report of a build that made all."""
-    results = {
-        label: {"success": "SUCCESS", "outputs": {"DEFAULT": list(paths)}}
-        for label, paths in outputs.items()
-    }
+    results = _made(outputs)
     return {"success": True, "project_root": str(root), "results": results, "failures": {}}
 
 
-def failure(root: Path, failed: Mapping[str, str], error: LaminaError) -> dict[str, Any]:
-    """The report of a build that has failed, for each target whose actions did."""
-    results = {label: {"success": "FAIL", "outputs": {}} for label in failed}
+def failure(
+    root: Path,
+    outputs: Mapping[str, Sequence[str]],
+    failed: Mapping[str, str],
+    error: LaminaError,
+) -> dict[str, Any]:
+    """The report of a build that has failed: what was made, and each target whose actions did."""
+    results = _made(outputs) | {label: {"success": "FAIL", "outputs": {}} for label in failed}
     return {
         "success": False,
         "project_root": str(root),
         "results": results,
         "failures": dict(failed),
         "error": {"message": error.message, "hint": error.hint},
+    }
+
+
+def _made(outputs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    return {
+        label: {"success": "SUCCESS", "outputs": {"DEFAULT": list(paths)}}
+        for label, paths in outputs.items()
     }
 
 

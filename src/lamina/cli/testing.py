@@ -60,11 +60,8 @@ def choose(session: Session, patterns: Sequence[str], filters: selection.Filters
         if label in seen:
             continue
         seen.add(label)
-        try:
-            target = session.loader.configured(session.loader.target(label))
-        except FaultReport:
-            if session.loader.tolerance is None:
-                raise
+        target = _target(session, label)
+        if target is None:
             others[label] = None  # building it tells what is wrong
             continue
         if target.rule.name == "test_suite":
@@ -90,14 +87,24 @@ def _members(session: Session, suite: Target) -> list[Label]:
     if not labels:
         every = Pattern.parse(f"{suite.label.home}:all")
         labels = [label for label in session.loader.resolve([every]) if label != suite.label]
-    loader = session.loader
-    found = [loader.configured(loader.target(label)) for label in labels]
+    found = {label: _target(session, label) for label in labels}
     return [
-        target.label
-        for target in found
-        if target.rule.name == "test_suite"
+        label if target is None else target.label
+        for label, target in found.items()
+        if target is None
+        or target.rule.name == "test_suite"
         or (selection.is_test(target) and selection.in_suite(suite, target))
     ]
+
+
+def _target(session: Session, label: Label) -> Target | None:
+    """A target as it is built, or None where it is faulty and faults do not end the command."""
+    try:
+        return session.loader.configured(session.loader.target(label))
+    except FaultReport:
+        if session.loader.tolerance is None:
+            raise
+        return None
 
 
 @dataclass(slots=True)

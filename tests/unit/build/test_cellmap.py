@@ -167,3 +167,57 @@ def test_what_says_where_no_cell_is_a_fault(make: Make, value: str) -> None:
         make({"lamina.toml": f"[cells]\nz = {value}\n"})
 
     assert caught.value.message == "lamina.toml:2:1: `z` in `[cells]` takes the path of a folder"
+
+
+def test_a_cell_whose_folder_is_the_root_is_another_name_of_the_workspace(make: Make) -> None:
+    loader = make(
+        {
+            "lamina.toml": '[cells]\nmine = "."\nalso = "../root"\n',
+            "a/BUILD": "filegroup(name='x', srcs=['@mine//b:y', '@also//b:z'])",
+            "b/BUILD": "filegroup(name='y', visibility=['PUBLIC'])\n"
+            "filegroup(name='z', srcs=['z.h'], visibility=['PUBLIC'])",
+            "b/z.h": "",
+        }
+    )
+
+    found = loader.closure([Label("", "a", "x")])
+
+    assert [str(label) for label in found] == ["//b:y", "//b:z", "//a:x"]
+    assert loader.path(Label("", "b", "z.h")) == "b/z.h"
+
+
+def test_the_workspace_itself_may_be_given_a_build_file(make: Make) -> None:
+    loader = make(
+        {
+            "lamina.toml": '[cells]\nmine = { folder = ".", build_file = "support/root.BUILD" }\n',
+            "support/root.BUILD": "filegroup(name='x', srcs=['x.h'])",
+            "x.h": "",
+        }
+    )
+
+    assert list(map(str, loader.closure([Label("", "", "x")]))) == ["//:x"]
+
+
+def test_all_cells_that_are_not_named_may_be_absent(make: Make) -> None:
+    loader = make(
+        {
+            "lamina.toml": '[cells]\n"*" = false\nhere = "here"\n',
+            "here/BUILD": "filegroup(name='x', visibility=['PUBLIC'])",
+            "BUILD": (
+                "load('@rules_go//go:def.bzl', 'go_library')\n"
+                "load('@bazel_skylib//lib:paths.bzl', 'paths')\n"
+                "go_library(name='go')\n"
+                "filegroup(name='needs_go', srcs=['@npm//:x'])\n"
+                "filegroup(name=paths.basename('a/good'), srcs=['@here//:x'])"
+            ),
+        }
+    )
+
+    pattern = Pattern.parse("//...")
+    found = loader.closure(loader.resolve([pattern]))
+
+    assert [str(label) for label in found] == ["@here//:x", "//:good"]
+    assert loader.skipped == {
+        Label("", "", "go"): "`@rules_go` is not here",
+        Label("", "", "needs_go"): "`@npm` is not here",
+    }

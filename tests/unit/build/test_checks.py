@@ -67,6 +67,22 @@ filegroup(name = "c", srcs = [":a"], testonly = True)
     assert told.startswith("p/BUILD:3:31: `//p:a` is for tests only, and `//p:b` is none")
 
 
+def test_an_alias_passes_on_that_only_tests_may_use_what_it_stands_for(
+    complaint: Complain,
+) -> None:
+    build = """
+filegroup(name = "a", testonly = True)
+alias(name = "b", actual = ":a")
+alias(name = "c", actual = ":b")
+filegroup(name = "good", srcs = [":c"], testonly = True)
+filegroup(name = "bad", srcs = [":c"])
+"""
+
+    told = complaint({"p/BUILD": build})
+
+    assert told.startswith("p/BUILD:6:33: `//p:c` is for tests only, and `//p:bad` is none")
+
+
 def test_the_use_of_what_is_deprecated_is_told_once(write: Write) -> None:
     files = {
         "p/BUILD": 'filegroup(name = "old", deprecation = "use new", visibility = ["PUBLIC"])\n'

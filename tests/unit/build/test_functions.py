@@ -43,6 +43,10 @@ def in_macro(write: Write, expression: str, files: Mapping[str, str] | None = No
         ('subpackages(["**"], exclude = ["e/*"])', "['d']"),
         ('subpackages(["x"], allow_empty = True)', "[]"),
         ('oncall("me")', "None"),
+        ('json.encode_indent({"a": [1]}, indent = " ")', '{\n "a": [\n  1\n ]\n}'),
+        ('json.indent("[1.50]", prefix = ">")', "[\n>\t1.50\n>]"),
+        ('json.encode(struct(b = 1, a = ("x", None)))', '{"a":["x",null],"b":1}'),
+        ('json.decode("{", default = 7)', "7"),
         ('glob(["*.toml"], excludes = ["lamina.*"])', "[]"),
         ('subdir_glob([("d", "**/*.txt")])', "{}"),
         ('subdir_glob([("inc", "**/*.h"), ("", "*.h")])', "{'a/x.h': 'inc/a/x.h', 'y.h': 'y.h'}"),
@@ -82,6 +86,28 @@ def test_functions_of_a_build_file(write: Write, expression: str, expected: str)
 )
 def test_functions_of_a_macro(write: Write, expression: str, expected: str) -> None:
     assert in_macro(write, expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("json.encode({1: 2})", "a key of an object in JSON is a string, not `1`"),
+        ("json.encode([len])", "a function cannot be written as JSON"),
+        ('json.decode("1e999")', "not JSON that can be read: the number `1e999` is too large"),
+    ],
+)
+def test_what_cannot_be_json_is_told(write: Write, text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        printed(write, f"x = {text}")
+
+    assert caught.value.message.startswith(f"p/BUILD:1:5: {message}")
+
+
+def test_brackets_that_are_too_deep_for_json_are_an_error(write: Write) -> None:
+    deep = "def deep():\n    x = 1\n    for _ in range(10000):\n        x = [x]\n    return x\n"
+
+    with pytest.raises(UserError, match="stack"):
+        printed(write, f"{deep}json.encode(deep())")
 
 
 def test_existing_rules_tell_what_was_given(write: Write) -> None:

@@ -439,8 +439,27 @@ def test_a_report_tells_of_each_target(lamina: Lamina) -> None:
     report = json.loads((lamina.root / "out/failed").read_text())
     assert (report["success"], report["results"]["//:b"]["success"]) == (False, "FAIL")
     assert report["failures"] == {"//:b": "`//:b`: Genrule b.out failed with exit code 1"}
+    assert report["results"]["//:a"] == {
+        "success": "SUCCESS",
+        "outputs": {"DEFAULT": ["lamina-out/a.out"]},
+    }
     report = json.loads((lamina.root / "made").read_text())
     assert report["results"]["//:a"]["outputs"]["DEFAULT"] == ["lamina-out/a.out"]
+
+
+def test_a_report_tells_what_was_made_beside_faults_and_not_what_waited(lamina: Lamina) -> None:
+    lamina.write({"BUILD": rules(a="echo > $@"), "faulty/BUILD": "nothing()\n"})
+    lamina("build", "-k", "//...", "--build-report", "faulty.json")
+    lamina.write({"faulty/BUILD": ""})
+    waits = "genrule(name='w', outs=['w.out'], srcs=[':b'], cmd='cat $< > $@')\n"
+    lamina.write({"BUILD": rules(a="echo > $@", b="exit 1") + waits})
+    lamina("build", "-k", "//...", "--build-report", "failed.json")
+
+    faulty = json.loads((lamina.root / "faulty.json").read_text())
+    failed = json.loads((lamina.root / "failed.json").read_text())
+    ends = {label: result["success"] for label, result in failed["results"].items()}
+    assert (faulty["success"], list(faulty["results"])) == (False, ["//:a"])
+    assert ends == {"//:a": "SUCCESS", "//:b": "FAIL"}
 
 
 def test_keep_going_publishes_what_was_made(lamina: Lamina) -> None:

@@ -157,7 +157,7 @@ class Graph:
         return wrong, harmless
 
     def _faults(self, label: Label, target: Target) -> Sequence[Fault]:
-        if label.cell in self.loader.cells.absent:
+        if self.loader.cells.is_absent(label.cell):
             return ()
         broken = self.broken.get(self.loader.cells.folder(label.cell, label.package))
         if broken is not None:

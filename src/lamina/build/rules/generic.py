@@ -12,6 +12,7 @@ from lamina.build.disk import join
 from lamina.build.expansion import Scope, expand
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
+from lamina.build.rules import running
 from lamina.core.action import OUTPUT_FOLDER, Action, Artifact, Source
 from lamina.core.errors import UserError
 from lamina.core.label import Label
@@ -141,9 +142,8 @@ class _Genrule:
         """A program comes with its whole package root, of anything else the files."""
         ctx, tool = self._ctx, self._ctx.dep(label)
         if tool is not None and tool.runnable is not None:
-            root = f"{_TOOLS}/{join(label.package, label.name)}"
-            for part in ctx.runtime_closure(tool):
-                self._roots += ((f"{root}/{path}", file) for path, file in part.own.items())
+            root = f"{_TOOLS}/{join(ctx.cells.folder(label.cell, label.package), label.name)}"
+            self._roots += running.tool_files(ctx, tool, root)
             self._places[label] = (f"{root}/{tool.runnable.entry_point}",)
             return
         files = ctx.files(label)

@@ -115,4 +115,5 @@ def summary(results: Sequence[Result]) -> str:
         if count
     ]
     noun = "test" if len(results) == 1 else "tests"
-    return f"Executed {ran} of {len(results)} {noun}: {', '.join(parts)}"
+    counted = f": {', '.join(parts)}" if parts else ""
+    return f"Executed {ran} of {len(results)} {noun}{counted}"

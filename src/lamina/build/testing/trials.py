@@ -18,12 +18,12 @@ from lamina.build.analysis import runtime_order
 from lamina.build.cellmap import Cells
 from lamina.build.disk import join
 from lamina.build.providers import Analysed, TestInfo
+from lamina.build.rules.running import WORKSPACE, roots
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 from lamina.core.tree import Symlink
 
-WORKSPACE = "_main"  # what Bazel too calls the workspace's own folder among the runfiles
 RUNFILES = "runfiles"
 FOLDER = ".test"  # of the outputs
 OUTPUTS = ("failure", "log", "microseconds", "xml", "outputs", "coverage")
@@ -186,12 +186,9 @@ def _inputs(parts: Sequence[Analysed], cells: Cells) -> tuple[tuple[str, Artifac
     files = _root(parts)
     files += _links(parts, {path for path, _ in files}, cells)
     found = [(f"{RUNFILES}/{WORKSPACE}/{path}", artifact) for path, artifact in files]
-    used = {"", *(part.label.cell for part in parts)}
-    names = {cell: cell for cell in used if cell}
-    names |= {name: cell for name, cell in cells.names.items() if name and cell in used}
-    for name, cell in names.items():
-        folder = join(WORKSPACE, cells.folder(cell)) if cell else WORKSPACE
-        found.append((f"{RUNFILES}/{name}", Stored(Symlink(folder))))
+    for name, folder in roots(cells, parts).items():
+        if name != WORKSPACE:
+            found.append((f"{RUNFILES}/{name}", Stored(Symlink(join(WORKSPACE, folder)))))
     found.append((_SCRIPT, _script()))
     return tuple(sorted(found, key=itemgetter(0)))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
+from lamina.build.rules import running
 from lamina.build.userrules.files import Files, tool_root
 from lamina.core.action import OUTPUT_FOLDER, Action, Artifact, Literal
 
@@ -131,12 +132,7 @@ class Maker:
         """The package root of a program, with all that it needs when it runs."""
         label = self._files.tools[path]
         target = self._ctx.analysed[label]
-        root = tool_root(self._ctx, label)
-        return {
-            f"{root}/{place}": artifact
-            for part in self._ctx.runtime_closure(target)
-            for place, artifact in part.own.items()
-        }
+        return dict(running.tool_files(self._ctx, target, tool_root(self._ctx, label)))
 
     def _arguments(self, command: Command, inputs: dict[str, Artifact]) -> list[str]:
         """The words of a command; long parts that may be are put into files of parameters."""

@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 _PRELUDE = Path(__file__).with_name("prelude")
 _PARTS = ("values", "providers", "files", "cxx", "actions", "context", "rules")  # in this order
 SYMBOLS = (
-    "BuildSettingInfo", "CcInfo", "CcToolchainConfigInfo", "DefaultInfo", "InstrumentedFilesInfo",
-    "JavaInfo", "JavaPluginInfo", "OutputGroupInfo", "ProtoInfo", "PyInfo", "PyRuntimeInfo",
+    "AnalysisFailureInfo", "AnalysisTestResultInfo", "BuildSettingInfo", "CcInfo",
+    "CcToolchainConfigInfo", "DebugPackageInfo", "DefaultInfo", "InstrumentedFilesInfo", "JavaInfo",
+    "JavaPluginInfo", "OutputGroupInfo", "ProtoInfo", "PyInfo", "PyRuntimeInfo",
     "RunEnvironmentInfo", "analysis_test_transition", "apple_common", "aspect", "attr", "cc_common",
     "config", "config_common", "configuration_field", "coverage_common", "depset", "exec_group",
     "java_common", "macro", "module_extension", "platform_common", "proto_common", "provider",
     "repository_rule", "rule", "subrule", "tag_class", "testing", "transition", "visibility",
 )  # fmt: skip
 _OTHERS = {
-    "json": "lamina_json",
     "print": "lamina_print",
     "str": "lamina_str",
     "type": "lamina_type",
 }
-_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(|\b(json)\.")
+_MENTION = re.compile(rf"\b({'|'.join(SYMBOLS)})\b|\b(print|str|type)\(")
 # What a file of mere macros has none of: it is left as it is.
 _CONCERNED = re.compile(rf"\b(?:{'|'.join(SYMBOLS)}|ctx|\w+Info)\b")
 # Rules and providers of a file as the program finds them again, also those with a `_` in front.
@@ -152,8 +152,6 @@ class Definitions:
         }  # fmt: skip
         return {
             "call_rule": self._call_rule,
-            "indent": _indent,
-            "is_json": _is_json,
             "name_provider": self._name_provider,
             "name_rule": self._name_rule,
             "new_provider": self._new,
@@ -162,6 +160,7 @@ class Definitions:
             "provider": lambda number: self._providers.get(number, "an unnamed provider"),
             "serial": self._serial,
             "tokenize": _tokenize,
+            "toolchains": self._toolchains,
             **analysing,
         }
 
@@ -196,6 +195,21 @@ class Definitions:
         number = self._new()
         self._rules[number] = define(self, spec, self._files[-1].home)
         return number
+
+    def _toolchains(self, kinds: list[str]) -> dict[str, list[str]]:
+        """The types that a toolchain is chosen for -> a name for an attribute, and the target."""
+        workspace = self.interpreter.workspace
+        if workspace is None or not workspace.toolchains or not self._files:
+            return {}
+        root = workspace.cells.home("", "")
+        chosen = {root.label(kind): label for kind, label in workspace.toolchains.items()}
+        home = self._files[-1].home
+        found = {kind: chosen.get(home.label(kind.removeprefix("@@"))) for kind in kinds}
+        return {
+            kind: [f"_lamina_toolchain_{number}", str(root.label(label))]
+            for number, (kind, label) in enumerate(found.items())
+            if label is not None
+        }
 
     def _name_rule(self, number: int, name: str) -> None:
         rule = self._rules[number]
@@ -240,19 +254,6 @@ def _assigned(text: str) -> list[str]:
             found = [node for node in ast.walk(target) if isinstance(node, ast.Name)]
             names.update(dict.fromkeys(n.id for n in found if isinstance(n.ctx, ast.Store)))
     return list(names)
-
-
-def _indent(text: str, prefix: str, indent: str) -> str:
-    lines = json.dumps(json.loads(text), indent=indent, ensure_ascii=False).split("\n")
-    return ("\n" + prefix).join(lines)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tokenize(text: str) -> list[str]:

@@ -211,23 +211,24 @@ class Implementation:
                 targets[self._files.tools[path]] = None
                 continue
             artifact = maker.artifact(path)
-            if artifact in brought:
-                targets[brought[artifact]] = None
+            bringer = brought.get(_identity(self._place(path), artifact))
+            if bringer is not None:
+                targets[bringer] = None
             else:
                 own[self._place(path)] = artifact
         for place, path in result["symlinks"]:
             own[place.removeprefix("_main/")] = maker.artifact(path)
         return own, tuple(label for label in targets if label != self._ctx.label)
 
-    def _brought(self) -> dict[Artifact, Label]:
+    def _brought(self) -> dict[tuple[str, Artifact], Label]:
         """The files that layers of dependencies have, with the dependency that brings each."""
-        found: dict[Artifact, Label] = {}
+        found: dict[tuple[str, Artifact], Label] = {}
         for label in self._ctx.target.dependencies():
             target = self._ctx.dep(label)
             if target is not None and (target.own or target.runtime):
                 for part in self._ctx.runtime_closure(target):
-                    for artifact in part.own.values():
-                        found.setdefault(artifact, target.label)
+                    for place, artifact in part.own.items():
+                        found.setdefault(_identity(place, artifact), target.label)
         return found
 
     def _imports(self) -> tuple[str, ...]:
@@ -243,3 +244,8 @@ class Implementation:
         headers = [(self._place(path), maker.artifact(path)) for path in given["headers"]]
         deps = [target.cxx for target in below if target is not None and target.cxx is not None]
         return flags.library(self._ctx.root, headers, given, deps)
+
+
+def _identity(place: str, artifact: Artifact) -> tuple[str, Artifact]:
+    """What tells a file from others: two that are known at once may hold the same."""
+    return (place if isinstance(artifact, Literal) else "", artifact)

@@ -70,6 +70,7 @@ class UserRule:
     setting: str  # kind of the build setting that its targets are, or ""
     doc: str
     absent: str  # what it uses that is not there, or ""
+    unchosen: tuple[str, ...] = ()  # types of toolchains that `lamina.toml` chooses none for
     name: str = ""
     path: str = ""
     schema: Schema | None = None
@@ -140,6 +141,7 @@ def define(definitions: Definitions, spec: dict[str, Any], home: Home) -> UserRu
         setting,
         str(spec["doc"]),
         absent,
+        tuple(spec["unchosen"]),
     )
 
 

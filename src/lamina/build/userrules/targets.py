@@ -53,7 +53,7 @@ class Targets:
         try:
             self._evaluate(module, rule, labels)
         except starlark.StarlarkError as error:
-            raise self._fault(error) from error
+            raise self._fault(error, rule) from error
         self._modules[ctx.label] = module.freeze()
         return self.current.analysed()
 
@@ -84,7 +84,7 @@ class Targets:
         loader = starlark.FileLoader(lambda name: modules[name])
         self._definitions.interpreter.evaluate(module, prelude.PATH, "\n".join(lines), loader)
 
-    def _fault(self, error: starlark.StarlarkError) -> BaseException:
+    def _fault(self, error: starlark.StarlarkError, rule: UserRule) -> BaseException:
         """What to raise for an error in an implementation: its place is in the .bzl file."""
         interpreter = self._definitions.interpreter
         raised, interpreter.raised = interpreter.raised, None
@@ -102,6 +102,10 @@ class Targets:
         else:
             fault = starlark_errors.fault(trace, "", "")
             message, hint = fault.message, "" if fault.hint.startswith("called") else fault.hint
+            kind = next((each for each in rule.unchosen if f'"{each}"' in message), "")
+            if kind and message.startswith("key "):
+                message = f"there is no toolchain for `{kind}`"
+                hint = f'write `"{kind}" = "//its:target"` below `[toolchains]` in `lamina.toml`'
         if place is not None and place.path == prelude.PATH:
             place = None
         callers = (trace.frames[:-1] if within else trace.frames) if place else ()

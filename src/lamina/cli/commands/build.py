@@ -43,12 +43,13 @@ def run(args: argparse.Namespace) -> int:
     """Build, and list the outputs."""
     if args.dry_run:
         return _forecast(args)
+    made: Outputs = {}
     with Session(arguments.options(args)) as session:
         try:
-            outputs = building.build(session, args.patterns)
+            outputs = building.build(session, args.patterns, made)
         except LaminaError as error:
             if args.build_report:
-                _report_failure(args.build_report, session, error)
+                _report_failure(args.build_report, session, error, made)
             raise
         if args.out:
             _copy(session, outputs, args.out)
@@ -100,9 +101,9 @@ def _show(session: Session, outputs: Outputs, args: argparse.Namespace) -> None:
         output.note(f"{head} {targets}; {session.tally}; {seconds}")
 
 
-def _report_failure(file: Path, session: Session, error: LaminaError) -> None:
+def _report_failure(file: Path, session: Session, error: LaminaError, made: Outputs) -> None:
     from lamina.cli import report
 
     failures = session.console.tally.failures
     told = {action.owner: fault.message for action, fault in failures}
-    report.write(file, report.failure(session.root, told, error))
+    report.write(file, report.failure(session.root, made, told, error))

@@ -110,6 +110,25 @@ python_library(name = "lib", srcs = ["lib.py"])
     assert project.text("//p:g") == "library ['a']\n"
 
 
+def test_the_data_of_a_tool_lies_where_bazel_has_its_runfiles(project: Project) -> None:
+    runfiles = "$(execpath //t:tool).runfiles"
+    command = f"cat {runfiles}/_main/t/d.txt {runfiles}/other/e.txt {runfiles}/mine/t/d.txt > $@"
+    project.write(
+        {
+            "lamina.toml": '[workspace]\nname = "mine"\n\n[cells]\nother = "cells/other"\n',
+            "p/BUILD": rule(command, "tools = ['//t:tool'], outs = ['o']"),
+            "t/BUILD": "sh_binary(name = 'tool', srcs = ['t.sh'],"
+            " data = ['d.txt', '@other//:e'], visibility = ['PUBLIC'])\n",
+            "t/t.sh": "",
+            "t/d.txt": "d\n",
+            "cells/other/BUILD": "filegroup(name = 'e', srcs = ['e.txt'], visibility = ['PUBLIC'])",
+            "cells/other/e.txt": "e\n",
+        }
+    )
+
+    assert project.text("//p:g") == "d\ne\nd\n"
+
+
 def test_a_native_program_with_a_library_is_a_tool(project: Project) -> None:
     project.write(
         {

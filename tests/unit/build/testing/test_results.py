@@ -49,6 +49,7 @@ def test_a_failure_is_explained(failure: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
+        ([], "Executed 0 of 0 tests"),
         ([result("-")], "Executed 1 of 1 test: 1 passes"),
         ([result("-", cached=True)], "Executed 0 of 1 test: 1 passes"),
         ([result("-"), result("-/-"), result("exit 1"), result()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,6 +147,28 @@ def test_a_program_of_a_rule_starts_with_its_runfiles(ws: Workspace) -> None:
     ws.write(PROGRAM, "", {"p/BUILD": build, "p/a.txt": "data\n"})
 
     assert ws.run("//p:x", "more") == "a.txt more word\ndata\n"
+
+
+def test_collected_data_comes_along(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    out = ctx.actions.declare_file("x")
+    ctx.actions.write(out, "#!/bin/sh\\ncat ${0%/*}/../a.txt ${0%/*}/../b.txt\\n", True)
+    return [DefaultInfo(executable = out, runfiles = ctx.runfiles(collect_data = True))]
+
+program = rule(
+    implementation = _impl,
+    attrs = {"data": attr.label_list(allow_files = True)},
+    executable = True,
+)
+"""
+    build = """
+load(":r.bzl", "program")
+filegroup(name = "b", srcs = ["b.txt"])
+program(name = "x", data = ["a.txt", ":b"])
+"""
+
+    assert ws.write(rules, build, {"a.txt": "a", "b.txt": "b"}).run() == "ab"
 
 
 def test_a_test_rule_gives_a_test(ws: Workspace) -> None:
@@ -377,3 +400,166 @@ def test_each_of_several_targets_that_a_loop_declares_is_told_what_is_wrong(ws: 
 
     assert "`//:a`: no a" in told
     assert "`//:b`: no b" in told
+
+
+def test_a_mandatory_attribute_may_be_chosen_to_be_false_or_nought(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    out = ctx.actions.declare_file("x.txt")
+    ctx.actions.write(out, "%s %d" % (ctx.attr.flag, ctx.attr.count))
+    return [DefaultInfo(files = depset([out]))]
+
+r = rule(
+    implementation = _impl,
+    attrs = {"flag": attr.bool(mandatory = True), "count": attr.int(mandatory = True)},
+)
+"""
+    choice = 'select({"//conditions:default": %s})'
+    build = f"""
+load(":r.bzl", "r")
+r(name = "x", flag = {choice % "False"}, count = {choice % "0"})
+"""
+
+    assert ws.write(rules, build).build() == {"x.txt": "False 0"}
+
+
+def test_two_files_that_hold_the_same_both_come_along(ws: Workspace) -> None:
+    rules = """
+def _file(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.write(out, "same")
+    return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles([out]))]
+
+def _impl(ctx):
+    out = ctx.actions.declare_file("x")
+    ctx.actions.write(out, "#!/bin/sh\\ncat ${0%/*}/../a.txt ${0%/*}/../b.txt\\n", True)
+    return [DefaultInfo(executable = out, runfiles = ctx.runfiles(ctx.files.data))]
+
+file = rule(implementation = _file)
+program = rule(
+    implementation = _impl,
+    attrs = {"data": attr.label_list(allow_files = True)},
+    executable = True,
+)
+"""
+    build = """
+load(":r.bzl", "file", "program")
+file(name = "a")
+file(name = "b")
+program(name = "x", data = [":a", ":b"])
+"""
+
+    assert ws.write(rules, build).run() == "samesame"
+
+
+@pytest.mark.parametrize(("success", "code"), [(True, 0), (False, 1)])
+def test_a_test_may_be_over_when_its_target_is_analysed(
+    ws: Workspace, success: bool, code: int
+) -> None:
+    rules = f"""
+def _impl(ctx):
+    return [AnalysisTestResultInfo(success = {success}, message = "it's\\nso")]
+
+r_test = rule(implementation = _impl, analysis_test = True)
+"""
+    build = 'load(":r.bzl", "r_test")\nr_test(name = "x")\n'
+    ws.write(rules, build)
+    target, _ = ws.analyse()
+
+    assert target.test is not None
+    [script] = [text for path, text in ws.build().items() if path == "x.result"]
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("it's\nso\n", code)
+
+
+def test_a_tool_is_resolved_to_what_it_needs(ws: Workspace) -> None:
+    rules = """
+def _impl(ctx):
+    inputs, manifests = ctx.resolve_tools(tools = [ctx.attr.tool])
+    ctx.actions.run(
+        executable = ctx.executable.tool,
+        arguments = [ctx.outputs.out.path],
+        tools = inputs,
+        input_manifests = manifests,
+        outputs = [ctx.outputs.out],
+    )
+
+r = rule(
+    implementation = _impl,
+    attrs = {
+        "tool": attr.label(executable = True, cfg = "exec", allow_files = True),
+        "out": attr.output(),
+    },
+)
+"""
+    build = """
+load(":r.bzl", "r")
+sh_binary(name = "t", srcs = ["t.sh"], data = ["a.txt"])
+r(name = "x", tool = ":t", out = "o.txt")
+"""
+    files = {"t.sh": 'cat "$BUCK_PROJECT_ROOT/a.txt" > "$1"', "a.txt": "a"}
+
+    assert ws.write(rules, build, files).build() == {"o.txt": "a"}
+
+
+TOOLCHAINS = """
+TYPE = "//:kind"
+
+def _toolchain(ctx):
+    return [platform_common.ToolchainInfo(word = ctx.attr.word)]
+
+def _impl(ctx):
+    out = ctx.actions.declare_file("x.txt")
+    ctx.actions.write(out, ctx.toolchains[TYPE].word)
+    return [DefaultInfo(files = depset([out]))]
+
+word_toolchain = rule(implementation = _toolchain, attrs = {"word": attr.string()})
+r = rule(implementation = _impl, toolchains = [config_common.toolchain_type(TYPE)])
+"""
+USING = """
+load(":r.bzl", "r", "word_toolchain")
+toolchain_type(name = "kind")
+word_toolchain(name = "one", word = "one")
+word_toolchain(name = "two", word = "two")
+filegroup(name = "none")
+r(name = "x")
+"""
+
+
+@pytest.mark.parametrize("chosen", ["one", "two"])
+def test_a_rule_is_given_the_toolchain_that_the_workspace_chooses(
+    ws: Workspace, chosen: str
+) -> None:
+    settings = f'[toolchains]\n"//:kind" = "//:{chosen}"\n'
+
+    assert ws.write(TOOLCHAINS, USING, {"lamina.toml": settings}).build() == {"x.txt": chosen}
+
+
+def test_a_toolchain_that_nobody_chooses_is_told(ws: Workspace) -> None:
+    told = ws.write(TOOLCHAINS, USING).error()
+
+    assert "there is no toolchain for `//:kind`" in told
+    assert 'write `"//:kind" = "//its:target"` below `[toolchains]` in `lamina.toml`' in told
+
+
+def test_a_target_that_is_no_toolchain_is_told(ws: Workspace) -> None:
+    settings = '[toolchains]\n"//:kind" = "//:none"\n'
+
+    told = ws.write(TOOLCHAINS, USING, {"lamina.toml": settings}).error()
+
+    assert "`//:none`" in told
+    assert "has no provider `ToolchainInfo`" in told
+
+
+@pytest.mark.parametrize("returned", ["NowhereInfo(a = 1)", "[NowhereInfo(a = 1)]"])
+def test_a_provider_of_a_cell_that_is_not_here_is_told(ws: Workspace, returned: str) -> None:
+    rules = f"""
+load("@nowhere//:info.bzl", "NowhereInfo")
+
+r = rule(implementation = lambda ctx: {returned})
+"""
+    build = 'load(":r.bzl", "r")\nr(name = "x")\n'
+
+    told = ws.write(rules, build, {"lamina.toml": "[cells]\nnowhere = false\n"}).error()
+
+    assert "it needs `@nowhere//:NowhereInfo`, which is not here" in told

@@ -2,14 +2,14 @@
 
 # What Python gives and takes is JSON text: the library carries one text over faster than many values.
 
-def _analyse(implementation, attrs, provides, text, deps):
+def _analyse(implementation, attrs, provides, toolchains, text, deps):
     data = _decode(text)
     label = struct(**data["label"])
     own = {path: _file(parts, label) for path, parts in data["outputs"].items()}
     values, one, many, programs = _attribute_values(attrs, data, deps, label, own)
-    ctx = _context(data, label, own, values, one, many, programs)
-    given = implementation(ctx)
-    return _finished(given, provides, data, label, own)
+    found = {kind: values[name].lamina_entries()[_ToolchainInfo] for kind, name in toolchains}
+    ctx = _context(data, label, own, values, one, many, programs, found)
+    return _finished(implementation(ctx), provides, data, label, own, ctx)
 
 def _attribute_values(attrs, data, deps, label, own):
     """`ctx.attr`, `ctx.file`, `ctx.files` and `ctx.executable`."""
@@ -63,7 +63,7 @@ def _program(target, name):
         _host_blame(name, target.lamina_text, "`{}` in `{}` is no program".format(target.lamina_text, name))
     return files[0]
 
-def _context(data, label, own, values, one, many, programs):
+def _context(data, label, own, values, one, many, programs, toolchains):
     def expand_location(text, targets = None, short_paths = False):
         return _host_expand_location(text)
 
@@ -77,8 +77,12 @@ def _context(data, label, own, values, one, many, programs):
             collect_data = False,
             symlinks = None,
             root_symlinks = None):
+        below = [transitive_files] if transitive_files != None else []
+        if collect_data:
+            data = values.get("data")
+            below += [target.files for target in data] if type(data) == "list" else []
         mine = _runfiles(
-            depset(files or [], transitive = [transitive_files] if transitive_files != None else []),
+            depset(files or [], transitive = below),
             _links(symlinks),
             _links(root_symlinks),
             depset(),
@@ -123,21 +127,26 @@ def _context(data, label, own, values, one, many, programs):
         label = label,
         outputs = struct(**outputs),
         resolve_command = _absent("ctx.resolve_command", "use `ctx.actions.run_shell`"),
-        resolve_tools = _absent("ctx.resolve_tools", "give tools to `ctx.actions.run`"),
+        resolve_tools = _resolve_tools,
         runfiles = runfiles,
         split_attr = struct(),
         target_platform_has_constraint = lambda constraint: _host_has_constraint(lamina_text(constraint.label)) if hasattr(constraint, "label") else False,
         tokenize = _host_tokenize,
-        toolchains = {},
+        toolchains = toolchains,
         var = data["var"],
         version_file = None,
         workspace_name = data["workspace"],
     )
 
+def _resolve_tools(*, tools = []):
+    """Inputs and manifests: a program brings all that it needs."""
+    programs = [t.files_to_run.executable for t in tools if t.files_to_run.executable]
+    return depset(programs, transitive = [t.files for t in tools if not t.files_to_run.executable]), []
+
 def _outputs(value, own):
     return [own[path] for path in value] if type(value) == "list" else own.get(value)
 
-def _finished(given, provides, data, label, own):
+def _finished(given, provides, data, label, own, ctx):
     """The target that the providers of an implementation make; tells the program of it."""
     providers, old = _providers(given)
     for key in provides:
@@ -145,6 +154,8 @@ def _finished(given, provides, data, label, own):
             fail("the rule says that it provides `{}`, and gives none".format(_name_of(key)))
     info = providers.get(DefaultInfo) or DefaultInfo(**old)
     executable = info.files_to_run.executable
+    if executable == None and AnalysisTestResultInfo in providers:
+        executable = _told(providers[AnalysisTestResultInfo], ctx)
     if executable == None and data["executable"]:
         executable = own.get(data["default_executable"])
         if executable == None or not _host_is_made(executable.path):
@@ -182,6 +193,14 @@ def _finished(given, provides, data, label, own):
     )
     return _target(label, shown, {key: value for key, value in providers.items() if key != DefaultInfo})
 
+def _told(result, ctx):
+    """A program that tells how a test went which was over when its target was analysed."""
+    script = ctx.actions.declare_file(ctx.label.name + ".result")
+    message = "'" + result.message.replace("'", "'\\''") + "'"
+    text = "#!/bin/sh\nprintf '%s\\n' {}\nexit {}\n".format(message, 0 if result.success else 1)
+    ctx.actions.write(script, text, is_executable = True)
+    return script
+
 def _providers(given):
     """Providers by key, from a list or from the struct that older rules return.
 
@@ -193,9 +212,11 @@ def _providers(given):
         given = fields.pop("providers", [])
         old = {name: fields.pop(name) for name in _OF_DEFAULT_INFO if name in fields}
         found = {name: value for name, value in fields.items() if name not in _NO_PROVIDERS}
-    elif type(given) == "struct":
+    elif type(given) in ("struct", "string"):
         given = [given]
     for instance in given or []:
+        if type(instance) == "string" and instance.startswith("@"):
+            fail("it needs `{}`, which is not here".format(instance))  # a name of an absent cell
         if type(instance) in ("list", "tuple"):
             found.update(_providers(instance)[0])
             continue

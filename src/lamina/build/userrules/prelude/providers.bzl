@@ -98,8 +98,12 @@ def _py_info(
 
 PyInfo = _built_in("PyInfo", init = _py_info)
 
+AnalysisTestResultInfo = _built_in("AnalysisTestResultInfo", fields = ["success", "message"])
+
 # Those that rules ask for in vain: no target here has them.
+AnalysisFailureInfo = _built_in("AnalysisFailureInfo")
 CcToolchainConfigInfo = _built_in("CcToolchainConfigInfo")
+DebugPackageInfo = _built_in("DebugPackageInfo")
 JavaInfo = _built_in("JavaInfo")
 JavaPluginInfo = _built_in("JavaPluginInfo")
 ProtoInfo = _built_in("ProtoInfo")

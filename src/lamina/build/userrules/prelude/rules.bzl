@@ -82,6 +82,7 @@ def rule(
         initializer = None,
         parent = None,
         analysis_test = False,
+        toolchains = [],
         **accepted):
     for name in accepted:
         if name not in _ACCEPTED:
@@ -93,14 +94,20 @@ def rule(
         absent = "a rule that extends another"
     elif type(outputs) == "function":
         absent = "a function for `outputs`"
+    chosen = _host_toolchains([lamina_str(kind) for kind in toolchains])
+    attrs = attrs | {
+        name: _attribute("label", default = label, providers = [_ToolchainInfo])
+        for name, label in chosen.values()
+    }
     spec = {
         "attributes": {name: _specified(name, a) for name, a in attrs.items() if a != None},
         "outputs": {} if absent else (outputs or {}),
-        "executable": executable or test,
+        "executable": executable or test or analysis_test,
         "test": test or analysis_test,
         "doc": doc or "",
         "setting": build_setting.type if build_setting else "",
         "absent": absent,
+        "unchosen": [lamina_str(kind) for kind in toolchains if lamina_str(kind) not in chosen],
     }
     number = _host_new_rule(spec)
 
@@ -108,7 +115,8 @@ def rule(
         if "lamina_export" in kwargs:
             return _host_name_rule(number, kwargs["lamina_export"])
         if "lamina_analyse" in kwargs:
-            return _analyse(implementation, attrs, provides, *kwargs["lamina_analyse"])
+            needed = [(kind, chosen[lamina_str(kind)][0]) for kind in toolchains if lamina_str(kind) in chosen]
+            return _analyse(implementation, attrs, provides, needed, *kwargs["lamina_analyse"])
         if initializer:
             kwargs.update(initializer(**kwargs))
         return _host_call_rule(number, args, {k: v for k, v in kwargs.items() if v != None})
@@ -128,8 +136,8 @@ _ACCEPTED = {
         "incompatible_use_toolchain_transition",
         "output_to_genfiles",
         "skylark_testable",
+        "_skylark_testable",
         "subrules",
-        "toolchains",
     ]
 }
 
@@ -202,7 +210,8 @@ def tag_class(attrs = {}, *, doc = ""):
 def subrule(implementation, **kwargs):
     return _absent("a subrule", "call its function from the implementation of the rule")
 
-analysis_test_transition = transition
+def analysis_test_transition(*, settings):
+    return struct(lamina_kind = "transition")
 
 def visibility(value):
     """Who may load the file: anybody may, here."""

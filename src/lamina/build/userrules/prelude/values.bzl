@@ -53,43 +53,8 @@ def _check(value, kind, what):
         fail("{} takes a `{}`, not a `{}`".format(what, kind, lamina_type(value)))
     return value
 
-def _plain(value):
-    """A value as `json.encode` takes it."""
-    kind = type(value)
-    if kind == "struct":
-        if hasattr(value, "__label__"):
-            return getattr(value, "__label__")
-        fields = [name for name in dir(value) if not name.startswith("lamina_")]
-        return {name: _plain(getattr(value, name)) for name in fields}
-    if kind in ("list", "tuple"):
-        return [_plain(element) for element in value]
-    if kind == "dict":
-        return {key: _plain(element) for key, element in value.items()}
-    return value
-
 _encode = json.encode
 _decode = json.decode
-
-def lamina_encode(value):
-    return _encode(_plain(value))
-
-def lamina_indent(text, *, prefix = "", indent = "\t"):
-    return _host_indent(text, prefix, indent)
-
-def lamina_encode_indent(value, *, prefix = "", indent = "\t"):
-    return _host_indent(lamina_encode(value), prefix, indent)
-
-def lamina_decode(text, *default):
-    if default and not _host_is_json(text):
-        return default[0]
-    return _decode(text)
-
-lamina_json = struct(
-    decode = lamina_decode,
-    encode = lamina_encode,
-    encode_indent = lamina_encode_indent,
-    indent = lamina_indent,
-)
 
 # depset
 
