@@ -66,6 +66,7 @@ class _Genrule:
         self._outputs = _outputs(ctx)
         self._inputs: dict[str, Artifact] = {}
         self._places: dict[Label, tuple[str, ...]] = {}  # where the files of a label lie
+        self._roots: list[tuple[str, Artifact]] = []  # those of programs
         self._tools: set[str] = set()  # toolchains that the command names
         self._collect()
 
@@ -111,6 +112,7 @@ class _Genrule:
             },
             toolchain="; ".join(sorted(self._identities())),
             mounts=[mount for tool in sorted(self._tools) for mount in self._mounts(tool)],
+            roots=self._roots,
         )
         return replace(made, network=True) if "requires-network" in ctx.texts("tags") else made
 
@@ -140,8 +142,7 @@ class _Genrule:
         ctx, tool = self._ctx, self._ctx.dep(label)
         if tool is not None and tool.runnable is not None:
             root = f"{_TOOLS}/{join(label.package, label.name)}"
-            for part in ctx.runtime_closure(tool):
-                self._inputs.update({f"{root}/{path}": file for path, file in part.own.items()})
+            self._roots += ctx.root_of(tool, root)
             self._places[label] = (f"{root}/{tool.runnable.entry_point}",)
             return
         files = ctx.files(label)

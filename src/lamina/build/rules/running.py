@@ -15,6 +15,7 @@ from lamina.build.conditions import host_cpu
 from lamina.build.expansion import Scope, expand
 from lamina.build.launchers import ROOT
 from lamina.core.errors import UserError
+from lamina.core.tree import under
 
 RUNNING: Mapping[str, Attribute] = MappingProxyType(
     {
@@ -81,4 +82,4 @@ def _places(ctx: Context, text: str, attribute: str) -> tuple[str, ...]:
         return (f"{ROOT}/{target.runnable.entry_point}",)
     files = target.own if target is not None and target.own else None
     paths = list(files) if files else [file.full for file in ctx.files(label)]
-    return tuple(f"{ROOT}/{path}" for path in paths)
+    return tuple(under(ROOT, path) for path in paths)

@@ -21,7 +21,7 @@ from lamina.build.providers import Analysed, TestInfo
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
 from lamina.core.errors import UserError
 from lamina.core.label import Label
-from lamina.core.tree import Symlink
+from lamina.core.tree import Symlink, under
 
 WORKSPACE = "_main"  # what Bazel too calls the workspace's own folder among the runfiles
 RUNFILES = "runfiles"
@@ -185,7 +185,7 @@ def _inputs(parts: Sequence[Analysed], cells: Cells) -> tuple[tuple[str, Artifac
     """All that a test sees. A folder that several targets make is there several times, in parts."""
     files = _root(parts)
     files += _links(parts, {path for path, _ in files}, cells)
-    found = [(f"{RUNFILES}/{WORKSPACE}/{path}", artifact) for path, artifact in files]
+    found = [(under(f"{RUNFILES}/{WORKSPACE}", path), artifact) for path, artifact in files]
     used = {"", *(part.label.cell for part in parts)}
     names = {cell: cell for cell in used if cell}
     names |= {name: cell for name, cell in cells.names.items() if name and cell in used}

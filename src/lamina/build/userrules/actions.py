@@ -108,6 +108,7 @@ class Maker:
             subject=outputs[0],
             mounts=python.mounts if python else (),
             environment=dict(command.environment),
+            roots=self._roots(command),
         )
         return replace(action, network=True) if command.network else action
 
@@ -117,7 +118,6 @@ class Maker:
         links: list[str] = []
         for path in dict.fromkeys((*command.inputs, *command.tools)):
             if path in self._files.tools:
-                inputs.update(self._tool(path))
                 continue
             artifact = self.artifact(path)
             if path.startswith(f"{OUTPUT_FOLDER}/"):
@@ -127,16 +127,15 @@ class Maker:
                 inputs[path] = artifact
         return inputs, links
 
-    def _tool(self, path: str) -> dict[str, Artifact]:
-        """The package root of a program, with all that it needs when it runs."""
-        label = self._files.tools[path]
-        target = self._ctx.analysed[label]
-        root = tool_root(self._ctx, label)
-        return {
-            f"{root}/{place}": artifact
-            for part in self._ctx.runtime_closure(target)
-            for place, artifact in part.own.items()
-        }
+    def _roots(self, command: Command) -> list[tuple[str, Artifact]]:
+        """The package roots of programs, with all that they need when they run."""
+        used = dict.fromkeys((*command.inputs, *command.tools))
+        labels = [self._files.tools[path] for path in used if path in self._files.tools]
+        found: list[tuple[str, Artifact]] = []
+        for label in labels:
+            root = tool_root(self._ctx, label)
+            found += self._ctx.root_of(self._ctx.analysed[label], root)
+        return found
 
     def _arguments(self, command: Command, inputs: dict[str, Artifact]) -> list[str]:
         """The words of a command; long parts that may be are put into files of parameters."""
