@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-    binutils bubblewrap fuse3 g++ gcc git libgtest-dev mercurial
+    binutils bubblewrap cmake fuse3 g++ gcc git libgtest-dev make mercurial ninja-build patch pkg-config
     python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
 )
 

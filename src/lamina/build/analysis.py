@@ -15,7 +15,7 @@ from lamina.build.faults import Fault, FaultReport, Place, Tolerance
 from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
-from lamina.core.action import Action, Artifact, Source
+from lamina.core.action import Action, Artifact, Output, Source
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label
 from lamina.core.tree import check_path, under
@@ -339,11 +339,21 @@ def _add_named(target: Target, analysed: dict[Label, Analysed], cells: Cells) ->
     files: dict[Label, list[tuple[str, Artifact]]] = {}
     for name, path in named_outputs(target):
         full = join(cells.folder(cell, package), path)
-        made = dict(analysed[target.label].files).get(full)
+        made = _made(analysed[target.label], full)
         if made is not None:
             files.setdefault(Label(cell, package, name), []).append((full, made))
     for label, own in files.items():
         analysed[label] = Analysed(label, files=tuple(own))
+
+
+def _made(target: Analysed, path: str) -> Artifact | None:
+    """What a target makes at a path, perhaps within a folder."""
+    for full, artifact in target.files:
+        if full == path:
+            return artifact
+        if isinstance(artifact, Output) and path.startswith(f"{full}/"):
+            return Output(artifact.action, artifact.path + path[len(full) :])
+    return None
 
 
 def runtime_order(root: Label, analysed: Mapping[Label, Analysed]) -> list[Label]:

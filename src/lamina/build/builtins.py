@@ -6,19 +6,21 @@ like all others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lamina.build.sandbox import Cancelled
-from lamina.core.action import Action, ActionResult
-from lamina.core.errors import LaminaError
-from lamina.core.tree import File, Node, Tree
+from lamina.core.action import Action, ActionResult, Artifact
+from lamina.core.errors import LaminaError, UserError
+from lamina.core.tree import File, Folder, Node, Tree, below
+from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
 
 if TYPE_CHECKING:
     from lamina.store.download import Downloader, Wanted
+    from lamina.store.unpack import Unpacking
 
-DOWNLOAD = "download"
+DOWNLOAD, UNPACK = "download", "unpack"
 
 
 class BuiltinFailed(LaminaError):
@@ -45,6 +47,8 @@ class Builtins:
             raise Cancelled
         try:
             made = _WORK[action.builtin](self, action, tree)
+        except BlobMissing:
+            raise  # no fault of the action: what it reads has gone from the store
         except LaminaError as error:
             failure = BuiltinFailed(error.message, hint=error.hint)
             failure.exit_code = error.exit_code
@@ -62,8 +66,24 @@ class Builtins:
             raise Cancelled from None
         return {action.outputs[0]: File(digest, action.arguments[1] == "executable")}
 
+    def _unpack(self, action: Action, tree: Tree) -> Mapping[str, Node]:
+        from lamina.store.unpack import Unpacking, unpack
 
-_WORK = {DOWNLOAD: Builtins._download}
+        _, type_, prefix, *excludes = action.arguments
+        (archive,) = tree.values()
+        if not isinstance(archive, File):
+            raise UserError(f"`{next(iter(tree))}` is no file")
+        how = Unpacking(type_, prefix, tuple(excludes))
+        found = unpack(archive.digest, how, self._store)
+        folder, *wanted = action.outputs
+        made = below(folder, found) or {folder: Folder()}
+        for path in wanted:
+            if path not in made and not any(each.startswith(f"{path}/") for each in made):
+                raise UserError(f"it has no `{path.removeprefix(f'{folder}/')}`")
+        return made
+
+
+_WORK = {DOWNLOAD: Builtins._download, UNPACK: Builtins._unpack}
 
 
 def download(owner: str, wanted: Wanted, output: str, *, executable: bool = False) -> Action:
@@ -82,6 +102,21 @@ def download(owner: str, wanted: Wanted, output: str, *, executable: bool = Fals
         (output,),
         subject=output,
         builtin=DOWNLOAD,
+    )
+
+
+def unpack(
+    owner: str, archive: tuple[str, Artifact], how: Unpacking, folder: str, wanted: Iterable[str]
+) -> Action:
+    """The action that unpacks an archive into a folder, in which some paths are `wanted`."""
+    return Action(
+        "Unpack",
+        owner,
+        (UNPACK, how.type, how.strip_prefix, *how.excludes),
+        (archive,),
+        (folder, *(f"{folder}/{path}" for path in wanted)),
+        subject=archive[0],
+        builtin=UNPACK,
     )
 
 

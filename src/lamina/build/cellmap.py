@@ -13,7 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from lamina.build import fetchedcells
+from lamina.build.fetchedcells import Fetched
 from lamina.core.label import Home
 
 EXTERNAL = "external"  # where the files of cells that lie elsewhere have their paths
@@ -33,6 +36,7 @@ class Cells:
     names: Mapping[str, str]  # other name -> name
     absent: frozenset[str] = frozenset()  # those that are not here, which is no fault
     build_files: Mapping[str, str] = field(default_factory=dict)  # of roots: folder -> path
+    fetched: Mapping[str, Fetched] = field(default_factory=dict)  # folder -> what it is made of
 
     def home(self, cell: str, package: str) -> Home:
         """Where the labels of a build package are written."""
@@ -68,6 +72,13 @@ class Cells:
             root = f"{_BUILT_IN}/{parts[1]}"
         return path if root is None else "/".join([root, *parts[2:]])
 
+    def ensure(self, path: str) -> None:
+        """See to it that the cell of a path is there, where it is one that is fetched."""
+        if self.fetched and path.startswith(f"{EXTERNAL}/"):
+            folder = "/".join(path.split("/", 2)[:2])
+            if folder in self.fetched:
+                fetchedcells.ensure(self.fetched[folder], self.elsewhere[folder])
+
 
 NO_CELLS = Cells({}, {}, {})
 
@@ -78,7 +89,8 @@ def built_in() -> frozenset[str]:
     return frozenset(path.name for path in _BUILT_IN.iterdir() if not path.name.startswith("_"))
 
 
-Setting = str | bool | Mapping[str, str]  # a folder, false, or `folder` and `build_file`
+# A folder, false, `folder` and `build_file`, or an archive and its `build_file`.
+Setting = str | bool | Mapping[str, Any]
 
 
 def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
@@ -86,11 +98,19 @@ def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
     build_files: dict[str, str] = {}
     folders: dict[str, str] = {}
     elsewhere: dict[str, str] = {}
+    fetched: dict[str, Fetched] = {}
     known: dict[Path, str] = {}
     names = dict.fromkeys((name, *own_names(root)), "")
     absent = frozenset(cell for cell, each in settings.items() if isinstance(each, bool))
     for cell, setting in settings.items():
         if isinstance(setting, bool):
+            continue
+        if not isinstance(setting, str) and "folder" not in setting:
+            folders[cell] = folder = f"{EXTERNAL}/{cell}"
+            fetched[folder] = fetchedcells.read(cell, setting, lambda text: _below(root, text))
+            elsewhere[folder] = fetched[folder].folder()
+            if "build_file" in setting:
+                build_files[folder] = _from_root(setting["build_file"])
             continue
         text = setting if isinstance(setting, str) else setting["folder"]
         place = (root / Path(text).expanduser()).resolve()
@@ -110,13 +130,17 @@ def read(root: Path, settings: Mapping[str, Setting], name: str) -> Cells:
             if other not in folders:
                 names.setdefault(other, cell)
     names = {k: v for k, v in names.items() if k not in folders and k not in absent}
-    return Cells(folders, elsewhere, names, absent, build_files)
+    return Cells(folders, elsewhere, names, absent, build_files, fetched)
 
 
 def _from_root(text: str) -> str:
     """A path from the root, which may be written as a label: `//third_party:zlib.BUILD`."""
     path = text.removeprefix("@").removeprefix("//").replace(":", "/")
     return posixpath.normpath(path.lstrip("/"))
+
+
+def _below(root: Path, text: str) -> str:
+    return str(root / _from_root(text))
 
 
 def own_names(root: Path) -> list[str]:

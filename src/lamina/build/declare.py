@@ -189,7 +189,8 @@ class _Opening:
             raise BadValue([complaint]) from error
 
 
-_SETTLED = frozenset({"name", "visibility", "out", "outs"})
+NAMING = ("outs", "sub_targets")  # attributes by which outputs have names, `label[name]`
+_SETTLED = frozenset({"name", "visibility", "out", *NAMING})
 
 
 def _unknown(schema: Schema, called: str, name: str) -> list[Complaint]:
@@ -253,12 +254,27 @@ def outputs(target: Target) -> list[str]:
 
 
 def named_outputs(target: Target) -> list[tuple[str, str]]:
-    """The names of outputs that a dict gives, `label[name]`, each with the path of one of them."""
-    attribute = target.rule.attributes.get("outs")
+    """The names of outputs, `label[name]`, each with the path of one of them.
+
+    They are the keys of a dict, or paths in the folder that the target makes.
+    """
+    own = target.label.name
+    found = [(f"{own}[{name}]", path) for name, path in _pairs(target, "outs") if name]
+    folder = target.attributes.get("out") or own
+    found += [
+        (f"{own}[{name or path}]", f"{folder}/{path}")
+        for name, path in _pairs(target, "sub_targets")
+    ]
+    return found
+
+
+def _pairs(target: Target, name: str) -> list[tuple[str, str]]:
+    """Name, which may be "", and path of each output in an attribute."""
+    attribute = target.rule.attributes.get(name)
     if attribute is None or attribute.kind is not Kind.OUTPUTS:
         return []
-    pairs = [_tuple(pair) for pair in _tuple(target.attributes["outs"])]
-    return [(f"{target.label.name}[{name}]", str(path)) for name, path in pairs if name]
+    pairs = [_tuple(pair) for pair in _tuple(target.attributes[name])]
+    return [(str(key), str(path)) for key, path in pairs]
 
 
 def _texts(value: object) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.coerce import Complaint
-from lamina.build.declare import Schema, Scope, declare, named_outputs, outputs
+from lamina.build.declare import NAMING, Schema, Scope, declare, named_outputs, outputs
 from lamina.build.disk import View, join
 from lamina.build.glob import Glob
 from lamina.build.markers import Selects
@@ -112,7 +112,7 @@ class Evaluation:
         self.ordinals[name] = ordinal
         for path in outputs(target):
             self._add_output(path, target, ordinal)
-        if "outs" in target.given:
+        if not target.given.isdisjoint(NAMING):
             for output, _ in named_outputs(target):
                 self.generated[output] = target
 

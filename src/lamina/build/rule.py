@@ -23,6 +23,7 @@ _BUILT_IN = (
     "lamina.build.rules.config",
     "lamina.build.rules.files",
     "lamina.build.rules.downloads",
+    "lamina.build.rules.archives",
     "lamina.build.rules.shell",
     "lamina.build.rules.testing",
     "lamina.build.rules.missing",

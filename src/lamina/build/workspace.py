@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.build import cellmap
+from lamina.build import cellmap, fetchedcells
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
@@ -48,7 +48,11 @@ class Workspace:
         return "" if relative == Path() else relative.as_posix()
 
     def locate(self, path: str) -> str:
-        """Where on the disk a path from the root is, cells that lie elsewhere included."""
+        """Where on the disk a path from the root is, cells that lie elsewhere included.
+
+        A cell that is an archive is there from then on; raises what fetching it raises.
+        """
+        self.cells.ensure(path)
         found = self.cells.disk_path(path)
         return found if found.startswith("/") else f"{self.root}/{found}".removesuffix("/")
 
@@ -156,9 +160,11 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     looked = [
         found.disk_path(f"{folder}/{file}")
         for folder in found.folders.values()
+        if folder not in found.fetched
         for file in cellmap.NAMING
     ]
-    files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked)
+    patches = [patch for cell in found.fetched.values() for patch in cell.patches]
+    files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
         root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig, **fields
     )
@@ -213,16 +219,19 @@ def _faults_of_tables(section: str, tables: Mapping[str, object], text: str) -> 
 
 def _faults_of_cells(table: Mapping[str, object], text: str) -> list[Fault]:
     faults = []
-    for cell, folder in table.items():
+    for cell, setting in table.items():
         place = _place_of(text, "cells", cell)
-        if not _is_cell(folder):
+        if not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
+            faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
+        elif isinstance(setting, dict) and setting and "folder" not in setting:
+            faults.extend(_faults_of_archive(cell, setting, place))
+        elif not _is_cell(setting):
             hint = (
                 '`{ folder = "…", build_file = "…" }` gives the folder a BUILD file,'
+                ' `{ url = "…", sha256 = "…" }` takes an archive,'
                 " `false` leaves out what needs the cell"
             )
             faults.append(Fault(place, f"`{cell}` in `[cells]` takes the path of a folder", hint))
-        elif not re.fullmatch(r"[A-Za-z0-9_.+~-]+", cell):
-            faults.append(Fault(place, f"not the name of a cell: `{cell}`"))
     return faults
 
 
@@ -232,6 +241,31 @@ def _is_cell(value: object) -> bool:
         texts = all(isinstance(each, str) and each for each in value.values())
         return texts and "folder" in value and value.keys() <= {"folder", "build_file"}
     return value is False or (isinstance(value, str) and bool(value))
+
+
+def _faults_of_archive(cell: str, setting: Mapping[str, object], place: Place) -> list[Fault]:
+    """What is wrong with a cell that is an archive."""
+    from lamina.formats.archive import TYPES  # its decoders are dear
+
+    wrong = []
+    for key, value in setting.items():
+        if key in fetchedcells.LISTS:
+            if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+                wrong.append(f"`{key}` of the cell `{cell}` takes a list of strings")
+        elif key not in fetchedcells.TEXTS:
+            wrong.append(f"a cell has no `{key}`")
+        elif not isinstance(value, str):
+            wrong.append(f"`{key}` of the cell `{cell}` takes a string")
+    faults = [Fault(place, message) for message in wrong]
+    hint = '`{ url = "https://…", sha256 = "…" }` takes an archive'
+    if not setting.get("url") and not setting.get("urls"):
+        faults.append(Fault(place, f"the cell `{cell}` has neither `folder` nor `url`", hint))
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", str(setting.get("sha256", ""))):
+        message = f"the cell `{cell}` needs the `sha256` of its archive, 64 hexadecimal digits"
+        faults.append(Fault(place, message))
+    if setting.get("type", "") not in ("", *TYPES):
+        faults.append(Fault(place, f"no type of archives: `{setting['type']}`"))
+    return faults
 
 
 def _faults_of_section(

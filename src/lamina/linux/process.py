@@ -24,6 +24,7 @@ DEBIAN_PACKAGE = {
     "ld": "binutils",
     "mkfs.erofs": "erofs-utils",
     "mksquashfs": "squashfs-tools",
+    "patch": "patch",
     "python3": "python3",
     "squashfuse": "squashfuse",
     "squashfuse_ll": "squashfuse",

@@ -9,6 +9,7 @@ Layout (see docs/formats.md):
     actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
     packages/<name>/<version>   the digest of a package manifest
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
+    cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -32,7 +33,7 @@ from lamina.store.blobs import BlobMissing, mismatch, verified
 
 FORMAT = "1"
 _CHUNK = 1 << 20
-_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "workspaces")
+_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "cells", "workspaces")
 
 
 def default_folder() -> Path:
@@ -170,13 +171,17 @@ class LocalStore:
         return digest
 
     @contextlib.contextmanager
-    def incoming(self) -> Iterator[Incoming]:
-        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept."""
+    def incoming(self, *, durable: bool = True) -> Iterator[Incoming]:
+        """A blob that arrives piece by piece; unless it is adopted, nothing of it is kept.
+
+        What is not `durable` is not synced, as in `add`.
+        """
         with self._temporary() as temporary, temporary.open("wb") as file:
 
             def adopt(digest: Digest) -> None:
                 file.flush()
-                os.fdatasync(file.fileno())
+                if durable:
+                    os.fdatasync(file.fileno())
                 self._adopt(temporary, digest)
 
             yield Incoming(file, adopt)

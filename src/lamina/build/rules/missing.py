@@ -63,7 +63,7 @@ _NAMES: Mapping[str, str] = {
         cc_toolchain_suite fdo_prefetch_hints fdo_profile propeller_optimize py_runtime toolchain
         toolchain_type
     """,
-    "downloads": "git http_archive",
+    "downloads": "git",
     "actions on actions": "action_listener extra_action",
     "environments": "environment environment_group",
     "queries": "genquery",
