@@ -7,7 +7,8 @@ its own, so that nothing of the user's is written.
 
 from __future__ import annotations
 
-import posixpath
+import hashlib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -174,19 +175,26 @@ class _Reader:
         return f"{name}{chosen}{version}{marker}"
 
     def _archive(self, table: Mapping[str, Any], source: Mapping[str, str]) -> Archive:
-        kind, _, digest = table.get("hash", "").partition(":")
+        kind, _, told = table.get("hash", "").partition(":")
+        digest, size = told if kind == "sha256" else "", table.get("size")
         place = table.get("url") or table.get("path") or source.get("url") or source.get("path", "")
-        if kind != "sha256":
-            raise UserError(f"`{place}` has no sha256 in its index", hint="choose another index")
         parts = urlsplit(place)
         if parts.scheme in ("http", "https"):
-            return Archive(place, digest, table.get("size"))
-        path = unquote(parts.path) if parts.scheme == "file" else place
-        whole = posixpath.normpath(f"{self._folder.resolve()}/{path}" if path[:1] != "/" else path)
-        if Path(whole).is_relative_to(self._base):
-            inner = Path(whole).relative_to(self._base).as_posix()
-            return Archive(inner, digest, table.get("size"), local=True)
-        return Archive(Path(whole).as_uri(), digest, table.get("size"))
+            if not digest:
+                hint = "another index may tell it"
+                raise UserError(f"`{place}` has no sha256 in its index", hint=hint)
+            return Archive(place, digest, size)
+        file = self._folder.resolve() / (unquote(parts.path) if parts.scheme == "file" else place)
+        whole = Path(os.path.normpath(file))
+        digest = digest or _digest(whole)  # a folder of archives tells none
+        if whole.is_relative_to(self._base):
+            return Archive(whole.relative_to(self._base).as_posix(), digest, size, local=True)
+        return Archive(whole.as_uri(), digest, size)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def scratch_project(scratch: Path) -> Path:

@@ -127,13 +127,13 @@ class _Choice:
         exclude = ctx.texts("exclude")
         if best is not None:
             wheel = (best.name, self._file(best, wheels[best]))
-            return actions.unpacked(ctx, wheel, best.sha256, exclude), self._origin(best)
+            return actions.unpacked(ctx, wheel, _unchecked(best), exclude), self._origin(best)
         for sdist, digest in self._archives("sdist", "sdist_file").items():
             source = (sdist.name, self._file(sdist, digest))
             closure: dict[Label, Analysed] = {}
             for tool in _needed(ctx, "builds_with"):
                 closure.update((each.label, each) for each in ctx.runtime_closure(tool))
-            made = actions.built(ctx, source, sdist.sha256, closure.values())
+            made = actions.built(ctx, source, _unchecked(sdist), closure.values())
             return actions.unpacked(ctx, made, "", exclude, sdist.name), self._origin(sdist)
         return None
 
@@ -158,6 +158,11 @@ class _Choice:
         address = "" if archive.local else archive.place
         name, version = ctx.text("distribution"), ctx.text("version")
         return Origin(name, version, "pypi", address, archive.sha256)
+
+
+def _unchecked(archive: Archive) -> str:
+    """The digest that an archive is yet to be compared with: what is fetched has been."""
+    return archive.sha256 if archive.local else ""
 
 
 def console_script(ctx: Context) -> Analysed:

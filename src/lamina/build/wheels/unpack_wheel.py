@@ -149,7 +149,7 @@ def main(wheel: str, sha256: str, target: str, template: str, *exclude: str) -> 
     path = Path(wheel)
     if path.is_dir():
         (path,) = path.glob("*.whl")
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if sha256 else ""
+    found = digest(path) if sha256 else ""
     if found != sha256:
         sys.exit(f"it is not what the lock says: expected sha256 {sha256}\nfound sha256 {found}")
     shown = path.name
@@ -166,6 +166,15 @@ def main(wheel: str, sha256: str, target: str, template: str, *exclude: str) -> 
         sys.exit("\n".join([f"`{shown}` is not what its RECORD says:", *issues[:10]]))
     except (zipfile.BadZipFile, ValueError, KeyError, AssertionError, OSError) as error:
         sys.exit(f"`{shown}` is no wheel that can be unpacked: {error}")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, which may be large."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            hasher.update(piece)
+    return hasher.hexdigest()
 
 
 def _check_names(archive: zipfile.ZipFile) -> None:
