@@ -235,7 +235,8 @@ def python_requirements(
 ) -> None:
     """Declare a target for every distribution of a lock file; see `lamina.build.wheels.declared`.
 
-    `common` are attributes of all of them, as `visibility`.
+    `common` are attributes of all of them, as `visibility`. A pattern such as `//...` chooses none:
+    nobody wants to fetch all that a lock has.
     """
     from lamina.build.wheels import declared  # packaging is met only by who has a lock
     from lamina.formats import pylock
@@ -256,6 +257,7 @@ def python_requirements(
     except UserError as error:
         raise CallFault(f"`{lock}`: {error.message}", error.hint or "", str(lock)) from error
     schema = evaluation.schemas[declared.RULE]
+    common.setdefault("tags", ["manual"])
     for _, attributes in calls:
         evaluation.call_rule(schema, "python_requirements", (), {**attributes, **common})
 

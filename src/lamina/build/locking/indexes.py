@@ -13,12 +13,11 @@ _SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
     "cert": "SSL_CERT_FILE",
 }
 _OF_UV = (
     "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
-    "UV_NO_INDEX", "UV_INDEX_STRATEGY",
+    "UV_INDEX_STRATEGY",
 )  # fmt: skip
 _SECTIONS = ("global", "install", "lock")
 
@@ -38,12 +37,19 @@ def environment(outer: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def asks_no_index(outer: Mapping[str, str]) -> bool:
+    """Whether pip is set to look at no index, which uv has no variable for."""
+    if any(name in outer for name in _OF_UV):
+        return False
+    return pip_settings(outer).get("no-index", "").lower() in ("1", "true", "yes", "on")
+
+
 def pip_settings(outer: Mapping[str, str]) -> dict[str, str]:
     """The settings of pip: those of its files, the nearest to the user winning, then variables."""
     found: dict[str, str] = {}
     for file in _files(outer):
         found |= _read(file)
-    for name in (*_SETTINGS, "constraint"):
+    for name in (*_SETTINGS, "constraint", "no-index"):
         value = outer.get(f"PIP_{name.upper().replace('-', '_')}", "")
         if value:
             found[name] = value

@@ -50,7 +50,7 @@ def lock(file: Path, settings: Settings, upgrade: Upgrade, ground: Ground) -> st
     base = file.parent
     inputs = [Path(os.path.normpath(base / name)) for name in settings.inputs]
     wanted = requirements.read(inputs, settings.extras, settings.groups)
-    _add_constraints_of_pip(wanted, ground)
+    _add_settings_of_pip(wanted, ground)
     old = () if upgrade.everything else _known(file)
     request = Request(
         wanted,
@@ -73,7 +73,9 @@ def _known(file: Path) -> tuple[Distribution, ...]:
         return ()
 
 
-def _add_constraints_of_pip(wanted: Wanted, ground: Ground) -> None:
+def _add_settings_of_pip(wanted: Wanted, ground: Ground) -> None:
+    if indexes.asks_no_index(ground.environment):
+        wanted.looking.setdefault("no-index", True)
     names = indexes.pip_settings(ground.environment).get("constraint", "").split()
     files = [Path(name) for name in names if "://" not in name]
     wanted.constraints += requirements.read([file for file in files if file.exists()]).requirements

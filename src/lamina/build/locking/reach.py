@@ -65,6 +65,8 @@ class _Walk:
         ways = self.paths[key]
         if frozenset() in ways:
             return ""
+        if len(ways) == 1 and len(ways[0]) == 1:
+            return next(iter(ways[0]))
         texts = sorted(" and ".join(f"({each})" for each in sorted(way)) for way in ways)
         return " or ".join(texts)
 
