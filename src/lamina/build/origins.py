@@ -6,13 +6,15 @@ only makes something is not, nor is what an sdist was built with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lamina.build.cellmap import Cells
 from lamina.build.providers import Analysed, Origin
 from lamina.build.target import Target, labels_in
 from lamina.core.label import Label
+
+Maker = Callable[[Label], Target | None]
 
 _OF_TOOLS = frozenset({"builds_with", "exec_tools", "toolchains", "tools", "visibility"})
 
@@ -30,9 +32,13 @@ def origins(
     targets: Mapping[Label, Target],
     analysed: Mapping[Label, Analysed],
     cells: Cells,
+    maker: Maker,
 ) -> Origins:
-    """The code of others below a target; `targets` are closed, dependencies first."""
-    walk = _Walk(targets, analysed, cells)
+    """The code of others below a target.
+
+    `targets` are closed, dependencies first; `maker` tells which one makes the file of a label.
+    """
+    walk = _Walk(targets, analysed, cells, maker)
     walk.enter(root)
     found = {label: walk.found[label] for label in sorted(walk.found)}
     return Origins(found, {label: walk.nearest(label) for label in (root, *found)})
@@ -40,8 +46,13 @@ def origins(
 
 class _Walk:
     def __init__(
-        self, targets: Mapping[Label, Target], analysed: Mapping[Label, Analysed], cells: Cells
+        self,
+        targets: Mapping[Label, Target],
+        analysed: Mapping[Label, Analysed],
+        cells: Cells,
+        maker: Maker,
     ) -> None:
+        self._maker = maker
         self._targets = targets
         self._analysed = analysed
         self._cells = cells
@@ -71,9 +82,15 @@ class _Walk:
         elif target.rule.name == "python_distribution":
             yield from known.runtime  # markers have decided
         else:
-            for name, value in target.attributes.items():
-                if name not in _OF_TOOLS:
-                    yield from (each for each in labels_in(value) if each in self._targets)
+            values = [v for name, v in target.attributes.items() if name not in _OF_TOOLS]
+            for mention in (each for value in values for each in labels_in(value)):
+                below = mention if mention in self._targets else self._made_by(mention)
+                if below is not None:
+                    yield below
+
+    def _made_by(self, file: Label) -> Label | None:
+        target = self._maker(file)
+        return None if target is None else target.label
 
     def _origin(self, label: Label) -> Origin | None:
         known = self._analysed.get(label)

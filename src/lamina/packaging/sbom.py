@@ -104,7 +104,7 @@ def _cyclonedx(bill: Bill) -> str:
 
 def _part(found: Component) -> Any:
     """A component as the library has it."""
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import (
         ExternalReference,
         ExternalReferenceType,

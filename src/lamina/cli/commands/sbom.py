@@ -63,8 +63,9 @@ def _bill(session: Session, target: str, made: pipeline.Packaged) -> Bill:
 
     label = session.label(target)
     analysed = session.analyse([label])
-    targets = session.loader.closure([label])
-    found = origins.origins(label, targets, analysed, session.loader.cells)
+    loader = session.loader
+    targets = loader.closure([label])
+    found = origins.origins(label, targets, analysed, loader.cells, loader.generated)
     released = [each for each in found.found if analysed[each].own]
     trees = _trees(session, [analysed[each] for each in released])
     return Bill(
