@@ -32,6 +32,7 @@ class Project(Protocol):
     def package(self, label: str, at: Path | None = None) -> Path: ...
     def run(self, label: str, *arguments: str) -> str: ...
     def analyse(self, label: str) -> tuple[Label, dict[Label, Analysed]]: ...
+    def text(self, label: str, path: str = "") -> str: ...
 
 
 class Shelf:
@@ -393,7 +394,7 @@ def sdist(path: Path, extra: Sequence[str] = ()) -> Distribution:
         "word": "and sources",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as tar:
+    with tarfile.open(path, "w") as tar:
         for name, text in files.items():
             member = tarfile.TarInfo(f"built-1.0/{name}")
             member.size = len(text.encode())
@@ -445,3 +446,33 @@ def test_the_target_for_all_has_all_that_is_for_here(project: Project, shelf: Sh
     shelf.program("import a\nprint(a.version)\n", "all")
 
     assert project.run("//:m") == "1.0\n"
+
+
+def test_programs_over_several_wheels_are_tools_too(project: Project, shelf: Shelf) -> None:
+    shelf.wheel("a")
+    shelf.wheel("b")
+    shelf.program("import a, b, sys\nopen(sys.argv[1], 'w').write(a.version)\n", "a", "b")
+    with (project.root / "BUILD").open("a") as file:
+        file.write("genrule(name = 'g', outs = ['g.txt'], tools = [':m'], cmd = '$(exe :m) $@')\n")
+
+    assert project.text("//:g") == "1.0"
+
+
+def test_wheels_unpack_to_the_same_bytes_anywhere(
+    make_project: Callable[[str], Project], write_wheel: WriteWheel
+) -> None:
+    made = []
+    for folder in ("one", "a/longer/path"):
+        project = make_project(folder)
+        shelf = Shelf(project, write_wheel)
+        shelf.wheel("helper")
+        shelf.add(sdist(shelf.folder / "built-1.0.tar.gz"))
+        shelf.program("", "built")
+        root = project.package("//:m").parent
+        made.append({path.relative_to(root): path.read_bytes() for path in files_in(root)})
+
+    assert made[0] == made[1]
+
+
+def files_in(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
