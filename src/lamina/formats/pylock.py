@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -92,6 +93,18 @@ def decode(text: str) -> Lock:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
         raise UserError(f"not a lock file as the standard has it: {what}") from error
+
+
+def read(file: Path) -> Lock | None:
+    """The lock in a file, None where there is none; raises UserError that names it."""
+    try:
+        return decode(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise UserError(f"`{file}` is not UTF-8 text") from error
+    except UserError as error:
+        raise UserError(f"`{file}`: {error.message}", hint=error.hint) from error
 
 
 def _lock(document: Mapping[str, Any]) -> Lock:

@@ -19,12 +19,14 @@ _OF_UV = (
     "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
     "UV_INDEX_STRATEGY",
 )  # fmt: skip
+# Of the user's own project: they would keep uv from making a lock.
+_OF_PROJECTS = ("UV_FROZEN", "UV_LOCKED", "UV_PROJECT", "UV_PYTHON", "UV_WORKING_DIRECTORY")
 _SECTIONS = ("global", "install", "lock")
 
 
 def environment(outer: Mapping[str, str]) -> dict[str, str]:
     """The environment for uv: what pip is set to look at counts where nothing is set for uv."""
-    found = dict(outer)
+    found = {name: value for name, value in outer.items() if name not in _OF_PROJECTS}
     if any(name in outer for name in _OF_UV):
         return found
     settings = pip_settings(outer)

@@ -51,7 +51,8 @@ def lock(file: Path, settings: Settings, upgrade: Upgrade, ground: Ground) -> st
     inputs = [Path(os.path.normpath(base / name)) for name in settings.inputs]
     wanted = requirements.read(inputs, settings.extras, settings.groups)
     _add_settings_of_pip(wanted, ground)
-    old = () if upgrade.everything else _known(file)
+    known = None if upgrade.everything else pylock.read(file)
+    old = known.distributions if known else ()
     request = Request(
         wanted,
         ground.python,
@@ -64,13 +65,6 @@ def lock(file: Path, settings: Settings, upgrade: Upgrade, ground: Ground) -> st
     return pylock.encode(
         Lock(tuple(found), request.requires_python, request.environments, settings)
     )
-
-
-def _known(file: Path) -> tuple[Distribution, ...]:
-    try:
-        return pylock.decode(file.read_text(encoding="utf-8")).distributions
-    except FileNotFoundError:
-        return ()
 
 
 def _add_settings_of_pip(wanted: Wanted, ground: Ground) -> None:

@@ -174,12 +174,15 @@ def _read_line(line: str, file: Path, wanted: Wanted, into: list[str]) -> None:
 def _requirement(text: str, folder: Path) -> str:
     """A requirement of PEP 508; an archive by its path or address is given the name it has."""
     found, semicolon, marker = text.partition(" ;")
-    if not _ARCHIVE.search(found) or " @ " in found:
+    told, at, place = found.rpartition(" @ ")
+    place = place.strip()
+    is_file = bool(_ARCHIVE.search(place))
+    if is_file and "://" not in place:
+        place = (folder / place.removeprefix("file:")).resolve().as_uri()
+    if at or not is_file:
+        text = f"{told} @ {place} ;{marker}".removesuffix(" ;") if at else text
         Requirement(text)  # raises
         return text
-    place = found.strip()
-    if "://" not in place:
-        place = (folder / place).resolve().as_uri()
     name = place.partition("#")[0].rpartition("/")[2]
     try:
         known = (parse_wheel_filename if name.endswith(".whl") else parse_sdist_filename)(name)[0]

@@ -77,7 +77,7 @@ def _words(text: str) -> str:
     """What uv says of its failure, without what it says of its project."""
     lines = [line for line in text.splitlines() if not line.startswith(("Using ", "warning: "))]
     said = "\n".join(lines).strip().replace("your project", "what is asked for")
-    return f"uv finds no distributions that fit:\n{said}".replace(
+    return f"uv cannot resolve the requirements:\n{said}".replace(
         f"{_PROJECT} depends", "it depends"
     )
 

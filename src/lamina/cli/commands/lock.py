@@ -93,10 +93,9 @@ def _settings(args: argparse.Namespace, file: Path) -> Settings:
     from lamina.formats import pylock
     from lamina.formats.pylock import Settings
 
-    known = Settings()
-    if file.exists():
-        known = pylock.decode(file.read_text(encoding="utf-8")).settings
-    elif not args.inputs:
+    lock = pylock.read(file)
+    known = lock.settings if lock else Settings()
+    if lock is None and not args.inputs:
         raise UserError(f"there is no lock `{file}`", hint="name the files of requirements too")
     inputs = [os.path.relpath(each.resolve(), file.parent) for each in args.inputs]
     if not (inputs or known.inputs):

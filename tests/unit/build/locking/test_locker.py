@@ -14,9 +14,10 @@ import pytest
 from lamina.build.locking import locker
 from lamina.build.locking.locker import Ground, Upgrade
 from lamina.build.wheels.platform import ask
-from lamina.core.errors import UserError
+from lamina.core.errors import HostError, UserError
 from lamina.formats import pylock
 from lamina.formats.pylock import Archive, Distribution, Settings
+from lamina.linux import process
 from lamina.linux.versions import ToolVersions
 from lamina.store.local import LocalStore
 
@@ -193,6 +194,26 @@ def test_what_does_not_fit_is_told_in_the_words_of_uv(shelf: Shelf) -> None:
     with pytest.raises(UserError) as caught:
         shelf.lock("one>2\n")
 
-    assert "uv finds no distributions that fit" in caught.value.message
+    assert "uv cannot resolve the requirements" in caught.value.message
     assert "one>2" in caught.value.message
     assert "lamina-lock" not in caught.value.message
+
+
+def test_a_lock_that_cannot_be_read_is_named(shelf: Shelf) -> None:
+    shelf.put("one", "1.0")
+    shelf.file.write_text("x")
+
+    with pytest.raises(UserError) as caught:
+        shelf.lock("one\n")
+
+    assert caught.value.message.startswith(f"`{shelf.file}`: not TOML")
+
+
+def test_uv_that_is_missing_is_told_of(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "find", lambda _tool: None)
+    monkeypatch.setattr(process, "beside_python", lambda _tool: None)
+
+    with pytest.raises(HostError) as caught:
+        shelf.lock("one\n")
+
+    assert "lamina[lock]" in (caught.value.hint or "")

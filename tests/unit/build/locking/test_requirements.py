@@ -65,7 +65,7 @@ def test_archives_get_the_name_they_have(tmp_path: Path) -> None:
     file = write(
         tmp_path,
         "./a_b-1.0-py3-none-any.whl\nhttps://x.invalid/c.d-2.tar.gz ; os_name == 'nt'\n"
-        "e @ https://x.invalid/e-1.zip\n",
+        "e @ https://x.invalid/e-1.zip\nf[x] @ ./f-1.zip\n",
     )
 
     found = requirements.read([file])
@@ -74,6 +74,7 @@ def test_archives_get_the_name_they_have(tmp_path: Path) -> None:
         f"a-b @ {(tmp_path / 'a_b-1.0-py3-none-any.whl').resolve().as_uri()}",
         "c-d @ https://x.invalid/c.d-2.tar.gz ; os_name == 'nt'",
         "e @ https://x.invalid/e-1.zip",
+        f"f[x] @ {(tmp_path / 'f-1.zip').resolve().as_uri()}",
     ]
 
 
