@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 from lamina.build.cellmap import NO_CELLS, Cells
@@ -17,7 +18,7 @@ from lamina.build.toolchains import Toolchains
 from lamina.core.action import Action, Artifact, Output, Source
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label
-from lamina.core.tree import check_path
+from lamina.core.tree import check_path, under
 
 T = TypeVar("T")
 Locate = Callable[[Target, Label | None, str], Place]
@@ -98,6 +99,10 @@ class Context:
         """An attribute that is a dict of strings, in declared order."""
         return self._get(name, tuple)
 
+    def marked(self, name: str) -> tuple[tuple[Label, str], ...]:
+        """An attribute that is a dict of label to string, in declared order."""
+        return self._get(name, tuple)
+
     def given(self, name: str) -> bool:
         """Whether the BUILD file set the attribute."""
         return name in self.target.given
@@ -111,7 +116,14 @@ class Context:
     def deps(self, *names: str) -> list[Analysed]:
         """What the targets in these label lists handed out, in declared order, each once."""
         labels = dict.fromkeys(label for name in names for label in self._get(name, tuple))
-        return [self._analysed[label] for label in labels]
+        return [self.usable(label) for label in labels]
+
+    def usable(self, label: Label) -> Analysed:
+        """What a target handed out; raises RuleFault for one that nobody here can use."""
+        target = self._analysed[label]
+        if target.unfit:
+            raise RuleFault(target.unfit, mention=label)
+        return target
 
     def dep(self, label: Label) -> Analysed | None:
         """What a target this one mentions handed out; None for a file."""
@@ -137,8 +149,8 @@ class Context:
         carried: dict[Label, Analysed] = {}
         for label in (label for name in names for label in self.labels(name)):
             target = self._analysed.get(label)
-            if target is not None and (target.own or target.runtime):
-                carried[label] = target
+            if target is not None and (target.own or target.runtime or target.unfit):
+                carried[label] = self.usable(label)
         whole = {label for label, target in carried.items() if target.own}
         plain = [source for source in self.sources(*names) if source.label not in whole]
         return plain, list(carried.values())
@@ -182,6 +194,11 @@ class Context:
         """All whose own files a target needs when it runs, what is depended on first."""
         return [self._analysed[label] for label in runtime_order(root.label, self._analysed)]
 
+    def root_of(self, program: Analysed, folder: str) -> list[tuple[str, Artifact]]:
+        """The package root of a target, put at a path of an action's inputs."""
+        parts = self.runtime_closure(program)
+        return [(under(folder, path), file) for part in parts for path, file in part.own.items()]
+
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
         return join(self.folder, path)
@@ -197,13 +214,18 @@ class Context:
         subject: str = "",
         mounts: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
+        roots: Iterable[tuple[str, Artifact]] = (),
     ) -> Action:
-        """An action of this target."""
+        """An action of this target.
+
+        `roots` are inputs too, those of package roots: a folder that several targets make is there
+        several times, in parts.
+        """
         return Action(
             mnemonic,
             str(self.label),
             tuple(arguments),
-            tuple(sorted(inputs.items())),
+            tuple(sorted(dict.fromkeys((*inputs.items(), *roots)), key=itemgetter(0))),
             tuple(outputs),
             tuple(sorted((environment or {}).items())),
             toolchain,
@@ -294,7 +316,7 @@ def _check_paths(target: Analysed) -> None:
     """Raises RuleFault where a file would lie outside of its folder, as by `base_module = ".."`."""
     for path in (*(full for full, _ in target.files), *target.own):
         try:
-            check_path(path)
+            check_path("whole" if path == "." else path)
         except IntegrityError:
             hint = "`base_module`, `soname` and paths of files lead to no other folder"
             raise RuleFault(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.coerce import Complaint
 from lamina.build.declare import NAMING, Schema, Scope, declare, named_outputs, outputs
-from lamina.build.disk import View
+from lamina.build.disk import View, join
 from lamina.build.glob import Glob
 from lamina.build.markers import Selects
 from lamina.build.target import Target
@@ -55,6 +56,7 @@ class Evaluation:
         self.folder = folder
         self.view = view
         self.workspace: Workspace | None = None  # the interpreter tells it, and its selects
+        self.schemas: Mapping[str, Schema] = {}  # by the names of rules; it tells these too
         self.selects = Selects()
         self.configured = False  # `package()` was called
         # What rule calls were given, by name: how the rule was called, and its attributes.
@@ -65,8 +67,22 @@ class Evaluation:
         self.exports: dict[str, tuple[str, ...]] = {}
         self.globs: list[Glob] = []
         self.pending: list[Pending] = []
+        self.inputs: set[str] = set()  # files that were read, besides .bzl files
         self._calls = 0
         self._trap = trap
+
+    def read(self, name: str) -> str:
+        """The text of a file of the build package; raises CallFault where there is none."""
+        path = join(self.folder, name)
+        assert self.workspace is not None
+        if not self.view.has_file(path):
+            raise CallFault(f"no file `{path}`", "`lamina lock` writes lock files", name)
+        self.inputs.add(path)
+        try:
+            return Path(self.workspace.locate(path)).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise CallFault(f"cannot read `{path}`: {reason}", "", name) from error
 
     def call_rule(
         self, schema: Schema, called: str, positional: Sequence[object], named: Mapping[str, object]

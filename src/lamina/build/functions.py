@@ -178,10 +178,7 @@ def label_parts(text: object, home: Home) -> dict[str, str]:
     """What a `Label()` in Starlark holds; raises CallFault for what is no label."""
     if not isinstance(text, str):
         raise CallFault(f"`Label` takes a string, not {describe(text)}")
-    try:
-        label = home.label(text)
-    except UserError as error:
-        raise CallFault(error.message, error.hint or "", text) from error
+    label = _label(text, home)
     return {
         LABEL: f"@@{label}".replace("@@@", "@@"),
         "name": label.name,
@@ -190,6 +187,13 @@ def label_parts(text: object, home: Home) -> dict[str, str]:
         "repo_name": label.cell,
         "workspace_root": f"external/{label.cell}" if label.cell else "",
     }
+
+
+def _label(text: str, home: Home) -> Label:
+    try:
+        return home.label(text)
+    except UserError as error:
+        raise CallFault(error.message, error.hint or "", text) from error
 
 
 def existing_rule(evaluation: Evaluation, name: object) -> object:
@@ -219,6 +223,51 @@ def exports_files(
                 str(label),
             )
         evaluation.exports[label.name] = shown
+
+
+def python_requirements(
+    evaluation: Evaluation,
+    name: object = "python",
+    lock: object = "pylock.toml",
+    builds_with: object = None,
+    exclude: object = None,
+    **common: object,
+) -> None:
+    """Declare a target for every distribution of a lock file; see `lamina.build.wheels.declared`.
+
+    `common` are attributes of all of them, as `visibility`. A pattern such as `//...` chooses none:
+    nobody wants to fetch all that a lock has.
+    """
+    from lamina.build.wheels import declared  # packaging is met only by who has a lock
+    from lamina.formats import pylock
+
+    file = _label(str(lock), evaluation.scope.home)
+    here = (evaluation.scope.home.cell, evaluation.scope.home.package)
+    if (file.cell, file.package) != here:
+        hint = "call it in the BUILD file of that build package"
+        raise CallFault(f"the lock `{lock}` lies in another build package", hint, str(lock))
+    try:
+        calls = declared.calls(
+            str(name),
+            pylock.decode(evaluation.read(file.name)),
+            file.name.rpartition("/")[0],
+            dict(_lists("builds_with", builds_with)),
+            dict(_lists("exclude", exclude)),
+        )
+    except UserError as error:
+        raise CallFault(f"`{lock}`: {error.message}", error.hint or "", str(lock)) from error
+    schema = evaluation.schemas[declared.RULE]
+    common.setdefault("tags", ["manual"])
+    for _, attributes in calls:
+        evaluation.call_rule(schema, "python_requirements", (), {**attributes, **common})
+
+
+_LISTS = Attribute(Kind.LIST_DICT)
+
+
+def _lists(name: str, value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found = _value(_LISTS, name, value or {})
+    return found if isinstance(found, tuple) else ()
 
 
 def licenses(evaluation: Evaluation, *_terms: object, **_named: object) -> None:
@@ -253,6 +302,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             existing_rule,
             existing_rules,
             exports_files,
+            python_requirements,
             licenses,
             distribs,
             oncall,

@@ -81,6 +81,7 @@ _PATHS = """\
     sys.path[0:1] = [root, *[root + "/" + path for path in {imports!r}], root + "/site-packages"]
     site.setquit()
     site.sethelper()
+    site.addsitedir(root + "/site-packages")  # for the sake of .pth files
 """
 
 _PREPARE = """\
@@ -123,6 +124,26 @@ def start():
     return lambda: exec(code, vars(main))
 """
 )
+
+_BOTH = "''':'\n"  # the shell runs on from here, for Python a text begins
+_ABOVE = """\
+name=${self##*/}
+root=$(CDPATH='' cd -- "$root/.." && pwd)
+"""
+_INSTALLED = """\
+'''
+import sys
+
+if __name__ == "__main__":
+    import site
+
+    root = sys.path[0][:-4]
+    sys.path[0:1] = [root, root + "/site-packages"]
+    site.setquit()
+    site.sethelper()
+    site.addsitedir(root + "/site-packages")
+    @CODE@
+"""
 
 _TESTS = (
     '''\
@@ -197,6 +218,28 @@ def python_launcher(
             ),
         )
     ).encode()
+
+
+def installed_script(path: str, version: str) -> bytes:
+    """A program in `bin/` of a package root, with `@CODE@` for what it does in Python.
+
+    It is a shell script that starts itself as one of Python: one file works wherever it lies.
+    """
+    start = _PYTHON.format(
+        path=versioned(path, version),
+        name=f"python{version}",
+        launcher="$name",
+        bootstrap="bin/$name",
+        preload="",
+        arguments="",
+    )
+    head = _HEAD.removeprefix("#!/bin/sh\n")
+    return "".join(("#!/bin/sh\n", _BOTH, head, _ABOVE, _SHARED, start, _INSTALLED)).encode()
+
+
+def versioned(path: str, version: str) -> str:
+    """`/usr/bin/python3` -> `/usr/bin/python3.11`: a node's other python3 must not be taken."""
+    return f"{path.rpartition('/')[0]}/python{version}"
 
 
 def _preload(libraries: Sequence[str]) -> str:

@@ -233,7 +233,7 @@ class Loader:
             exports=MappingProxyType(evaluation.exports),
             loads=tuple(sorted(loads)),
             globs=tuple(evaluation.globs),
-            inputs=loads | {path},
+            inputs=loads | evaluation.inputs | {path},
             directories=frozenset(view.directories),
             ordinals=MappingProxyType(evaluation.ordinals),
         )

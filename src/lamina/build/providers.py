@@ -111,6 +111,17 @@ class TestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where files come from that others have written: what a bill of materials tells."""
+
+    name: str
+    version: str = ""
+    ecosystem: str = "generic"  # type of a package URL: `pypi`
+    address: str = ""
+    sha256: str = ""  # of what lies there, 64 hexadecimal digits
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """A target after analysis: all that others may take from it."""
 
@@ -126,3 +137,5 @@ class Analysed:
     runnable: Runnable | None = None
     test: TestInfo | None = None
     setting: object = None  # the value of a build setting
+    origin: Origin | None = None
+    unfit: str = ""  # why nobody here can use it; others may mention it all the same

@@ -17,6 +17,7 @@ from lamina.core.label import Home
 _GROUP = "lamina.rules"
 _BUILT_IN = (
     "lamina.build.rules.python",
+    "lamina.build.rules.python_wheel",
     "lamina.build.rules.cxx",
     "lamina.build.rules.generic",
     "lamina.build.rules.config",

@@ -56,9 +56,10 @@ class Interpreter:
             [starlark.LibraryExtension.StructType, starlark.LibraryExtension.Json]
         )
         schemas = {id(rule): Schema.of(rule) for rule in rules.values()}
+        self._schemas = {name: schemas[id(rule)] for name, rule in rules.items()}
         self.rules = {
-            name: self._kept(_rule_function(self, schemas[id(rule)], name))
-            for name, rule in rules.items()
+            name: self._kept(_rule_function(self, schema, name))
+            for name, schema in self._schemas.items()
         }
         self._functions = {
             name: self._kept(_function(self, name, function))
@@ -83,6 +84,7 @@ class Interpreter:
         home = Home()
         if self.current is not None:
             self.current.selects, self.current.workspace = self.selects, self.workspace
+            self.current.schemas = self._schemas
             home = self.current.scope.home
         module = starlark.Module()
         words = set(_WORD.findall(text))

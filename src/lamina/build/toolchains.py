@@ -10,11 +10,15 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.build.workspace import Workspace
 from lamina.core.errors import HostError, UserError
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions
+
+if TYPE_CHECKING:
+    from lamina.build.wheels.platform import Platform
 
 _SYSTEM = ("/usr/bin", "/bin")  # what an action's PATH holds
 _ASK_PYTHON = """
@@ -78,6 +82,13 @@ class Toolchains:
             identity=f"python {full} {soabi}",
             mounts=tuple(dict.fromkeys(_mounts(prefix) + _beside(path))),
         )
+
+    @cached_property
+    def python_platform(self) -> Platform:
+        """Which wheels fit the interpreter, and which markers hold for it."""
+        from lamina.build.wheels import platform
+
+        return platform.ask(Path(self.python.path), self._versions)
 
     @property
     def python_headers(self) -> str:

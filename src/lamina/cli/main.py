@@ -31,6 +31,8 @@ COMMANDS = {
     "graph": "draw how targets depend on each other",
     "affected": "list targets whose result a change can touch",
     "clean": "remove outputs and what is remembered of this workspace",
+    "sbom": "tell which code of others is in a package, as SPDX or CycloneDX",
+    "lock": "resolve requirements of Python code to a lock file",
     "doctor": "tell what this machine has and can do",
     "init": "make this folder the root of a workspace",
     "completion": "print the completion script of a shell",

@@ -291,6 +291,7 @@ class Session:
 
     def analyse(self, labels: Iterable[Label]) -> dict[Label, Analysed]:
         """Load and analyse some targets and all they depend on."""
+        labels = tuple(labels)
         from lamina.build.analysis import analyse
         from lamina.build.providers import Analysed
 
@@ -308,8 +309,19 @@ class Session:
                 self.loader.tolerance,
             )
         self.tell_faults()
+        self._leave_out_unfit(labels, analysed)
         # What cannot be built here is there, and has nothing.
         return {label: Analysed(label) for label in self._left_out} | analysed
+
+    def _leave_out_unfit(self, labels: Iterable[Label], analysed: Mapping[Label, Analysed]) -> None:
+        """Pass by what nobody here can use; a fault where it was asked for by name."""
+        for label in labels:
+            target = analysed.get(label)
+            if target is None or not target.unfit:
+                continue
+            if label not in self.loader.chosen:
+                raise UserError(f"`{label}`: {target.unfit}")
+            self.loader.skipped[label] = "not for this interpreter"
 
     def fitting(self, labels: Sequence[Label]) -> tuple[Label, ...]:
         """Those of some analysed targets that can be built here; of the others it is told why."""

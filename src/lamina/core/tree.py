@@ -62,6 +62,11 @@ def place(path: str, tree: Tree) -> dict[str, Node]:
     return {path: tree[""]} if "" in tree else below(path, tree)
 
 
+def under(folder: str, path: str) -> str:
+    """A path below a folder; `.` is the folder itself."""
+    return folder if path == "." else f"{folder}/{path}"
+
+
 def conflicts(paths: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs (file, first path below it) where one path wants a file and another a folder."""
     known = set(paths)

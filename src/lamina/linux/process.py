@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def _folders() -> list[str]:
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     # An empty entry would mean the current folder: nothing there is a tool of lamina's.
     return [*filter(None, path), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+
+
+def beside_python(tool: str) -> Path | None:
+    """Where a tool lies that was installed with this program's own interpreter, or None."""
+    found = Path(sys.executable).with_name(tool)
+    return found if os.access(found, os.X_OK) else None
 
 
 def system_python() -> str:

@@ -97,9 +97,12 @@ def check(parts: Iterable[OwnFiles]) -> None:
     faults = [fault for fault in faults if "__pycache__/" not in fault] or faults
     faults += _crossings(owners)
     if faults:
+        released = all(fault.startswith("`site-packages/") for fault in faults)
         raise UserError(
             "two targets of one package write the same path:\n" + "\n".join(sorted(faults)),
-            hint="give one of them another `base_module`, `soname` or file name",
+            hint="leave it out of one of them, by `exclude`"
+            if released
+            else "give one of them another `base_module`, `soname` or file name",
         )
 
 

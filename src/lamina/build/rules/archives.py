@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lamina.build import builtins
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
-from lamina.build.providers import Analysed
+from lamina.build.providers import Analysed, Origin
 from lamina.build.rule import Rule
 from lamina.build.rules import downloads
 from lamina.core.action import OUTPUT_FOLDER, Artifact, Output
@@ -63,7 +63,9 @@ def http_archive(ctx: Context) -> Analysed:
     wanted = downloads.wanted_file(ctx)
     name = f"{_ARCHIVE}-{downloads.file_name(wanted.urls[0])}"
     path = ctx.in_package(name)
-    return _unpacked(ctx, (path, downloads.fetched(ctx, wanted, path)))
+    unpacked = _unpacked(ctx, (path, downloads.fetched(ctx, wanted, path)))
+    origin = Origin(ctx.label.name, address=wanted.urls[0], sha256=wanted.sha256)
+    return replace(unpacked, origin=origin)
 
 
 def local_archive(ctx: Context) -> Analysed:

@@ -113,9 +113,9 @@ class _Genrule:
             },
             toolchain="; ".join(sorted(self._identities())),
             mounts=[mount for tool in sorted(self._tools) for mount in self._mounts(tool)],
+            roots=self._roots,
         )
-        network = "requires-network" in ctx.texts("tags")
-        return replace(made, inputs=(*made.inputs, *self._roots), network=network)
+        return replace(made, network=True) if "requires-network" in ctx.texts("tags") else made
 
     def _expanded(self, command: str, scope: Scope, attribute: str) -> str:
         """A text with its macros replaced; only Bazel has macros for all that looks like one."""

@@ -17,6 +17,7 @@ from lamina.build.launchers import (
     python_bootstrap,
     python_launcher,
     tests_bootstrap,
+    versioned,
 )
 from lamina.build.providers import LIBRARIES, Analysed, Runnable
 from lamina.build.rule import Rule
@@ -237,7 +238,7 @@ def _program(ctx: Context, start: _Start) -> Analysed:
     launcher = python_launcher(
         name,
         bootstrap,
-        (_versioned(python.path, python.version), f"python{python.version}"),
+        (versioned(python.path, python.version), f"python{python.version}"),
         environment(ctx),
         arguments(ctx),
         [_shared(dep) for dep in preloaded],
@@ -266,12 +267,6 @@ def _shared(dep: Analysed) -> str:
     return f"{LIBRARIES}/{dep.cxx.library[0]}"
 
 
-def _versioned(path: str, version: str) -> str:
-    """`/usr/bin/python3` -> `/usr/bin/python3.11`: a node's other python3 must not be taken."""
-    folder = path.rpartition("/")[0]
-    return f"{folder}/python{version}"
-
-
 def _main(ctx: Context, sources: list[SourceFile]) -> tuple[str, str]:
     """The module to run and, with `main_function`, the function in it."""
     if function := ctx.text("main_function"):
@@ -297,26 +292,6 @@ def _main(ctx: Context, sources: list[SourceFile]) -> tuple[str, str]:
     if file.path not in {source.path for source in sources}:
         sources.append(file)
     return _place(ctx, file).removesuffix(".py").replace("/", "."), ""
-
-
-def wheel(ctx: Context) -> Analysed:
-    """`prebuilt_python_library`: what is in a wheel, as it would be installed."""
-    from lamina.build.rules.python_wheel import unpacked
-
-    source = ctx.source("binary_src")
-    if source is None or not source.full.endswith(".whl"):
-        raise RuleFault(
-            "it has no wheel in `binary_src`",
-            hint='name one file: `binary_src = "name-1.0-py3-none-any.whl"`',
-            attribute="binary_src",
-        )
-    deps = ctx.deps("deps")
-    return Analysed(
-        ctx.label,
-        own=unpacked(ctx, source),
-        runtime=tuple(dict.fromkeys(dep.label for dep in deps)),
-        imports=tuple(dict.fromkeys(path for dep in deps for path in dep.imports)),
-    )
 
 
 def _ignored(words: str) -> dict[str, Attribute]:
@@ -406,18 +381,5 @@ RULES = (
         test,
         aliases=_ALIASES,
         doc="A Python program that tests.",
-    ),
-    Rule(
-        "prebuilt_python_library",
-        {
-            "binary_src": Attribute(Kind.SOURCE, doc="a wheel"),
-            "deps": Attribute(Kind.LABEL_LIST, doc="libraries it needs"),
-            **_ignored(
-                "strip_soabi_tags cxx_header_dirs preprocessor_flags compile infer_cxx_header_dirs"
-                " exclude_deps_from_merged_linking ignore_compile_errors"
-            ),
-        },
-        wheel,
-        doc="A wheel that somebody else has made.",
     ),
 )

@@ -103,8 +103,7 @@ def tool_files(ctx: Context, tool: Analysed, root: str) -> list[tuple[str, Artif
     """
     assert tool.runnable is not None
     parts = ctx.runtime_closure(tool)
-    # Several parts may have something in one folder.
-    files = [(f"{root}/{path}", file) for part in parts for path, file in part.own.items()]
+    files = ctx.root_of(tool, root)
     entry_point = tool.runnable.entry_point
     above = "/".join([".."] * (entry_point.count("/") + 1))
     for name, folder in roots(ctx.cells, parts).items():

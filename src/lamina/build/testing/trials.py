@@ -22,7 +22,7 @@ from lamina.build.rules.running import WORKSPACE, roots
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
 from lamina.core.errors import UserError
 from lamina.core.label import Label
-from lamina.core.tree import Symlink
+from lamina.core.tree import Symlink, under
 
 RUNFILES = "runfiles"
 FOLDER = ".test"  # of the outputs
@@ -185,7 +185,7 @@ def _inputs(parts: Sequence[Analysed], cells: Cells) -> tuple[tuple[str, Artifac
     """All that a test sees. A folder that several targets make is there several times, in parts."""
     files = _root(parts)
     files += _links(parts, {path for path, _ in files}, cells)
-    found = [(f"{RUNFILES}/{WORKSPACE}/{path}", artifact) for path, artifact in files]
+    found = [(under(f"{RUNFILES}/{WORKSPACE}", path), artifact) for path, artifact in files]
     for name, folder in roots(cells, parts).items():
         if name != WORKSPACE:
             found.append((f"{RUNFILES}/{name}", Stored(Symlink(join(WORKSPACE, folder)))))

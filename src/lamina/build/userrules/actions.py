@@ -109,6 +109,7 @@ class Maker:
             subject=outputs[0],
             mounts=python.mounts if python else (),
             environment=dict(command.environment),
+            roots=self._roots(command),
         )
         return replace(action, network=True) if command.network else action
 
@@ -118,7 +119,6 @@ class Maker:
         links: list[str] = []
         for path in dict.fromkeys((*command.inputs, *command.tools)):
             if path in self._files.tools:
-                inputs.update(self._tool(path))
                 continue
             artifact = self.artifact(path)
             if path.startswith(f"{OUTPUT_FOLDER}/"):
@@ -128,11 +128,15 @@ class Maker:
                 inputs[path] = artifact
         return inputs, links
 
-    def _tool(self, path: str) -> dict[str, Artifact]:
-        """The package root of a program, with all that it needs when it runs."""
-        label = self._files.tools[path]
-        target = self._ctx.analysed[label]
-        return dict(running.tool_files(self._ctx, target, tool_root(self._ctx, label)))
+    def _roots(self, command: Command) -> list[tuple[str, Artifact]]:
+        """The package roots of programs, with all that they need when they run."""
+        used = dict.fromkeys((*command.inputs, *command.tools))
+        labels = [self._files.tools[path] for path in used if path in self._files.tools]
+        found: list[tuple[str, Artifact]] = []
+        for label in labels:
+            root = tool_root(self._ctx, label)
+            found += running.tool_files(self._ctx, self._ctx.analysed[label], root)
+        return found
 
     def _arguments(self, command: Command, inputs: dict[str, Artifact]) -> list[str]:
         """The words of a command; long parts that may be are put into files of parameters."""

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -494,54 +493,6 @@ def test_a_syntax_error_is_told_with_its_place(project: Project) -> None:
     assert words.startswith("`//p:x`: PyCompile //p:x failed with exit code 1")
     assert 'File "p/a.py", line 1' in words
     assert 'File "p/b.py", line 1' in words
-
-
-WHEEL = {
-    "pkg/__init__.py": "word = 'from a wheel'\n",
-    "pkg/data.txt": "data\n",
-    "pkg/old.py": "print 'of Python 2'\n",
-    "pkg-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n",
-    "pkg-1.0.dist-info/RECORD": "",
-    "pkg-1.0.data/purelib/more.py": "word = 'and more'\n",
-    "pkg-1.0.data/scripts/tool": "#!python\n",
-}
-
-
-def write_wheel(project: Project, name: str, files: dict[str, str]) -> None:
-    project.write({"w/BUILD": ""})
-    with zipfile.ZipFile(project.root / "w" / name, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-
-
-def test_wheels_lie_as_an_installer_would_put_them(project: Project) -> None:
-    write_wheel(project, "pkg-1.0-py3-none-any.whl", WHEEL)
-    write_wheel(project, "other-1-py2.py3-none-any.whl", {"other.py": "word = 'of another'\n"})
-    project.write(
-        {
-            "w/BUILD": PUBLIC + "prebuilt_python_library(name = 'pkg', deps = [':other'],"
-            " binary_src = 'pkg-1.0-py3-none-any.whl')\n"
-            "prebuilt_python_library(name = 'other', binary_src = 'other-1-py2.py3-none-any.whl')",
-            "BUILD": binary("deps = ['//w:pkg']"),
-            "m.py": "import more, other, pkg\nfrom importlib.metadata import version\n"
-            "print(pkg.word, more.word, other.word, version('pkg'))\n",
-        }
-    )
-
-    assert project.run("//:m") == "from a wheel and more of another 1.0\n"
-    root = project.root.parent / "package/site-packages"
-    assert not (root / "pkg-1.0.data").exists()
-    assert not (root / "pkg-1.0.dist-info/RECORD").exists()
-    assert list((root / "pkg/__pycache__").glob("__init__.*.pyc"))
-
-
-def test_a_wheel_that_leads_out_is_refused(project: Project) -> None:
-    write_wheel(project, "evil-1.0-py3-none-any.whl", {"../../x.py": ""})
-    project.write(
-        {"w/BUILD": "prebuilt_python_library(name = 'e', binary_src = 'evil-1.0-py3-none-any.whl')"}
-    )
-
-    assert "a file that leads out of it: ../../x.py" in project.error("//w:e")
 
 
 def test_libraries_can_be_loaded_before_all_others(project: Project) -> None:
