@@ -110,8 +110,18 @@ class Context:
 
     def deps(self, *names: str) -> list[Analysed]:
         """What the targets in these label lists handed out, in declared order, each once."""
-        labels = dict.fromkeys(label for name in names for label in self._get(name, tuple))
-        return [self._analysed[label] for label in labels]
+        found: dict[Label, Analysed] = {}
+        for name in names:
+            for label in self._get(name, tuple):
+                target = self._analysed.get(label)
+                if target is None:
+                    raise RuleFault(
+                        f"`{label}` in `{name}` is a file or folder, and it takes targets",
+                        hint="give it in `srcs` or `data`, or name a target that has it",
+                        mention=label,
+                    )
+                found[label] = target
+        return list(found.values())
 
     def dep(self, label: Label) -> Analysed | None:
         """What a target this one mentions handed out; None for a file."""
