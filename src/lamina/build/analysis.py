@@ -115,8 +115,17 @@ class Context:
 
     def deps(self, *names: str) -> list[Analysed]:
         """What the targets in these label lists handed out, in declared order, each once."""
-        labels = dict.fromkeys(label for name in names for label in self._get(name, tuple))
-        return [self.usable(label) for label in labels]
+        found: dict[Label, Analysed] = {}
+        for name in names:
+            for label in self._get(name, tuple):
+                if label not in self._analysed:
+                    raise RuleFault(
+                        f"`{label}` in `{name}` is a file or folder, and it takes targets",
+                        hint="give it in `srcs` or `data`, or name a target that has it",
+                        mention=label,
+                    )
+                found[label] = self.usable(label)
+        return list(found.values())
 
     def usable(self, label: Label) -> Analysed:
         """What a target handed out; raises RuleFault for one that nobody here can use."""

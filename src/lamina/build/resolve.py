@@ -115,11 +115,17 @@ def find(loader: Loader, label: Label) -> Target | None:
         raise FaultReport([missing(loader, label)])
     package = loader.package_of(label)
     target = package.targets.get(label.name) or package.generated.get(label.name)
-    if target is None and (_border(loader, label) or not loader.view.has_file(loader.path(label))):
+    if target is None and (_border(loader, label) or not _is_source(loader, label)):
         target = unknown_maker(package, label.name)
         if target is None:
             raise FaultReport([missing(loader, label)])
     return target
+
+
+def _is_source(loader: Loader, label: Label) -> bool:
+    """Whether a label names a file, or a folder, which stands for all that is in it."""
+    path = loader.path(label)
+    return loader.view.has_file(path) or (bool(label.name) and loader.view.has_folder(path))
 
 
 def unknown_maker(package: BuildPackage, name: str) -> Target | None:
@@ -154,9 +160,6 @@ def missing(loader: Loader, label: Label) -> Fault:
         inner = Label(*loader.cells.owner(border), below)
         message = f"`{label}` crosses into the build package `{inner.home}`"
         return Fault(NOWHERE, message, f"write `{inner}`")
-    if loader.view.has_folder(loader.path(label)):
-        hint = f'name its files: `glob(["{label.name}/**"])`'
-        return Fault(NOWHERE, f"`{label}` is a folder, not a target or file", hint)
     return Fault(NOWHERE, f"no target or file `{label}`", _meant(loader, label))
 
 

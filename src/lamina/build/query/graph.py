@@ -192,7 +192,8 @@ class Graph:
 
     def _is_file(self, package: BuildPackage, name: str) -> bool:
         view, folder = self.loader.view, package.folder
-        if not view.has_file(join(folder, name)):
+        path = join(folder, name)
+        if not view.has_file(path) and (not view.has_folder(path) or view.build_file(path)):
             return False
         parts = name.split("/")[:-1]
         return not any(

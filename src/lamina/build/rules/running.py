@@ -117,7 +117,7 @@ def roots(cells: Cells, parts: Sequence[Analysed]) -> dict[str, str]:
 
     By these names Bazel has them in its runfiles.
     """
-    paths = {path for part in parts for path in part.own}
+    paths = {path for part in parts for path in part.own} if cells.folders else set()
     tops = {path.partition("/")[0] for path in paths}
     used = {"", *(part.label.cell for part in parts)}
     for cell, folder in cells.folders.items():

@@ -233,3 +233,10 @@ def test_the_words_of_a_wrong_pattern_are_blamed(ask: Ask) -> None:
         ask({})("deps(//a//b)")
 
     assert caught.value.message.startswith("column 6: not a target pattern: `//a//b`")
+
+
+def test_a_folder_is_a_source_file(ask: Ask) -> None:
+    asked = ask({"BUILD": "filegroup(name = 'f', srcs = ['data'])", "data/a": "", "data/b": ""})
+
+    assert asked("deps(//:f)") == ["//:data", "//:f"]
+    assert asked("kind('source file', deps(//:f))") == ["//:data"]

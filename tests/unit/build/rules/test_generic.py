@@ -110,6 +110,15 @@ python_library(name = "lib", srcs = ["lib.py"])
     assert project.text("//p:g") == "library ['a']\n"
 
 
+def test_a_folder_is_a_source_with_all_that_is_in_it(project: Project) -> None:
+    build = rule("cat $(location d)/a $(location d)/b/c > $@", "srcs = ['d'], outs = ['o']")
+    project.write({"p/BUILD": build, "p/d/a": "a\n", "p/d/b/c": "c\n"})
+    before = project.text("//p:g")
+    project.write({"p/d/b/c": "new\n"})
+
+    assert (before, project.text("//p:g")) == ("a\nc\n", "a\nnew\n")
+
+
 def test_the_data_of_a_tool_lies_where_bazel_has_its_runfiles(project: Project) -> None:
     runfiles = "$(execpath //t:tool).runfiles"
     command = f"cat {runfiles}/_main/t/d.txt {runfiles}/other/e.txt {runfiles}/mine/t/d.txt > $@"

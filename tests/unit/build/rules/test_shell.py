@@ -80,6 +80,19 @@ sh_binary(name = "t", srcs = ["t.sh"])
     assert project.run("//p:s") == "d\nd\ntool\n"
 
 
+def test_a_place_among_the_runfiles_is_a_plain_path(project: Project) -> None:
+    build = """
+sh_binary(
+    name = "s", srcs = ["s.sh"], data = ["d.txt", "//p:e.txt"],
+    args = ["$(rlocationpath d.txt)", "$(rlocationpath //p:e.txt)"],
+)
+"""
+    files = {"d.txt": "", "p/BUILD": "exports_files(['e.txt'])", "p/e.txt": ""}
+    project.write({"BUILD": build, "s.sh": 'echo "$@"', **files})
+
+    assert project.run("//:s") == "_main/d.txt _main/p/e.txt\n"
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
