@@ -117,6 +117,7 @@ class Origin:
     ecosystem: str = "generic"  # type of a package URL: `pypi`
     address: str = ""
     sha256: str = ""  # of what lies there, 64 hexadecimal digits
+    file: Artifact | None = None  # the same, where it has no address
 
 
 @dataclass(frozen=True, slots=True)
