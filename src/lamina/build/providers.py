@@ -111,6 +111,15 @@ class TestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A base image: its files, by path, and which of the images in them is meant."""
+
+    files: tuple[tuple[str, Artifact], ...]
+    tag: str = ""
+    architecture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """A target after analysis: all that others may take from it."""
 
@@ -126,3 +135,5 @@ class Analysed:
     runnable: Runnable | None = None
     test: TestInfo | None = None
     setting: object = None  # the value of a build setting
+    image: ImageInfo | None = None
+    base: Label | None = None  # the image whose layers lie below those of its package

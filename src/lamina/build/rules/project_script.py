@@ -24,8 +24,10 @@ PREFIX = "/usr/local"
 # and what belongs into a package root.
 LINKED, RUN = ".linked", ".run"
 
+# What compilers have to say of the code of others is told only where they fail.
 _BEGIN = """\
 set -euo pipefail
+exec 3>&2 2>&1
 mkdir -p "$BUILD_TMPDIR/src" "$BUILD_TMPDIR/dest" "$INSTALLDIR"
 source={source}
 [ -d "$source" ] || source=$(dirname "$source")
@@ -81,8 +83,8 @@ _LAST = r"""
 cd {work}
 found=$(grep -rlF {out} "$INSTALLDIR" 2>/dev/null | sort || true)
 if [ -n "$found" ]; then
-    echo "warning: these files tell where they were built:" >&2
-    printf '%s\n' "$found" | sed "s|^$INSTALLDIR/|  |" >&2
+    echo "warning: these files tell where they were built:" >&3
+    printf '%s\n' "$found" | sed "s|^$INSTALLDIR/|  |" >&3
 fi
 rm -rf "$BUILD_TMPDIR"
 """
