@@ -44,12 +44,13 @@ class _Plan:
         _check(path, member)
         if name == _OPAQUE:
             self.opaque.add(folder)
+        elif any(part.startswith(_INTERNAL) for part in path.split("/")):
+            pass  # what aufs kept for itself
         elif name.startswith(_WHITEOUT):
             if name == _WHITEOUT:
                 raise ArchiveError(f"its whiteout `{path}` names nothing")
-            if not name.startswith(_INTERNAL):
-                hidden = name.removeprefix(_WHITEOUT)
-                self.whiteouts[f"{folder}/{hidden}" if folder else hidden] = None
+            hidden = name.removeprefix(_WHITEOUT)
+            self.whiteouts[f"{folder}/{hidden}" if folder else hidden] = None
         elif not member.isdev() or member.isfifo():
             self.last[path] = number
             self.folders.pop(path, None)

@@ -73,7 +73,9 @@ def _is_image(digest: Digest, store: LocalStore) -> bool:
 def _file(path: str, tree: Mapping[str, Node]) -> Digest:
     """A file of an image; equal layers of an archive are links to one."""
     for _ in range(3):
-        node = tree[posixpath.normpath(path)]
+        node = tree.get(posixpath.normpath(path))
+        if node is None:
+            raise IntegrityError(f"the image has no `{path}`")
         if isinstance(node, File):
             return node.digest
         if isinstance(node, Symlink):
