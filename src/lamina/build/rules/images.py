@@ -16,7 +16,8 @@ def base_image(ctx: Context) -> Analysed:
     if ctx.text("image"):
         raise RuleFault(
             f"`{ctx.text('image')}` lies in a registry, from which nothing is fetched yet",
-            hint="`skopeo copy docker://IMAGE oci:FOLDER` makes an OCI layout; name that in `src`",
+            hint="`skopeo copy docker://IMAGE oci:FOLDER` makes an OCI layout of it:"
+            ' `srcs = glob(["FOLDER/**"])`',
             attribute="image",
         )
     label = ctx.label_of("src")

@@ -31,7 +31,10 @@ exec 3>&2 2>&1
 mkdir -p "$BUILD_TMPDIR/src" "$BUILD_TMPDIR/dest" "$INSTALLDIR"
 source={source}
 [ -d "$source" ] || source=$(dirname "$source")
-cp -RPp -- "$source"/. "$BUILD_TMPDIR/src"
+for entry in "$source"/* "$source"/.[!.]*; do
+    case $entry in ./out | ./.lamina-*) continue ;; esac
+    if [ -e "$entry" ] || [ -L "$entry" ]; then cp -RPp -- "$entry" "$BUILD_TMPDIR/src"; fi
+done
 chmod -R u+w "$BUILD_TMPDIR/src"
 jobs=$(nproc)
 cd "$BUILD_TMPDIR/src"/{folder}
