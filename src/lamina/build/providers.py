@@ -37,6 +37,8 @@ class CxxInfo:
     hidden: tuple[CxxInfo, ...] = ()  # libraries that it only links
     contents: frozenset[CxxInfo] = frozenset()  # libraries whose code its shared library has
     notes: tuple[tuple[str, Artifact], ...] = ()  # what `gcov` wants to know of its objects
+    # A folder with `include`, `lib` and so on, at its path, where it was installed into one.
+    prefix: tuple[str, Artifact] | None = None
     # Itself and all below it, dependents before dependencies: by headers, and by code.
     shown: tuple[CxxInfo, ...] = field(init=False, repr=False)
     linked: tuple[CxxInfo, ...] = field(init=False, repr=False)
@@ -121,6 +123,15 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A base image: its files, by path, and which of the images in them is meant."""
+
+    files: tuple[tuple[str, Artifact], ...]
+    tag: str = ""
+    architecture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """A target after analysis: all that others may take from it."""
 
@@ -138,3 +149,5 @@ class Analysed:
     setting: object = None  # the value of a build setting
     origin: Origin | None = None
     unfit: str = ""  # why nobody here can use it; others may mention it all the same
+    image: ImageInfo | None = None
+    base: Label | None = None  # the image whose layers lie below those of its package

@@ -65,8 +65,8 @@ class _Genrule:
         self._bazel = not ctx.given("out") and not any(name for name, _ in ctx.pairs("outs"))
         self._outputs = _outputs(ctx)
         self._inputs: dict[str, Artifact] = {}
+        self._roots: list[tuple[str, Artifact]] = []  # package roots; several may have one folder
         self._places: dict[Label, tuple[str, ...]] = {}  # where the files of a label lie
-        self._roots: list[tuple[str, Artifact]] = []  # those of programs
         self._tools: set[str] = set()  # toolchains that the command names
         self._collect()
 

@@ -33,6 +33,7 @@ LOADED = {
     "@rules_cc//cc:find_cc_toolchain.bzl": ["find_cc_toolchain", "use_cc_toolchain"],
     "@rules_cc//cc/common:cc_common.bzl": ["cc_common"],
     "@rules_cc//cc/common:cc_info.bzl": ["CcInfo"],
+    "@rules_foreign_cc//foreign_cc:defs.bzl": ["cmake", "configure_make", "make"],
     "@rules_license//rules:license.bzl": ["license"],
     "@rules_python//python:defs.bzl": ["PyInfo", "py_binary", "py_library", "py_test"],
     "@rules_python//python:packaging.bzl": ["py_wheel"],

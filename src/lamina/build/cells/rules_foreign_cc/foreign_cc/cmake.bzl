@@ -1,0 +1,3 @@
+"""`cmake`, as it is built in."""
+
+cmake = native.cmake

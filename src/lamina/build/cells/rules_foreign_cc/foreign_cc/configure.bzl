@@ -1,0 +1,3 @@
+"""`configure_make`, as it is built in."""
+
+configure_make = native.configure_make

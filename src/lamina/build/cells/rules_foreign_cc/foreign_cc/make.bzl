@@ -1,0 +1,3 @@
+"""`make`, as it is built in."""
+
+make = native.make
