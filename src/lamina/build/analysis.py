@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from lamina.core.label import Label
 from lamina.core.tree import check_path, under
 
 T = TypeVar("T")
+_BASE = "base_image"  # an attribute that every rule has
 Locate = Callable[[Target, Label | None, str], Place]
 
 
@@ -297,6 +298,7 @@ def analyse(
             result = target.rule.implementation(context)
             assert isinstance(result, Analysed)
             _check_paths(result)
+            result = _on_base(target, result, analysed)
         except UserError as error:
             at = error if isinstance(error, RuleFault) else RuleFault("")
             place = locate(target, at.mention, at.attribute)
@@ -319,6 +321,19 @@ def _of(target: Target) -> list[Label]:
     """The labels of a target and of the files that it makes."""
     names = [*outputs(target), *(name for name, _ in named_outputs(target))]
     return [target.label, *(Label(target.label.cell, target.label.package, n) for n in names)]
+
+
+def _on_base(target: Target, result: Analysed, analysed: Mapping[Label, Analysed]) -> Analysed:
+    """A target with the base image that it names."""
+    base = target.attributes.get(_BASE)
+    if not isinstance(base, Label) or _BASE in target.rule.attributes:
+        return result
+    known = analysed.get(base)
+    if known is None or known.image is None:
+        raise RuleFault(
+            f"`{base}` is no image", hint="a `base_image` is one", mention=base, attribute=_BASE
+        )
+    return replace(result, base=known.label)
 
 
 def _check_paths(target: Analysed) -> None:

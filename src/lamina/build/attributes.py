@@ -69,6 +69,9 @@ COMMON: Mapping[str, Attribute] = MappingProxyType(
         "tags": Attribute(Kind.STRING_LIST, doc="free words to filter by"),
         "testonly": Attribute(Kind.BOOLEAN, doc="only tests may depend on it"),
         "deprecation": Attribute(Kind.STRING, doc="what to use in its place"),
+        "base_image": Attribute(
+            Kind.LABEL, doc="a `base_image` whose layers are the root file system of its package"
+        ),
         "licenses": Attribute(Kind.ANY),
         "features": Attribute(Kind.STRING_LIST),
         "toolchains": Attribute(Kind.ANY),

@@ -7,11 +7,12 @@ like all others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from lamina.build.sandbox import Cancelled
-from lamina.core.action import Action, ActionResult, Artifact
-from lamina.core.errors import LaminaError, UserError
+from lamina.core.action import Action, ActionResult, Artifact, Stored
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError, LaminaError, UserError
 from lamina.core.tree import File, Folder, Node, Tree, below
 from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from lamina.store.download import Downloader, Wanted
     from lamina.store.unpack import Unpacking
 
-DOWNLOAD, UNPACK = "download", "unpack"
+DOWNLOAD, UNPACK, IMAGE_LAYER = "download", "unpack", "image-layer"
+LAYER = "layer.tar"
 
 
 class BuiltinFailed(LaminaError):
@@ -82,8 +84,29 @@ class Builtins:
                 raise UserError(f"it has no `{path.removeprefix(f'{folder}/')}`")
         return made
 
+    def _image_layer(self, action: Action, tree: Tree) -> Mapping[str, Node]:
+        from lamina.formats import imagelayer
 
-_WORK = {DOWNLOAD: Builtins._download, UNPACK: Builtins._unpack}
+        (layer,) = tree.values()
+        assert isinstance(layer, File)
+        with (
+            self._store.path(layer.digest).open("rb") as file,
+            self._store.incoming(durable=False) as incoming,
+        ):
+            found = imagelayer.convert(file, layer.digest.size, cast("IO[bytes]", incoming))
+            if action.arguments[1] not in ("", found):
+                raise IntegrityError(
+                    "the layer is not the one that the image's configuration names\n"
+                    f"  expected sha256 {action.arguments[1]}\n  found    sha256 {found}"
+                )
+            return {LAYER: File(incoming.adopt())}
+
+
+_WORK = {
+    DOWNLOAD: Builtins._download,
+    UNPACK: Builtins._unpack,
+    IMAGE_LAYER: Builtins._image_layer,
+}
 
 
 def download(owner: str, wanted: Wanted, output: str, *, executable: bool = False) -> Action:
@@ -117,6 +140,19 @@ def unpack(
         (folder, *(f"{folder}/{path}" for path in wanted)),
         subject=archive[0],
         builtin=UNPACK,
+    )
+
+
+def image_layer(owner: str, layer: Digest, diff_id: str) -> Action:
+    """The action that makes of a layer of an image what mksquashfs takes; its output is LAYER."""
+    return Action(
+        "ImageLayer",
+        owner,
+        (IMAGE_LAYER, diff_id),
+        ((LAYER, Stored(File(layer))),),
+        (LAYER,),
+        subject=f"{owner} {layer.short}",
+        builtin=IMAGE_LAYER,
     )
 
 

@@ -16,7 +16,7 @@ from lamina.core.label import Label
 
 Maker = Callable[[Label], Target | None]
 
-_OF_TOOLS = frozenset({"builds_with", "exec_tools", "toolchains", "tools", "visibility"})
+_OF_TOOLS = frozenset({"build_data", "builds_with", "exec_tools", "toolchains", "tools"})
 
 
 @dataclass(frozen=True, slots=True)

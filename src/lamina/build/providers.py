@@ -119,6 +119,16 @@ class Origin:
     ecosystem: str = "generic"  # type of a package URL: `pypi`
     address: str = ""
     sha256: str = ""  # of what lies there, 64 hexadecimal digits
+    file: Artifact | None = None  # the same, where it has no address
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A base image: its files, by path, and which of the images in them is meant."""
+
+    files: tuple[tuple[str, Artifact], ...]
+    tag: str = ""
+    architecture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +149,5 @@ class Analysed:
     setting: object = None  # the value of a build setting
     origin: Origin | None = None
     unfit: str = ""  # why nobody here can use it; others may mention it all the same
+    image: ImageInfo | None = None
+    base: Label | None = None  # the image whose layers lie below those of its package

@@ -25,6 +25,7 @@ _BUILT_IN = (
     "lamina.build.rules.downloads",
     "lamina.build.rules.archives",
     "lamina.build.rules.projects",
+    "lamina.build.rules.images",
     "lamina.build.rules.shell",
     "lamina.build.rules.testing",
     "lamina.build.rules.missing",

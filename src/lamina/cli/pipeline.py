@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, UserError
-from lamina.core.manifest import Package
+from lamina.core.errors import IntegrityError, LaminaError, UserError
+from lamina.core.manifest import Image, Package
 from lamina.linux import process
 from lamina.store import packages
+from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
     from lamina.cli.incremental import Continuation
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from lamina.core.manifest import Layer
     from lamina.core.tree import Node
     from lamina.packaging.layers import OwnFiles
+
+_BASE = "base image"  # what a part is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,10 @@ class Packaged:
         from lamina.cli import output
 
         layers = self.package.layers
-        new = sum(layer.blob.size for layer in layers if layer.label in self.made)
+        new = [layer.blob.size for layer in layers if layer.label in self.made]
         return (
-            f"{output.plural(len(self.made), 'layer')} made, "
-            f"{len(layers) - len(self.made)} reused; "
-            f"{output.size(new)} new of {output.size(self.package.size)}"
+            f"{output.plural(len(new), 'layer')} made, {len(layers) - len(new)} reused; "
+            f"{output.size(sum(new))} new of {output.size(self.package.size)}"
         )
 
 
@@ -97,6 +101,8 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
     from lamina.packaging import versions
     from lamina.packaging.layers import OwnFiles
 
+    if any(part.purpose == _BASE for part in known.parts):
+        return None  # it may have other layers, and as many as it likes
     if known.parts and known.result["crossing"]:
         return None  # some targets write the same paths: only all together tell if that is right
     own = [
@@ -134,6 +140,10 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
     own, crossing = _own_files(session, parts)
     layers.check(own)
     images, made = _images(session, own)
+    base = _base(session, analysed, label)
+    if base is not None:
+        parts.append(base.part)
+        made |= base.made
     seen = session.seen(str(path) for path in versions.watched(session.root))
     inputs = sorted(path for path in {*seen.files, *seen.sources} if not path.startswith("/"))
     runnable = analysed[label].runnable
@@ -141,7 +151,10 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
         name=name_of(label),
         version="",
         label=str(label),
-        layers=tuple(layer for _, layer in images),
+        layers=(*(base.layers if base else ()), *(layer for _, layer in images)),
+        base=base.part.name if base else "",
+        base_layers=len(base.layers) if base else 0,
+        image=base.image if base else Image(),
         entry_point=(runnable.entry_point,) if runnable else (),
         interpreter=runnable.interpreter if runnable else "",
     )
@@ -150,6 +163,56 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
     result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
     incremental.finish(session, _key(session, target), parts, result, seen)
     return Packaged(found, digest, made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The layers of a base image, and how it is run."""
+
+    part: Part
+    layers: tuple[Layer, ...]
+    image: Image
+    made: frozenset[str]  # its label, where one of them was not there before
+
+
+def _base(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> _Base | None:
+    """The base image of a target; its layers are made one by one, as others are."""
+    from lamina.build import builtins
+    from lamina.build.snapshot import Part
+    from lamina.cli import incremental
+    from lamina.core.tree import File
+    from lamina.formats.image import Choice
+    from lamina.packaging import layers
+    from lamina.store import images
+
+    name = analysed[label].base
+    info = analysed[name].image if name else None
+    if info is None:
+        return None
+    owner = str(name)
+    part = Part(owner, _BASE, info.files)
+    session.engine.build(file for _, file in info.files)
+    tree = incremental.tree_of(session, part)
+    try:
+        found = images.read(tree, Choice(info.tag, info.architecture), session.store)
+    except BlobMissing:
+        raise
+    except LaminaError as error:
+        raise UserError(f"`{owner}`: {error.message}", hint=error.hint) from error
+    converted = [builtins.image_layer(owner, *layer) for layer in found.layers]
+    tars = session.engine.build(each.output(builtins.LAYER) for each in converted)
+    toolchain = layers.identity(session.versions)
+    made: list[Layer] = []
+    actions: list[Action] = []
+    for each in converted:
+        node = tars[each.output(builtins.LAYER)][""]
+        assert isinstance(node, File)
+        action = layers.base_action(owner, node.digest, toolchain)
+        image = session.engine.build([action.output(layers.OUTPUT)])
+        made.append(layers.base_layer(owner, node.digest, image[action.output(layers.OUTPUT)][""]))
+        actions.append(action)
+    new = any(action in session.engine.executed for action in actions)
+    return _Base(part, tuple(made), found.config, frozenset({owner} if new else ()))
 
 
 def _launcher(target: Analysed) -> str:

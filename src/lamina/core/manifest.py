@@ -36,10 +36,23 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """How a base image says that it is run; a package's own words go before these."""
+
+    architecture: str = ""  # `amd64`
+    environment: tuple[str, ...] = ()  # each as `NAME=value`
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    folder: str = ""  # that a process starts in
+    user: str = ""  # `1000:1000`, `nobody`
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """What is run: layers bottom first, and the run configuration.
 
-    The package root is a union of the layers, mounted at `/packages/<title>`.
+    The package root is a union of the layers, mounted at `/packages/<title>`. Those of a base
+    image are none of it: their union is the root file system, `/`.
     """
 
     name: str  # `train/model/gpt`: build package and target name, the name in a reference
@@ -49,7 +62,9 @@ class Package:
     entry_point: tuple[str, ...] = ()  # argv; the first is relative to the package root
     environment: tuple[tuple[str, str], ...] = ()  # sorted
     interpreter: str = ""  # e.g. `python3.11`; empty for native programs
-    base: str = ""  # reference of the base image; empty: the host's root file system
+    base: str = ""  # label of the base image; empty: the host's root file system
+    base_layers: int = 0  # so many of the layers, from the bottom, are the root file system
+    image: Image = Image()  # what the base image says of itself
     commit: str = ""  # full commit id; empty without version control
     dirty: bool = False  # inputs differ from the commit
 

@@ -85,14 +85,11 @@ def entries(file: IO[bytes], size: int, kind: str = "") -> Iterator[Entry]:
     if kind and TYPES[kind] != compression:
         name = _WORDS.get(compression, f"tar.{compression}")
         raise ArchiveError(f"it is no `{kind}` archive, by its first bytes it is `{name}`")
-    most = _ALLOWANCE + _GROWTH * size
     if compression == "zip":
-        read = _zip_entries(file, _Budget(most))
+        found = _zip_entries(file, _Budget(_ALLOWANCE + _GROWTH * size))
     else:
-        read = _tar_entries(
-            _Bounded(_decompressed(file, compression), _Budget(most)), _Budget(most)
-        )
-    for number, entry in enumerate(read):
+        found = _tar_entries(members(file, size))
+    for number, entry in enumerate(found):
         if number >= _MOST_ENTRIES:
             raise ArchiveError(f"it has more than {_MOST_ENTRIES} entries")
         if entry is not None:
@@ -141,12 +138,20 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _Hash(Protocol):
+    """What is told of all bytes that are read."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
 class _Bounded(io.RawIOBase):
     """A stream that spends from a budget."""
 
-    def __init__(self, stream: _Stream, budget: _Budget) -> None:
+    def __init__(self, stream: _Stream, budget: _Budget, whole: _Hash | None = None) -> None:
         self._stream = stream
         self._budget = budget
+        self._whole = whole
+        self._size = 0  # bytes so far
 
     def read(self, size: int = -1) -> bytes:
         # Asked for all of a huge header, it stops soon after there is too much of it.
@@ -154,6 +159,11 @@ class _Bounded(io.RawIOBase):
             size = self._budget.left + 1
         data = self._stream.read(size)
         self._budget.spend(len(data))
+        if self._whole is not None:
+            self._whole.update(data)
+            self._size += len(data)
+            if not data and size:
+                data, self._size = bytes(-self._size % tarfile.BLOCKSIZE), 0
         return data
 
 
@@ -218,7 +228,22 @@ def _decompressed(file: IO[bytes], compression: str) -> _Stream:
     return file
 
 
-def _tar_entries(stream: _Bounded, budget: _Budget) -> Iterator[Entry | None]:
+Member = tuple[tarfile.TarInfo, Callable[[int], bytes]]  # and what reads its next bytes
+
+
+def members(file: IO[bytes], size: int, whole: _Hash | None = None) -> Iterator[Member]:
+    """The members of a tar archive as `tarfile` has them, for who needs more than entries tell.
+
+    `whole` is given all bytes of the archive, once it was decompressed: they are known by a digest,
+    so where the last block is not filled up, as some builders of images leave it, that is no fault.
+    Raises ArchiveError.
+    """
+    most = _ALLOWANCE + _GROWTH * size
+    stream = _Bounded(_decompressed(file, _sniff(file)), _Budget(most), whole)
+    return _members(stream, _Budget(most))
+
+
+def _members(stream: _Bounded, budget: _Budget) -> Iterator[Member]:
     with _translated():
         try:
             archive = tarfile.open(  # noqa: SIM115
@@ -234,19 +259,25 @@ def _tar_entries(stream: _Bounded, budget: _Budget) -> Iterator[Entry | None]:
             with _translated():
                 member = archive.next()
             if member is None:
-                return
+                break
             archive.members.clear()  # type: ignore[attr-defined]  # else it would keep all of them
-            yield _tar_entry(archive, member, budget)
+            data = archive.extractfile(member) if member.isfile() else None
+            yield member, partial(_read, data or io.BytesIO(), budget)
+    with _translated():
+        while stream.read(1 << 20):
+            pass  # what stands after the last member
 
 
-def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo, budget: _Budget) -> Entry | None:
+def _tar_entries(read: Iterator[Member]) -> Iterator[Entry | None]:
+    return (_tar_entry(*member) for member in read)
+
+
+def _tar_entry(member: tarfile.TarInfo, read: Callable[[int], bytes]) -> Entry | None:
     path = clean(member.name)
     if not path:
         return None  # the root itself
     if member.isfile():
-        data = archive.extractfile(member)
-        assert data is not None, member
-        return Entry(path, Kind.FILE, bool(member.mode & 0o100), read=partial(_read, data, budget))
+        return Entry(path, Kind.FILE, bool(member.mode & 0o100), read=read)
     if member.isdir():
         return Entry(path, Kind.FOLDER)
     if member.issym():

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import LAYER_XAR, Layer, Package, is_version
+from lamina.core.manifest import LAYER_XAR, Image, Layer, Package, is_version
 from lamina.core.tree import check_path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -29,8 +29,12 @@ T = TypeVar("T")
 
 def encode_config(package: Package) -> bytes:
     """The config blob: everything about a package that the manifest has no field for."""
+    base: dict[str, object] = {}
+    if package.base_layers:
+        base = {"baseLayers": package.base_layers, "image": _image(package.image)}
     return _json(
         {
+            **base,
             "base": package.base,
             "commit": package.commit,
             "dirty": package.dirty,
@@ -51,6 +55,17 @@ def encode_config(package: Package) -> bytes:
             "version": package.version,
         }
     )
+
+
+def _image(image: Image) -> dict[str, object]:
+    return {
+        "architecture": image.architecture,
+        "command": list(image.command),
+        "entryPoint": list(image.entry_point),
+        "environment": list(image.environment),
+        "folder": image.folder,
+        "user": image.user,
+    }
 
 
 def encode_manifest(package: Package) -> bytes:
@@ -105,8 +120,30 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),
+        base_layers=_base_layers(config, len(details)),
+        image=_read_image(_mapping(config.get("image", {}))),
         commit=_text(config["commit"]),
         dirty=_flag(config["dirty"]),
+    )
+
+
+def _base_layers(config: Mapping[str, object], layers: int) -> int:
+    count = _number(config.get("baseLayers", 0))
+    if count > layers:
+        raise ValueError(f"{count} layers of a base image among {layers}")
+    return count
+
+
+def _read_image(found: Mapping[str, object]) -> Image:
+    if not found:
+        return Image()
+    return Image(
+        architecture=_text(found["architecture"]),
+        environment=tuple(map(_text, _sequence(found["environment"]))),
+        entry_point=tuple(map(_text, _sequence(found["entryPoint"]))),
+        command=tuple(map(_text, _sequence(found["command"]))),
+        folder=_text(found["folder"]),
+        user=_text(found["user"]),
     )
 
 

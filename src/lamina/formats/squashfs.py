@@ -24,6 +24,13 @@ MKSQUASHFS = (
     "-all-root", "-mkfs-time", "0", "-all-time", "0",
     "-no-xattrs", "-no-exports", "-no-hardlinks",
 )  # fmt: skip
+# The same for what comes as a tar archive with owners, times and attributes that count.
+FROM_TAR = (
+    "-noappend", "-quiet", "-no-progress",
+    "-comp", "zstd", "-Xcompression-level", "3", "-b", "131072",
+    "-mkfs-time", "0", "-root-time", "0",
+    "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0",
+)  # fmt: skip
 EPOCH = "SOURCE_DATE_EPOCH"
 
 _SUPERBLOCK = Struct("<5I6H8Q")

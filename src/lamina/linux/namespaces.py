@@ -102,6 +102,40 @@ def enter_root(mounts: Mapping[str, int]) -> None:
     _return_to(folder)
 
 
+def skeleton(title: str) -> int:
+    """A detached file system with the places that a root of others' has to have, and no more.
+
+    Names are looked up as on this machine: by copies of its `resolv.conf` and `hosts`.
+    """
+    root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
+    with elsewhere(root):
+        for folder in (*_SHOWN, "tmp", "etc", f"packages/{title}"):
+            Path(folder).mkdir(parents=True)
+        for file in ("resolv.conf", "hosts"):
+            with contextlib.suppress(OSError):  # this machine may do without
+                Path("etc", file).write_bytes(Path("/etc", file).read_bytes())
+    return root
+
+
+_SHOWN = ("proc", "sys", "dev")  # of this machine, in a root of others
+
+
+def enter_other_root(root: int, title: str, package: int) -> None:
+    """Exchange the root of this process for another file system, made upon a `skeleton`.
+
+    It shows what this machine's kernel shows of itself, an empty `/tmp`, and the detached mount of
+    a package below `/packages`. The process must have a mount namespace of its own.
+    """
+    trees = {name: syscalls.open_tree(f"/{name}") for name in _SHOWN}
+    trees["tmp"] = detached("tmpfs", {"mode": "1777"}, syscalls.MOUNT_ATTR_NOSUID)
+    trees[f"packages/{title}"] = os.dup(package)
+    syscalls.move_mount(root, "/")
+    for name, tree in trees.items():
+        syscalls.move_mount(tree, name, at=root)
+        os.close(tree)
+    _pivot(root)
+
+
 def _trees(folder: str, skip: str = "") -> dict[str, int | str]:
     """Copies of a folder's entries: a detached mount, or the target of a symlink."""
     trees: dict[str, int | str] = {}

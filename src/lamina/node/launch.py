@@ -11,7 +11,7 @@ from typing import NoReturn
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, namespaces
-from lamina.node import mounts
+from lamina.node import based, mounts
 
 # Python ignores these from its start on; what it handles, exec puts back by itself.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -40,10 +40,16 @@ def launch(
     has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
-    chosen = mounts.driver(choose(driver))
+    name = choose(driver)
+    chosen = mounts.driver(name)
     mounts.check_count(images)
+    if package.base_layers:
+        based.check(package, name)
     chosen.enter()
-    with_root(chosen, package.title, images)
+    if package.base_layers:
+        based.enter(chosen, package, images)
+    else:
+        with_root(chosen, package.title, images)
     if ready is not None:
         ready()
     root = f"/packages/{package.title}"
@@ -72,7 +78,8 @@ def _entry_point(package: Package) -> tuple[str, ...]:
 def variables(package: Package, root: str, outer: Mapping[str, str]) -> dict[str, str]:
     """The environment of the package's program."""
     own = {"LAMINA_PACKAGE": root, "LAMINA_VERSION": package.version}
-    return {**outer, **dict(package.environment), **own}
+    image = dict(word.partition("=")[::2] for word in package.image.environment)
+    return {**outer, **image, **dict(package.environment), **own}
 
 
 def _become(argv: list[str], environment: dict[str, str]) -> NoReturn:

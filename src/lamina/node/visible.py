@@ -11,7 +11,7 @@ from pathlib import Path
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem, fuse, mountinfo, process, syscalls
-from lamina.node import merge, mounts, records
+from lamina.node import based, merge, mounts, records
 from lamina.node.records import Mounted
 from lamina.store import local
 
@@ -31,11 +31,14 @@ def mount(package: Package, images: Sequence[Path], at: Path | None) -> Path:
     where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
     driver = drivers.choose().driver
+    if package.base_layers:
+        based.check(package, driver)
     # Merging may take seconds, in which other mounts should not have to wait.
     image = None if driver == drivers.KERNEL else merge.merged(paths, local.default_folder())
     with _alone():
         if not _ready(where, paths):
-            _make(Mounted(package.title, where, paths, driver, made=not where.exists()), image)
+            plan = Mounted(package.title, where, paths, driver, made=not where.exists())
+            _make(plan, image, package.base_layers)
     return where
 
 
@@ -62,7 +65,7 @@ def _answers(where: Path) -> bool:
     return True
 
 
-def _make(plan: Mounted, image: Path | None) -> None:
+def _make(plan: Mounted, image: Path | None, base: int) -> None:
     """Mount as planned: a single image by FUSE, without one the plan's by the kernel."""
     plan.where.mkdir(parents=True, exist_ok=True)
     if plan.where in mountinfo.mount_points() or any(plan.where.iterdir()):
@@ -70,7 +73,7 @@ def _make(plan: Mounted, image: Path | None) -> None:
     records.write(plan)
     try:
         if image is None:
-            _by_kernel(plan)
+            _by_kernel(plan, base)
         else:
             _by_fuse(plan.where, image)
     except BaseException:
@@ -80,14 +83,21 @@ def _make(plan: Mounted, image: Path | None) -> None:
         raise
 
 
-def _by_kernel(plan: Mounted) -> None:
-    stack = mounts.driver(plan.driver).stack(plan.images)
-    try:
-        syscalls.move_mount(stack, str(plan.where))
-    except OSError as error:
-        raise mounts.refused(f"`{plan.where}`", error) from error
-    finally:
-        os.close(stack)
+def _by_kernel(plan: Mounted, base: int) -> None:
+    """Mount the layers; those of a base image below the others, which lie in `packages` there."""
+    driver = mounts.driver(plan.driver)
+    with contextlib.ExitStack() as held:
+        places = {plan.where: driver.stack(plan.images)} if not base else {}
+        if base:
+            root, top = based.stacked(driver, plan.title, plan.images, base)
+            places = {plan.where: root, plan.where / "packages" / plan.title: top}
+        for descriptor in places.values():
+            held.callback(os.close, descriptor)
+        for place, descriptor in places.items():
+            try:
+                syscalls.move_mount(descriptor, str(place))
+            except OSError as error:
+                raise mounts.refused(f"`{place}`", error) from error
 
 
 def _by_fuse(where: Path, image: Path) -> None:
@@ -129,7 +139,11 @@ def umount(where: Path | str) -> None:
 
 def _undo(record: Mounted) -> None:
     """Undo a mount from whatever point it had reached."""
-    if record.where in mountinfo.mount_points():
+    points = mountinfo.mount_points()
+    inner = record.where / "packages" / record.title  # where it has a base image
+    if inner in points:
+        _take_down(inner, record.driver)
+    if record.where in points:
         _take_down(record.where, record.driver)
     if record.made:
         with contextlib.suppress(OSError):

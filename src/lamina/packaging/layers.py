@@ -33,6 +33,14 @@ rm out/log
 dd if=header of=out/layer.xar conv=notrunc status=none
 """
 
+# A layer of a base image: owners, modes and times are those of the image.
+_BASE_SCRIPT = rf"""unset {squashfs.EPOCH}
+mksquashfs - out/layer.xar -tar {" ".join(squashfs.FROM_TAR)} -offset 4096 \
+  < layer.tar > out/log || {{ cat out/log >&2; exit 1; }}
+rm out/log
+dd if=header of=out/layer.xar conv=notrunc status=none
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
@@ -62,6 +70,25 @@ def action(own: OwnFiles, toolchain: str) -> Action:
         toolchain=toolchain,
         subject=own.label,
     )
+
+
+def base_action(label: str, tar: Digest, toolchain: str) -> Action:
+    """The action that makes a layer of a base image, of the archive that it was made into."""
+    return Action(
+        mnemonic="BaseLayer",
+        owner=label,
+        arguments=("/bin/sh", "-ec", _BASE_SCRIPT),
+        inputs=(("header", Literal(_header(tar, ""))), ("layer.tar", Stored(File(tar)))),
+        outputs=(OUTPUT,),
+        toolchain=toolchain,
+        subject=f"{label} {tar.short}",
+    )
+
+
+def base_layer(label: str, tar: Digest, image: Node) -> Layer:
+    """What a package says of a finished layer of a base image; its archive stands for its tree."""
+    assert isinstance(image, File)
+    return Layer(label=label, tree=tar, blob=image.digest, content_size=tar.size)
 
 
 def _header(tree: Digest, launcher: str) -> bytes:

@@ -262,11 +262,12 @@ class Incoming:
         self._hasher = hashlib.sha256()
         self.size = 0  # bytes that have arrived
 
-    def write(self, data: bytes) -> None:
-        """Take a piece."""
+    def write(self, data: bytes) -> int:
+        """Take a piece; its length."""
         self._hasher.update(data)
         self._file.write(data)
         self.size += len(data)
+        return len(data)
 
     def restart(self) -> None:
         """Forget all that has arrived."""

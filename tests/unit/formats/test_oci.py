@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import Layer, Package
+from lamina.core.manifest import Image, Layer, Package
 from lamina.formats import oci
 
 PACKAGE = Package(
@@ -29,7 +29,9 @@ PACKAGE = Package(
     entry_point=("gpt", "--fast"),
     environment=(("A", "1"), ("B", "ü")),
     interpreter="python3.11",
-    base="debian:12",
+    base="//images:debian",
+    base_layers=1,
+    image=Image("amd64", ("PATH=/bin",), ("sh",), ("-c", "true"), "/srv", "7"),
     commit="0123456789ab" + "0" * 28,
     dirty=True,
 )
@@ -42,6 +44,7 @@ layers = st.builds(
     Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
     media_type=st.just("application/vnd.lamina.layer.v1.xar"),
 )  # fmt: skip
+texts = st.lists(words, max_size=3).map(tuple)
 packages = st.builds(
     Package,
     name=names,
@@ -56,6 +59,15 @@ packages = st.builds(
     base=words,
     commit=words,
     dirty=st.booleans(),
+) | st.builds(
+    Package,
+    name=names,
+    version=st.just("1"),
+    label=words,
+    layers=st.lists(layers, min_size=1, max_size=3).map(tuple),
+    base=words,
+    base_layers=st.just(1),
+    image=st.builds(Image, words, texts, texts, texts, words, words),
 )
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | words,

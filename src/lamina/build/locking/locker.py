@@ -29,7 +29,7 @@ class Ground:
     python: Path  # the interpreter of the workspace
     version: str  # `3.11`
     scratch: Path
-    fetch: Fetch  # gives the file of an archive
+    fetch: Fetch  # gives the file of an archive by its address
     fits: Fits  # whether a wheel of a distribution is for the interpreter
     environment: Mapping[str, str]
 
@@ -101,7 +101,8 @@ def _resolved(request: Request, base: Path, ground: Ground) -> list[Distribution
             return [_with_tools(each, tools, found) for each in found]
         for each in new:
             assert each.sdist is not None
-            tools[each.name, each.version] = builds.requirements(ground.fetch(each.sdist))
+            sdist = base / each.sdist.place if each.sdist.local else ground.fetch(each.sdist)
+            tools[each.name, each.version] = builds.requirements(sdist)
         every = dict.fromkeys(text for texts in tools.values() for text in texts)
         request = replace(request, builds=tuple(every), keep=tuple(found), upgrade=())
 

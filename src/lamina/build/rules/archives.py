@@ -73,7 +73,8 @@ def local_archive(ctx: Context) -> Analysed:
     source = ctx.source("src")
     if source is None:
         raise RuleFault("it has no `src`", attribute="src")
-    return _unpacked(ctx, (source.full, source.artifact))
+    unpacked = _unpacked(ctx, (source.full, source.artifact))
+    return replace(unpacked, origin=Origin(ctx.label.name, file=source.artifact))
 
 
 def _unpacked(ctx: Context, archive: tuple[str, Artifact]) -> Analysed:

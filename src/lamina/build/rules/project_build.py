@@ -157,8 +157,7 @@ class Project:
                 ground.inputs.update((file.full, file.artifact) for file in ctx.files(label))
                 continue
             root = f"{_TOOLS}/{number}"
-            for part in ctx.runtime_closure(tool):
-                ground.roots += ((f"{root}/{path}", file) for path, file in part.own.items())
+            ground.roots += ctx.root_of(tool, root)
             folder = posixpath.dirname(f"{root}/{tool.runnable.entry_point}")
             ground.programs.append(f"{WORK}/{folder}")
 

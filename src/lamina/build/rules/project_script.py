@@ -24,12 +24,17 @@ PREFIX = "/usr/local"
 # and what belongs into a package root.
 LINKED, RUN = ".linked", ".run"
 
+# What compilers have to say of the code of others is told only where they fail.
 _BEGIN = """\
 set -euo pipefail
+exec 3>&2 2>&1
 mkdir -p "$BUILD_TMPDIR/src" "$BUILD_TMPDIR/dest" "$INSTALLDIR"
 source={source}
 [ -d "$source" ] || source=$(dirname "$source")
-cp -RPp -- "$source"/. "$BUILD_TMPDIR/src"
+for entry in "$source"/* "$source"/.[!.]*; do
+    case $entry in ./out | ./.lamina-*) continue ;; esac
+    if [ -e "$entry" ] || [ -L "$entry" ]; then cp -RPp -- "$entry" "$BUILD_TMPDIR/src"; fi
+done
 chmod -R u+w "$BUILD_TMPDIR/src"
 jobs=$(nproc)
 cd "$BUILD_TMPDIR/src"/{folder}
@@ -81,8 +86,8 @@ _LAST = r"""
 cd {work}
 found=$(grep -rlF {out} "$INSTALLDIR" 2>/dev/null | sort || true)
 if [ -n "$found" ]; then
-    echo "warning: these files tell where they were built:" >&2
-    printf '%s\n' "$found" | sed "s|^$INSTALLDIR/|  |" >&2
+    echo "warning: these files tell where they were built:" >&3
+    printf '%s\n' "$found" | sed "s|^$INSTALLDIR/|  |" >&3
 fi
 rm -rf "$BUILD_TMPDIR"
 """

@@ -33,7 +33,7 @@ def prebuilt(ctx: Context) -> Analysed:
         ctx,
         ctx.deps("deps"),
         actions.unpacked(ctx, (name, source.artifact), "", ctx.texts("exclude")),
-        Origin(*_said(name), ecosystem="pypi"),
+        Origin(*_said(name), ecosystem="pypi", file=source.artifact),
     )
 
 

@@ -112,12 +112,22 @@ def _component(
         origin.version,
         origin.ecosystem,
         origin.address,
-        origin.sha256,
+        origin.sha256 or _digest(session, origin),
         _licence(told),
         told.get("summary", [""])[0],
         _homepage(told),
         tuple(map(str, needs)),
     )
+
+
+def _digest(session: Session, origin: Origin) -> str:
+    """That of an archive in the workspace."""
+    from lamina.core.tree import File
+
+    if origin.file is None:
+        return ""
+    node = session.engine.build([origin.file])[origin.file][""]
+    return node.digest.hash if isinstance(node, File) else ""
 
 
 Told = Mapping[str, list[str]]

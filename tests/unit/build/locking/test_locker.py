@@ -173,6 +173,17 @@ def test_a_wheel_in_the_workspace_is_named_from_the_lock(shelf: Shelf) -> None:
     assert (wheel.place, wheel.local) == (path.name, True)
 
 
+def test_so_is_an_sdist_whose_tools_are_locked(shelf: Shelf) -> None:
+    shelf.put_sdist("old", "1.0", '["tool"]')
+    shelf.put("tool", "1.0")
+    (shelf.folder / "old-1.0.tar.gz").rename(shelf.root / "old-1.0.tar.gz")
+
+    found = shelf.lock("./old-1.0.tar.gz\n")["old"]
+
+    assert found.sdist is not None
+    assert (found.sdist.place, found.builds_with) == ("old-1.0.tar.gz", ("tool",))
+
+
 def test_of_several_pythons_each_may_have_its_version(shelf: Shelf) -> None:
     shelf.put("one", "1.0", "Requires-Python: >=3.9")
     shelf.put("one", "2.0", "Requires-Python: >=3.12")
