@@ -21,7 +21,7 @@ from lamina.build.sources import Sources
 from lamina.cli.console import Console, Silence
 from lamina.core.tree import File
 from lamina.linux.versions import ToolVersions
-from lamina.packaging import layers
+from lamina.packaging import layerforms, layers
 from lamina.store.local import LocalStore
 
 _MADE = "making it"
@@ -112,12 +112,12 @@ def _layer(
     lamina: Lamina, store: LocalStore, tree: dict[str, File], root: Path, number: int
 ) -> Figures:
     """Make a layer that no store knows: the number is part of the action's digest."""
-    toolchain = layers.identity(ToolVersions(lamina.store / "tools.json"))
+    toolchain = layerforms.identity(layerforms.DEFAULT, ToolVersions(lamina.store / "tools.json"))
     sources = Sources(root, store, root.with_name("sources.json"))
     engine = Engine(root, store, sources, Console(Silence()), jobs=1)
     begun = time.perf_counter()
     action = layers.action(layers.OwnFiles("//:bench", dict(tree)), f"{toolchain} {number}")
-    output = action.output(layers.OUTPUT)
+    output = action.output(*action.outputs)
     image = engine.build([output])[output][""]
     seconds = time.perf_counter() - begun
     assert isinstance(image, File)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
-from lamina.core.manifest import Package
+from lamina.core.manifest import Package, is_version
+from lamina.core.tree import File
 from lamina.linux import process
-from lamina.store import packages
+from lamina.store import packages, trees
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
     from lamina.cli.incremental import Continuation
     from lamina.cli.session import Session
-    from lamina.core.action import Action
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
     from lamina.core.tree import Node
+    from lamina.packaging.layerforms import LayerForm
     from lamina.packaging.layers import OwnFiles
 
 
@@ -44,21 +45,62 @@ class Packaged:
         )
 
 
-def package(session: Session, target: str, *, program: bool = False) -> Packaged:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of a package besides its target."""
+
+    program: bool = False  # that it can be run
+    form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
+    files: bool = False  # that the store can tell the files of each layer
+    version: str = ""  # in place of the one that was found
+
+
+USUAL = Order()
+
+
+def package(session: Session, target: str, order: Order = USUAL) -> Packaged:
     """The package of a target, from a record where nothing has changed, else made now.
 
-    Raises UserError for a target without files of its own or below it, and with `program` for one
-    that cannot be run.
+    Raises UserError for a target without files of its own or below it, for one that cannot be run
+    and should be, and for layers of a form that there is not.
     """
     from lamina.cli import incremental
 
     def make() -> Packaged:
-        return _make(session, target, program=program)
+        return _make(session, target, order)
 
-    found = incremental.healed(session, lambda: _remembered(session, target) or make(), make)
-    if program and not found.package.entry_point:
+    def attempt() -> Packaged:
+        return _remembered(session, target, order) or make()
+
+    found = incremental.healed(session, attempt, make)
+    if order.program and not found.package.entry_point:
         raise _no_program(found.package.label)
-    return found
+    return _called(session, found, order.version) if order.version else found
+
+
+def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
+    """The form of layers that a command line and `lamina.toml` ask for together."""
+    from lamina.packaging.layerforms import LayerForm
+
+    workspace = session.workspace
+    kept = LayerForm(
+        workspace.layer_format,
+        workspace.layer_compression,
+        workspace.layer_level or None,
+        workspace.layer_block_size,
+    )
+    return (asked.over(kept) if asked else kept).settled()
+
+
+def _called(session: Session, found: Packaged, version: str) -> Packaged:
+    """The same package under another version; its layers know of none."""
+    if not is_version(version):
+        raise UserError(
+            f"not a version: `{version}`",
+            hint="up to 128 letters, digits, `_`, `.` and `-`, the last two not in the beginning",
+        )
+    package = replace(found.package, version=version)
+    return replace(found, package=package, digest=packages.put(package, session.store))
 
 
 def _no_program(label: str) -> UserError:
@@ -67,16 +109,17 @@ def _no_program(label: str) -> UserError:
     )
 
 
-def _key(session: Session, target: str) -> str:
-    return session.key("package", target)
+def _key(session: Session, target: str, order: Order) -> str:
+    """Of the record; `lamina.toml` is a file that the record knows."""
+    return session.key("package", target, *(order.form.words if order.form else ()))
 
 
-def _remembered(session: Session, target: str) -> Packaged | None:
+def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
     """The package from where the last time ended; None where it must be made from the beginning."""
     from lamina.cli import incremental
 
     # What is on record as made are the files of version control: they only change the version.
-    known = incremental.go_on(session, _key(session, target), remade=True)
+    known = incremental.go_on(session, _key(session, target, order), remade=True)
     if known is None:
         return None
     if known.failure:
@@ -88,10 +131,26 @@ def _remembered(session: Session, target: str) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    return Packaged(found, digest, frozenset()) if known.same else _renewed(session, found, known)
+    if order.files and not _tells_files(session, found):
+        return None
+    if known.same:
+        return Packaged(found, digest, frozenset())
+    return _renewed(session, found, known, order)
 
 
-def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | None:
+def _tells_files(session: Session, found: Package) -> bool:
+    """Whether the store has the trees of all layers, and all files in them."""
+    for layer in found.layers:
+        try:
+            tree = trees.read(layer.tree, session.store)
+        except IntegrityError:
+            return False
+        if session.store.missing(node.digest for node in tree.values() if isinstance(node, File)):
+            return False
+    return True
+
+
+def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
     """The package with new layers for those targets that hold something else now."""
     from lamina.cli import incremental
     from lamina.packaging import versions
@@ -103,7 +162,7 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
         OwnFiles(part.name, dict(sorted(incremental.tree_of(session, part).items())), part.purpose)
         for part in known.parts
     ]
-    images, made = _images(session, own) if own else ([], frozenset[str]())
+    images, made = _images(session, own, order) if own else ([], frozenset[str]())
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
@@ -113,27 +172,27 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
     return Packaged(found, digest, made)
 
 
-def _make(session: Session, target: str, *, program: bool) -> Packaged:
+def _make(session: Session, target: str, order: Order) -> Packaged:
     from lamina.build.analysis import runtime_order
     from lamina.build.snapshot import Part
     from lamina.cli import incremental
     from lamina.packaging import layers, versions
 
-    incremental.recall(session, _key(session, target))
+    incremental.recall(session, _key(session, target, order))
     label = session.label(target)
     analysed = session.analyse([label])
-    if program and not analysed[label].runnable:
+    if order.program and not analysed[label].runnable:
         raise _no_program(str(label))
-    order = [analysed[each] for each in runtime_order(label, analysed) if analysed[each].own]
-    if not order:
+    stack = [analysed[each] for each in runtime_order(label, analysed) if analysed[each].own]
+    if not stack:
         raise UserError(
             f"`{label}` has no files at run time, so there is nothing to package",
             hint="binaries and libraries can be packaged",
         )
-    parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in order]
+    parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in stack]
     own, crossing = _own_files(session, parts)
     layers.check(own)
-    images, made = _images(session, own)
+    images, made = _images(session, own, order)
     seen = session.seen(str(path) for path in versions.watched(session.root))
     inputs = sorted(path for path in {*seen.files, *seen.sources} if not path.startswith("/"))
     runnable = analysed[label].runnable
@@ -148,7 +207,7 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
     found = _versioned(session, found, inputs)
     digest = packages.put(found, session.store)
     result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
-    incremental.finish(session, _key(session, target), parts, result, seen)
+    incremental.finish(session, _key(session, target, order), parts, result, seen)
     return Packaged(found, digest, made)
 
 
@@ -186,20 +245,38 @@ def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], boo
 
 
 def _images(
-    session: Session, own: list[OwnFiles]
+    session: Session, own: list[OwnFiles], order: Order
 ) -> tuple[list[tuple[OwnFiles, Layer]], frozenset[str]]:
     """Make the layer of each part, and tell which were not known before."""
     from lamina.packaging import layers
 
-    toolchain = layers.identity(session.versions)
-    tool = "mksquashfs"
-    session.toolchains.files.update(process.candidates(tool, process.require(tool)))
-    actions: dict[str, Action] = {part.label: layers.action(part, toolchain) for part in own}
-    outputs = {label: action.output(layers.OUTPUT) for label, action in actions.items()}
+    form = layer_form(session, order.form)
+    tool = toolchain(session, form)
+    actions = {part.label: layers.action(part, tool, form) for part in own}
+    outputs = {label: action.output(*action.outputs) for label, action in actions.items()}
     built = session.engine.build(outputs.values())
-    images = [(part, layers.layer(part, built[outputs[part.label]][""])) for part in own]
+    images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
+    if order.files:
+        _tell_files(session, own)
     return images, frozenset(made)
+
+
+def toolchain(session: Session, form: LayerForm) -> str:
+    """The identity of the program that makes such layers; raises HostError where there is none."""
+    from lamina.packaging import layerforms
+
+    tool = layerforms.tool(form)
+    found = layerforms.identity(form, session.versions)
+    session.toolchains.files.update(process.candidates(tool, process.require(tool)))
+    return found
+
+
+def _tell_files(session: Session, own: list[OwnFiles]) -> None:
+    """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+    for part in own:
+        for blob in trees.encode(part.tree)[1]:
+            session.store.write(blob, durable=False)
 
 
 def name_of(label: Label) -> str:

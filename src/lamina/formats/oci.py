@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import LAYER_XAR, Layer, Package, is_version
+from lamina.core.manifest import EXTENSIONS, Layer, Package, is_version
 from lamina.core.tree import check_path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -112,7 +112,7 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
 
 def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
     media_type = _text(blob["mediaType"])
-    if media_type != LAYER_XAR:
+    if media_type not in EXTENSIONS:
         raise IntegrityError(
             f"a layer has the unknown form `{media_type}`", hint="use a newer lamina"
         )
