@@ -35,7 +35,7 @@ def write(
         tree, small = _layers(package)
         _put(session, small)
         archives.write_folder(tree, session.store.open, target)
-    elif name in (forms.IMAGE, "oci-archive", "docker"):
+    elif wish.form.image:
         _write_image(session, package, wish, target, base)
     else:
         _write_root(session, package, wish, target)
@@ -104,7 +104,7 @@ def _write_image(
     runs = images.runs(package, _trees(session, package), images.most_of_own(base))
     made = images.make(runs, package, session.store, wish.archive(), session.options.jobs)
     found = images.described(package, made, base)
-    tree, small = images.layout(found, package, for_docker=wish.form.name == "docker")
+    tree, small = images.layout(found, package)
     _put(session, small)
     if wish.form.name == forms.IMAGE:
         archives.write_folder(tree, session.store.open, target)

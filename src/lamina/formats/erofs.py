@@ -19,7 +19,7 @@ NAMES = {"lz4": "lz4", "gzip": "deflate", "xz": "lzma", "zstd": "zstd"}  # what 
 LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "lz4": range(1, 13), "xz": range(10)}
 
 _ALGORITHMS = ("lz4", "lzma", "deflate", "zstd")  # the bits of `available_compr_algs`
-_LZ4_ONLY, _BIG_CLUSTERS = 0x1, 0x2  # of the features that a reader must know
+_COMPRESSED, _TELLS_ALGORITHMS = 0x1, 0x2  # of the features that a reader must know
 _HIGH = 3  # from this level on, lz4 takes its time
 _SUPERBLOCK = Struct("<3I 2B H 2Q 4I 16s 16s I H")
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 9, 16  # as powers of two
@@ -38,7 +38,7 @@ class Superblock(NamedTuple):
     uuid: str  # 32 hexadecimal digits
     volume: str
     features: int  # those that a reader must know
-    compressors: tuple[str, ...]  # that it may use; empty where the image does not tell
+    compressors: tuple[str, ...]  # that it may use
 
 
 def is_image(first_bytes: bytes) -> bool:
@@ -60,6 +60,8 @@ def parse(first_bytes: bytes) -> Superblock:
     ) = _SUPERBLOCK.unpack_from(first_bytes, SUPERBLOCK_OFFSET)  # fmt: skip
     if not _SMALLEST_BLOCK <= log <= _LARGEST_BLOCK:
         raise IntegrityError(f"EROFS image with an impossible block size of 2^{log}")
+    if not features & _TELLS_ALGORITHMS:
+        algorithms = features & _COMPRESSED  # which was lz4 alone, once
     known = tuple(name for bit, name in enumerate(_ALGORITHMS) if algorithms >> bit & 1)
     return Superblock(
         checksum, 1 << log, root, inodes, seconds, blocks, uuid.hex(),

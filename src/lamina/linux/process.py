@@ -15,6 +15,7 @@ from lamina.core.errors import HostError
 DEBIAN_PACKAGE = {
     "ar": "binutils",
     "bwrap": "bubblewrap",
+    "fsck.erofs": "erofs-utils",
     "fusermount3": "fuse3",
     "g++": "g++",
     "gcc": "gcc",

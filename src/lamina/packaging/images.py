@@ -158,15 +158,20 @@ def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Ima
     )
 
 
-def layout(found: Image, package: Package, *, for_docker: bool) -> tuple[Tree, list[bytes]]:
-    """The files of an image layout, and the contents of those that are no layers."""
+def layout(found: Image, package: Package) -> tuple[Tree, list[bytes]]:
+    """The files of an image layout, and the contents of those that are no layers.
+
+    With the one more that `docker load` looks for; readers of layouts ignore it.
+    """
     config = image.encode_config(found)
     manifest = image.encode_manifest(found, Digest.of(config))
     name, tag = image.name_of(package.name), package.version
     index = image.encode_index(Digest.of(manifest), name, tag)
-    files = {"oci-layout": image.LAYOUT, "index.json": index}
-    if for_docker:
-        files["manifest.json"] = image.encode_archive(found, Digest.of(config), name, tag)
+    files = {
+        "oci-layout": image.LAYOUT,
+        "index.json": index,
+        "manifest.json": image.encode_archive(found, Digest.of(config), name, tag),
+    }
     for data in (config, manifest):
         files[image.place(Digest.of(data).hash)] = data
     tree: dict[str, Node] = {path: File(Digest.of(data)) for path, data in files.items()}
