@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import pairwise
 from typing import IO
 
 from lamina.core.digest import Digest
@@ -51,36 +51,26 @@ class Run:
 
 def runs(package: Package, layers: Sequence[Tree], most: int) -> list[Run]:
     """What the layers of an image hold, at most so many: a stack of them shows what layers did."""
-    parts = _cuts([content_size(tree) for tree in layers], most)
     labels = [layer.label for layer in package.layers]
+    parts = _cuts(labels, [content_size(tree) for tree in layers], most)
     return [Run(tuple(labels[begin:end]), stacked(layers[begin:end])) for begin, end in parts]
 
 
-def _cuts(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Runs of neighbours, by begin and end: the smallest two together are joined first.
+def _cuts(labels: Sequence[str], sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Runs of neighbours, by begin and end: cut beside the largest, else where names fall.
 
-    What counts is the magnitude alone, so that an edit seldom moves a cut.
+    A cut depends on the names of its two neighbours and on the magnitude of their sizes alone. So
+    an edit leaves the runs that it does not touch as they were, and a new layer nearly all of them.
     """
-    total = [0, *accumulate(sizes)]
-    ends = {begin: begin + 1 for begin in range(len(sizes))}
-    begins = {end: begin for begin, end in ends.items()}
 
-    def pair(begin: int, middle: int, end: int) -> tuple[int, int, int, int]:
-        return ((total[end] - total[begin]).bit_length(), begin, middle, end)
+    def weight(seam: int) -> tuple[int, bytes]:
+        names = f"{labels[seam - 1]}\n{labels[seam]}"
+        magnitude = max(sizes[seam - 1], sizes[seam]).bit_length()
+        return magnitude, hashlib.sha256(names.encode()).digest()
 
-    heap = [pair(begin, begin + 1, begin + 2) for begin in range(len(sizes) - 1)]
-    heapq.heapify(heap)
-    while len(ends) > most:
-        _, begin, middle, end = heapq.heappop(heap)
-        if ends.get(begin) != middle or ends.get(middle) != end:
-            continue  # one of the two has been joined to another since
-        del ends[middle]
-        ends[begin], begins[end] = end, begin
-        if begin:
-            heapq.heappush(heap, pair(begins[begin], begin, end))
-        if end in ends:
-            heapq.heappush(heap, pair(begin, end, ends[end]))
-    return sorted(ends.items())
+    seams = heapq.nlargest(most - 1, range(1, len(sizes)), key=weight)
+    ends = [0, *sorted(seams), len(sizes)]
+    return list(pairwise(ends))
 
 
 def make(
