@@ -66,6 +66,12 @@ def package(session: Session, target: str, order: Order = USUAL) -> Packaged:
     """
     from lamina.cli import incremental
 
+    if order.version and not is_version(order.version):
+        raise UserError(
+            f"not a version: `{order.version}`",
+            hint="up to 128 letters, digits, `_`, `.` and `-`, the last two not in the beginning",
+        )
+
     def make() -> Packaged:
         return _make(session, target, order)
 
@@ -89,16 +95,16 @@ def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
         workspace.layer_level or None,
         workspace.layer_block_size,
     )
-    return (asked.over(kept) if asked else kept).settled()
+    try:
+        usual = kept.settled()
+    except UserError as error:
+        message = f"`[package]` of `lamina.toml`: {error.message}"
+        raise UserError(message, hint=error.hint) from error
+    return asked.over(kept).settled() if asked else usual
 
 
 def _called(session: Session, found: Packaged, version: str) -> Packaged:
     """The same package under another version; its layers know of none."""
-    if not is_version(version):
-        raise UserError(
-            f"not a version: `{version}`",
-            hint="up to 128 letters, digits, `_`, `.` and `-`, the last two not in the beginning",
-        )
     package = replace(found.package, version=version)
     return replace(found, package=package, digest=packages.put(package, session.store))
 

@@ -44,7 +44,10 @@ def read(at: Path, store: LocalStore) -> Base:
         with tarfile.open(at) as archive:
             return _read(_Archive(archive), store)
     except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"{error!r:.80}"
+        if isinstance(error, tarfile.TarError):
+            why = "it is neither a folder nor a tar archive"
+        else:
+            why = error.strerror or "" if isinstance(error, OSError) else f"{error!r:.80}"
         raise UserError(f"no base image in `{at}`: {why}", hint=f"it takes {_WANTED}") from error
 
 
