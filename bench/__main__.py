@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import imports, layers, machine, mount, report, start
+from bench import forms, imports, layers, machine, mount, report, start
 from bench.build import command as build
 from bench.lamina import Lamina
 from bench.measure import Table
@@ -19,6 +19,7 @@ _SUITES = {
     "mount": mount.suite,
     "imports": imports.suite,
     "layers": layers.suite,
+    "forms": forms.suite,
 }
 
 

@@ -91,7 +91,7 @@ def test_every_blob_is_compared_with_its_name(layout: Layout, store: LocalStore,
     wanted = {
         "manifest": manifest,
         "layer": document["layers"][0],
-        image.CONFIG: document["config"],
+        "config": document["config"],
     }
     (layout.folder / image.place(wanted[kind]["digest"][7:])).write_bytes(b"{}")
 
