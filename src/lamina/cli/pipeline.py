@@ -10,7 +10,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Package, is_version
 from lamina.core.tree import File
 from lamina.linux import process
-from lamina.store import packages, trees
+from lamina.store import packages
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
@@ -146,6 +146,8 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
 
 def _tells_files(session: Session, found: Package) -> bool:
     """Whether the store has the trees of all layers, and all files in them."""
+    from lamina.store import trees  # brings protobuf
+
     for layer in found.layers:
         try:
             tree = trees.read(layer.tree, session.store)
@@ -280,6 +282,8 @@ def toolchain(session: Session, form: LayerForm) -> str:
 
 def _tell_files(session: Session, own: list[OwnFiles]) -> None:
     """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+    from lamina.store import trees
+
     for part in own:
         for blob in trees.encode(part.tree)[1]:
             session.store.write(blob, durable=False)
