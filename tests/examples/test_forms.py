@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -163,6 +164,35 @@ def test_a_version_is_seen_by_the_program_and_changes_no_layer(
     assert output(folder / "app", LAMINA_VERSION="outer").split()[-1] == "release-2"
 
 
+@pytest.mark.parametrize("tool", ["git", "hg"])
+def test_the_commit_is_in_the_name_and_seen_by_the_program(
+    lamina: Lamina, pure: Path, tmp_path: Path, tool: str
+) -> None:
+    for words in COMMIT[tool]:
+        output(tool, *words, cwd=pure, HOME=str(tmp_path), HGPLAIN="1")
+    shown = ("rev-parse", "HEAD") if tool == "git" else ("log", "-r", ".", "-T", "{node}")
+    commit = output(tool, *shown, cwd=pure, HOME=str(tmp_path))[:12]
+
+    clean = packaged(lamina, pure, "//:app", "dir")
+    (pure / "app.py").write_text((pure / "app.py").read_text() + "# edited\n")
+    dirty = packaged(lamina, pure, "//:app", "dir")
+
+    assert clean.name == f"app-{commit}"
+    assert output(clean / "app").split()[-1] == commit
+    assert re.fullmatch(f"app-{commit}-dirty\\.[0-9a-f]{{8}}", dirty.name)
+    assert f"app-{output(dirty / 'app').split()[-1]}" == dirty.name
+
+
+COMMIT = {
+    "git": [
+        ("init", "-q"),
+        ("add", "-A"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"),
+    ],
+    "hg": [("init",), ("commit", "-q", "-A", "-m", "first", "-u", "a")],
+}
+
+
 def test_what_is_asked_of_the_compression_is_done(lamina: Lamina, article: Path) -> None:
     sizes = {}
     for words in ("none", "zstd", "gzip", "lz4", "xz"):
@@ -295,6 +325,25 @@ class TestXar:
         link = tmp_path / "greet"
         link.symlink_to(made)
         assert xarexec(link, "a b") == "greet ['a b'] None\n"
+
+    def test_it_runs_by_itself_where_its_interpreter_is_installed(
+        self, lamina: Lamina, pure: Path, tmp_path: Path
+    ) -> None:
+        self.add_wheel(pure)
+        made = packaged(lamina, pure, "//:app", "xar", "--version", "v7")
+        (tmp_path / "greet").symlink_to(made)
+        interpreter = tmp_path / "bin/xarexec_fuse"
+        interpreter.parent.mkdir()
+        command = f'PYTHONPATH={SOURCES} exec {sys.executable} -m lamina.cli.xarexec "$@"'
+        interpreter.write_text(f"#!/bin/sh\n{command}\n")
+        interpreter.chmod(0o755)
+        path = f"{interpreter.parent}:{os.environ['PATH']}"
+
+        words = output(made, "x", PATH=path)
+        greeted = output("./greet", "x", cwd=tmp_path, PATH=path)
+
+        assert words == "deep.er.mod __main__ ['--given', 'two words', 'x'] it's v7\n"
+        assert greeted == "greet ['x'] None\n"
 
     @staticmethod
     def add_wheel(root: Path) -> None:
