@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Node, Tree
-from lamina.formats import archive, oci
+from lamina.formats import oci, treearchive
 from lamina.packaging import archives, forms, roots
 from lamina.packaging.archives import Compression
 from lamina.store import trees
@@ -16,7 +16,7 @@ from lamina.store import trees
 if TYPE_CHECKING:
     from lamina.cli.session import Session
     from lamina.core.manifest import Package
-    from lamina.formats.image import Base
+    from lamina.formats.ociimage import Base
     from lamina.packaging.forms import Wish
     from lamina.packaging.roots import Root
 
@@ -92,7 +92,7 @@ def _write_xar(session: Session, found: Root, wish: Wish, target: Path) -> None:
     image = session.engine.build([output])[output][""]
     assert isinstance(image, File)
     with archives.whole(target, 0o755) as file, session.store.open(image.digest) as blob:
-        archive.copy(blob, file)
+        treearchive.copy(blob, file)
 
 
 def _write_image(
@@ -113,7 +113,7 @@ def _write_image(
 
 
 def _base(session: Session, at: Path | None) -> Base:
-    from lamina.formats.image import Base
+    from lamina.formats.ociimage import Base
 
     if at is None:
         return Base()
@@ -124,7 +124,7 @@ def _base(session: Session, at: Path | None) -> Base:
 
 def _trees(session: Session, package: Package) -> list[Tree]:
     """What each layer holds, bottom first."""
-    return [trees.read(layer.tree, session.store) for layer in package.layers]
+    return [trees.read(layer.tree, session.store) for layer in package.own_layers]
 
 
 def _first_bytes(session: Session, digest: Digest) -> bytes:

@@ -148,7 +148,7 @@ def _tells_files(session: Session, found: Package) -> bool:
     """Whether the store has the trees of all layers, and all files in them."""
     from lamina.store import trees  # brings protobuf
 
-    for layer in found.layers:
+    for layer in found.own_layers:
         try:
             tree = trees.read(layer.tree, session.store)
         except IntegrityError:

@@ -61,6 +61,11 @@ class Package:
         return f"{self.name.rpartition('/')[2]}-{self.version}"
 
     @property
+    def own_layers(self) -> tuple[Layer, ...]:
+        """The layers that show the package root, bottom first."""
+        return self.layers
+
+    @property
     def size(self) -> int:
         """Bytes of all layers."""
         return sum(layer.blob.size for layer in self.layers)

@@ -12,8 +12,8 @@ from typing import IO
 
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Symlink, Tree, with_folders
-from lamina.formats import archive
-from lamina.formats.archive import Open
+from lamina.formats import treearchive
+from lamina.formats.treearchive import Open
 from lamina.linux import filesystem
 
 GZIP_LEVEL = 6
@@ -55,14 +55,14 @@ def compressed(out: IO[bytes], how: Compression) -> Iterator[IO[bytes]]:
 def write_tar(tree: Tree, open_blob: Open, target: Path, how: Compression) -> None:
     """Write a tree as a compressed tar archive."""
     with whole(target) as file, compressed(file, how) as stream:
-        archive.write_tar(tree, open_blob, stream)
+        treearchive.write_tar(tree, open_blob, stream)
 
 
 def write_zip(tree: Tree, open_blob: Open, target: Path, how: Compression) -> None:
     """Write a tree as a zip archive; `gzip` is the same deflate."""
     level = None if how.name == "none" else how.level or GZIP_LEVEL
     with whole(target) as file:
-        archive.write_zip(tree, open_blob, file, level)
+        treearchive.write_zip(tree, open_blob, file, level)
 
 
 def write_folder(tree: Tree, open_blob: Open, target: Path) -> None:
@@ -75,7 +75,7 @@ def write_folder(tree: Tree, open_blob: Open, target: Path) -> None:
                 place.symlink_to(node.target)
             elif isinstance(node, File):
                 with place.open("xb") as file, open_blob(node.digest) as blob:
-                    archive.copy(blob, file)
+                    treearchive.copy(blob, file)
             else:
                 place.mkdir()
         _settle(folder, tree)
@@ -88,7 +88,7 @@ def _settle(folder: Path, tree: Tree) -> None:
     for path, node in reversed(with_folders(tree).items()):
         place = folder / path
         if not isinstance(node, Symlink):
-            place.chmod(archive.mode(node))
+            place.chmod(treearchive.mode(node))
         os.utime(place, (0, 0), follow_symlinks=False)
     folder.chmod(0o755)
     os.utime(folder, (0, 0))

@@ -17,13 +17,13 @@ from typing import IO, Protocol
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
-from lamina.formats import image
-from lamina.formats.image import Base, ImageLayer
+from lamina.formats import ociimage
+from lamina.formats.ociimage import Base, ImageLayer
 from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 
 _WANTED = "a folder in OCI image layout, or an archive of `docker save` or `skopeo`"
-_INDEXES = (image.INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
+_INDEXES = (ociimage.INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
 
 
 class _Files(Protocol):
@@ -58,10 +58,10 @@ def _read(files: _Files, store: LocalStore) -> Base:
         return _saved(files, store)
     manifest = _blob(files, _descriptor(index, files))
     document = json.loads(manifest)
-    base = image.decode_base(manifest, _blob(files, document["config"]))
+    base = ociimage.decode_base(manifest, _blob(files, document["config"]))
     for layer in base.layers:
         if not store.has(layer.blob):
-            _take(files, image.place(layer.blob.hash), store, layer.blob)
+            _take(files, ociimage.place(layer.blob.hash), store, layer.blob)
     return base
 
 
@@ -70,7 +70,7 @@ def _descriptor(index: Mapping[str, object], files: _Files) -> Mapping[str, obje
     manifests = index["manifests"]
     if not isinstance(manifests, list) or not manifests:
         raise ValueError("an index without manifests")
-    here = image.architecture(os.uname().machine)
+    here = ociimage.architecture(os.uname().machine)
     fitting = [each for each in manifests if _architecture(each) in ("", here)]
     if not fitting:
         raise ValueError(f"no image for {here}")
@@ -89,15 +89,28 @@ def _saved(files: _Files, store: LocalStore) -> Base:
     """An archive of `docker save` that is no layout: plain tars, named by the image's config."""
     (entry, *_) = json.loads(_small(files, "manifest.json"))
     config = _small(files, entry["Config"])
-    known = image.decode_settings(config)
+    known = ociimage.decode_settings(config)
     layers = []
     diffs = json.loads(config)["rootfs"]["diff_ids"]
     for path, diff in zip(entry["Layers"], diffs, strict=True):
         blob = _take(files, path, store, None)
         plain = Digest.from_oci(diff, 0).hash
-        kind = "none" if blob.hash == plain else "gzip"
-        layers.append(ImageLayer(blob, plain, image.MEDIA_TYPES[kind], "base image"))
+        kind = "none" if blob.hash == plain else _packed(blob, path, store)
+        layers.append(ImageLayer(blob, plain, ociimage.MEDIA_TYPES[kind], "base image"))
     return Base(tuple(layers), known.environment, known.settings)
+
+
+def _packed(blob: Digest, path: str, store: LocalStore) -> str:
+    """How a layer is compressed that is not the plain tar of its name."""
+    with store.path(blob).open("rb") as file:
+        first = file.read(4)
+    for kind, magic in _MAGIC.items():
+        if first.startswith(magic):
+            return kind
+    raise IntegrityError(f"a layer of the base image does not match its digest, `{path}`")
+
+
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
 def _small(files: _Files, path: str) -> bytes:
@@ -107,7 +120,7 @@ def _small(files: _Files, path: str) -> bytes:
 
 def _blob(files: _Files, descriptor: Mapping[str, object]) -> bytes:
     digest = Digest.from_oci(str(descriptor["digest"]), 0)
-    data = _small(files, image.place(digest.hash))
+    data = _small(files, ociimage.place(digest.hash))
     if hashlib.sha256(data).hexdigest() != digest.hash:
         raise IntegrityError(f"a blob of the base image does not match its name, `{digest.hash}`")
     return data

@@ -21,8 +21,8 @@ from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.manifest import Package
 from lamina.core.tree import File, Node, Tree, below, content_size, stacked
-from lamina.formats import archive, image
-from lamina.formats.image import Base, Image, ImageLayer
+from lamina.formats import ociimage, treearchive
+from lamina.formats.ociimage import Base, Image, ImageLayer
 from lamina.linux import filesystem
 from lamina.packaging import archives
 from lamina.packaging.archives import Compression
@@ -51,7 +51,7 @@ class Run:
 
 def runs(package: Package, layers: Sequence[Tree], most: int) -> list[Run]:
     """What the layers of an image hold, at most so many: a stack of them shows what layers did."""
-    labels = [layer.label for layer in package.layers]
+    labels = [layer.label for layer in package.own_layers]
     parts = _cuts(labels, [content_size(tree) for tree in layers], most)
     return [Run(tuple(labels[begin:end]), stacked(layers[begin:end])) for begin, end in parts]
 
@@ -96,7 +96,7 @@ def _layer(run: Run, folder: str, store: LocalStore, compression: Compression) -
         blob, diff = _written(tree, store, compression)
         data = json.dumps({"blob": str(blob), "diff": diff}).encode()
         filesystem.write_atomic(known, data, scratch=store.scratch)
-    return ImageLayer(blob, diff, image.MEDIA_TYPES[compression.name], run.origin)
+    return ImageLayer(blob, diff, ociimage.MEDIA_TYPES[compression.name], run.origin)
 
 
 def _written(tree: Tree, store: LocalStore, compression: Compression) -> tuple[Digest, str]:
@@ -107,7 +107,7 @@ def _written(tree: Tree, store: LocalStore, compression: Compression) -> tuple[D
             archives.compressed(file, compression) as stream,
         ):
             hashing = _Hashing(stream)
-            archive.write_tar(tree, store.open, hashing)  # type: ignore[arg-type]
+            treearchive.write_tar(tree, store.open, hashing)  # type: ignore[arg-type]
         return store.take(temporary), hashing.hash.hexdigest()
 
 
@@ -153,19 +153,19 @@ def layout(found: Image, package: Package) -> tuple[Tree, list[bytes]]:
 
     With the one more that `docker load` looks for; readers of layouts ignore it.
     """
-    config = image.encode_config(found)
-    manifest = image.encode_manifest(found, Digest.of(config))
-    name, tag = image.name_of(package.name), package.version
-    index = image.encode_index(Digest.of(manifest), name, tag)
+    config = ociimage.encode_config(found)
+    manifest = ociimage.encode_manifest(found, Digest.of(config))
+    name, tag = ociimage.name_of(package.name), package.version
+    index = ociimage.encode_index(Digest.of(manifest), name, tag)
     files = {
-        "oci-layout": image.LAYOUT,
+        "oci-layout": ociimage.LAYOUT,
         "index.json": index,
-        "manifest.json": image.encode_archive(found, Digest.of(config), name, tag),
+        "manifest.json": ociimage.encode_archive(found, Digest.of(config), name, tag),
     }
     for data in (config, manifest):
-        files[image.place(Digest.of(data).hash)] = data
+        files[ociimage.place(Digest.of(data).hash)] = data
     tree: dict[str, Node] = {path: File(Digest.of(data)) for path, data in files.items()}
-    tree |= {image.place(layer.blob.hash): File(layer.blob) for layer in found.layers}
+    tree |= {ociimage.place(layer.blob.hash): File(layer.blob) for layer in found.layers}
     return tree, list(files.values())
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
-from lamina.formats import image
+from lamina.formats import ociimage
 from lamina.packaging import bases
 from lamina.store.local import LocalStore
 
-HERE, OTHER = image.architecture("x86_64"), image.architecture("aarch64")
+HERE, OTHER = ociimage.architecture("x86_64"), ociimage.architecture("aarch64")
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ class Layout:
         return {"mediaType": kind, "digest": f"sha256:{name}", "size": len(data)}
 
     def image(self, text: bytes, **config: object) -> dict[str, object]:
-        layer = self.put(gzip.compress(text, mtime=0), image.MEDIA_TYPES["gzip"])
+        layer = self.put(gzip.compress(text, mtime=0), ociimage.MEDIA_TYPES["gzip"])
         diffs = [f"sha256:{hashlib.sha256(text).hexdigest()}"]
         document = {"rootfs": {"type": "layers", "diff_ids": diffs}, "config": config}
-        described = self.put(json.dumps(document).encode(), image.CONFIG)
+        described = self.put(json.dumps(document).encode(), ociimage.CONFIG)
         manifest = json.dumps({"layers": [layer], "config": described}).encode()
         return self.put(manifest, "application/vnd.oci.image.manifest.v1+json")
 
@@ -72,7 +72,7 @@ def test_layers_environment_and_user_are_those_of_the_image(
 def test_of_several_the_one_for_this_machine_is_taken(layout: Layout, store: LocalStore) -> None:
     one = {**layout.image(b"one"), "platform": {"architecture": OTHER, "os": "linux"}}
     two = {**layout.image(b"two"), "platform": {"architecture": HERE, "os": "linux"}}
-    inner = layout.put(json.dumps({"manifests": [one, two]}).encode(), image.INDEX)
+    inner = layout.put(json.dumps({"manifests": [one, two]}).encode(), ociimage.INDEX)
     layout.index(inner)
 
     (layer,) = bases.read(layout.folder, store).layers
@@ -87,15 +87,47 @@ def test_of_several_the_one_for_this_machine_is_taken(layout: Layout, store: Loc
 def test_every_blob_is_compared_with_its_name(layout: Layout, store: LocalStore, kind: str) -> None:
     manifest = layout.image(b"tar")
     layout.index(manifest)
-    document = json.loads((layout.folder / image.place(str(manifest["digest"])[7:])).read_bytes())
+    document = json.loads(
+        (layout.folder / ociimage.place(str(manifest["digest"])[7:])).read_bytes()
+    )
     wanted = {
         "manifest": manifest,
         "layer": document["layers"][0],
         "config": document["config"],
     }
-    (layout.folder / image.place(wanted[kind]["digest"][7:])).write_bytes(b"{}")
+    (layout.folder / ociimage.place(wanted[kind]["digest"][7:])).write_bytes(b"{}")
 
     with pytest.raises(IntegrityError, match="does not match its name"):
+        bases.read(layout.folder, store)
+
+
+def saved(layout: Layout, layer: bytes, plain: bytes) -> None:
+    """What `docker save` writes: files of any name, listed in `manifest.json`."""
+    (layout.folder / "layer.tar").write_bytes(layer)
+    diffs = [f"sha256:{hashlib.sha256(plain).hexdigest()}"]
+    (layout.folder / "config.json").write_text(json.dumps({"rootfs": {"diff_ids": diffs}}))
+    entry = {"Config": "config.json", "Layers": ["layer.tar"]}
+    (layout.folder / "manifest.json").write_text(json.dumps([entry]))
+
+
+@pytest.mark.parametrize(
+    ("pack", "kind"), [(bytes, "none"), (gzip.compress, "gzip")], ids=["plain", "gzip"]
+)
+def test_layers_of_docker_save_may_be_compressed(
+    layout: Layout, store: LocalStore, pack: Callable[[bytes], bytes], kind: str
+) -> None:
+    saved(layout, pack(b"tar"), b"tar")
+
+    (layer,) = bases.read(layout.folder, store).layers
+
+    assert layer.diff == hashlib.sha256(b"tar").hexdigest()
+    assert layer.media_type == ociimage.MEDIA_TYPES[kind]
+
+
+def test_a_damaged_layer_of_docker_save_is_refused(layout: Layout, store: LocalStore) -> None:
+    saved(layout, b"rat", b"tar")
+
+    with pytest.raises(IntegrityError, match="does not match its digest"):
         bases.read(layout.folder, store)
 
 
@@ -117,8 +149,8 @@ def test_a_digest_leads_nowhere_else(layout: Layout, store: LocalStore) -> None:
 
 
 def test_more_or_fewer_layers_than_digests_are_refused() -> None:
-    layer = {"mediaType": image.LAYER, "digest": Digest.of(b"").oci, "size": 0}
+    layer = {"mediaType": ociimage.LAYER, "digest": Digest.of(b"").oci, "size": 0}
     manifest = json.dumps({"layers": [layer]}).encode()
 
     with pytest.raises(IntegrityError, match="not the manifest of an image"):
-        image.decode_base(manifest, b'{"rootfs": {"diff_ids": []}}')
+        ociimage.decode_base(manifest, b'{"rootfs": {"diff_ids": []}}')

@@ -18,7 +18,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.manifest import Layer, Package
 from lamina.core.tree import File, Node, stacked
-from lamina.formats.image import Base, ImageLayer
+from lamina.formats.ociimage import Base, ImageLayer
 from lamina.packaging import images
 from lamina.packaging.archives import Compression
 from lamina.store.local import LocalStore

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink, Tree, conflicts, with_folders
-from lamina.formats import archive
+from lamina.formats import treearchive
 
 DATA = {Digest.of(data): data for data in (b"", b"a", b"x" * 5000, bytes(70_000))}
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
@@ -39,13 +39,13 @@ def opened(digest: Digest) -> Iterator[IO[bytes]]:
 
 def tar(tree: Tree) -> bytes:
     out = io.BytesIO()
-    archive.write_tar(tree, opened, out)
+    treearchive.write_tar(tree, opened, out)
     return out.getvalue()
 
 
 def zipped(tree: Tree, level: int | None = 6) -> bytes:
     out = io.BytesIO()
-    archive.write_zip(tree, opened, out, level)
+    treearchive.write_zip(tree, opened, out, level)
     return out.getvalue()
 
 
@@ -115,4 +115,4 @@ def test_a_file_that_is_shorter_than_its_name_says_is_not_written() -> None:
         yield io.BytesIO(b"a")
 
     with pytest.raises(OSError, match="unexpected end"):
-        archive.write_tar({"a": File(wrong)}, short, io.BytesIO())
+        treearchive.write_tar({"a": File(wrong)}, short, io.BytesIO())
