@@ -98,7 +98,7 @@ def _execution(lamina: Lamina, root: Path, form: LayerForm) -> list[str]:
     """The command that runs a package with layers of a form."""
     settings = root / "lamina.toml"
     text = settings.read_text()
-    settings.write_text(f'{text}\n[package]\nformat = "{form.kind}"\n')
+    settings.write_text(f'{text}\n[layers]\nformat = "{form.kind}"\n')
     workspaces.settled(root)
     try:
         made = json.loads(lamina("package", "--json", *_words(form), "//:one", cwd=root))

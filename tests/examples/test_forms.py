@@ -240,7 +240,7 @@ class TestErofs:
     @pytest.fixture
     def root(self, article: Path) -> Path:
         with (article / "lamina.toml").open("a") as file:
-            file.write('\n[package]\nformat = "erofs"\n')
+            file.write('\n[layers]\nformat = "erofs"\n')
         return article
 
     def test_a_package_of_erofs_layers_runs(self, lamina: Lamina, root: Path) -> None:

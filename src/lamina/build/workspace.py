@@ -71,7 +71,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "cxx_flags": "cxx_flags",
         "linker_flags": "linker_flags",
     },
-    "package": {
+    "layers": {
         "format": "layer_format",
         "compression": "layer_compression",
         "level": "layer_level",
@@ -105,7 +105,7 @@ flags = ["-c", "opt"]
 # compiler_flags = ["-O2"]
 
 # How layers are written: squashfs behind a XAR header, or EROFS, which new kernels mount sooner.
-# [package]
+# [layers]
 # format = "xar"
 # compression = "zstd"
 """

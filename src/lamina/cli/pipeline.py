@@ -98,7 +98,7 @@ def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
     try:
         usual = kept.settled()
     except UserError as error:
-        message = f"`[package]` of `lamina.toml`: {error.message}"
+        message = f"`[layers]` of `lamina.toml`: {error.message}"
         raise UserError(message, hint=error.hint) from error
     return asked.over(kept).settled() if asked else usual
 
