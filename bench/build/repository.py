@@ -106,7 +106,7 @@ class Repository:
         (self.root / path).write_text(texts.sources(self._view(target))[path])
 
     def _write_build_file(self, package: str) -> None:
-        views = [self._view(target) for target in self.shape.packages[layers]]
+        views = [self._view(target) for target in self.shape.packages[package]]
         comments = [f"comment {n + 1}" for n in range(self._comments.get(package, 0))]
         text = texts.build_file(views, self.dialect, comments)
         (self.root / package / self.dialect.file).write_text(text)
