@@ -24,6 +24,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="|".join(_FORMS), default="",
         help="the form to write, `layers` if it is not said",
     )  # fmt: skip
+    arguments.complete(parser, _FORMS)
     parser.add_argument(
         "-o", "--out", "--output", dest="output", type=Path, metavar="FOLDER",
         help="where to write it (default: `lamina-out`; layers only stay in the store)",
@@ -33,6 +34,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--compression", default="", metavar="zstd|lz4|gzip|xz|none",
         help="of layers, of a XAR, of the layers of an image",
     )  # fmt: skip
+    arguments.complete(parser, ("zstd", "lz4", "gzip", "xz", "none"))
     parser.add_argument("--level", type=_number, metavar="N", help="level of the compression")
     parser.add_argument(
         "--block-size", type=_number, default=0, metavar="BYTES",
