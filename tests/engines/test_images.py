@@ -63,6 +63,27 @@ def test_docker_runs_it_without_a_base_on_the_files_of_the_machine(
     docker("rmi", "-f", "a:v1")
 
 
+def test_a_static_program_runs_in_an_image_that_holds_nothing_else(
+    lamina: Run, docker: Run, tmp_path: Path
+) -> None:
+    root = tmp_path / "static"
+    root.mkdir()
+    (root / "lamina.toml").write_text("")
+    (root / "BUILD").write_text(
+        'cxx_binary(name = "hi", srcs = ["hi.c"], linker_flags = ["-static"], args = ["one"])\n'
+    )
+    (root / "hi.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n"
+        "int main(int n, char **words) {\n"
+        '  printf("%s %s %s\\n", words[1], words[2], getenv("LAMINA_VERSION"));\n}\n'
+    )
+
+    docker("load", "-i", written(lamina, root, "docker", target="//:hi"))
+
+    assert docker("run", *NETWORK, "hi:v1", "two") == "one two v1\n"
+    docker("rmi", "-f", "hi:v1")
+
+
 def _bind(name: str) -> list[str]:
     return ["-v", f"/{name}:/{name}:ro"] if Path(f"/{name}").exists() else []
 

@@ -210,6 +210,7 @@ def _make(session: Session, target: str, order: Order) -> Packaged:
         label=str(label),
         layers=tuple(layer for _, layer in images),
         entry_point=(runnable.entry_point,) if runnable else (),
+        program=runnable.program if runnable else (),
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)

@@ -54,6 +54,8 @@ class Package:
     base: str = ""  # reference of the base image; empty: the host's root file system
     commit: str = ""  # full commit id; empty without version control
     dirty: bool = False  # inputs differ from the commit
+    # argv of a native program without its launcher, which wants a shell; empty where it needs that
+    program: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

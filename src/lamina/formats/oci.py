@@ -29,8 +29,10 @@ T = TypeVar("T")
 
 def encode_config(package: Package) -> bytes:
     """The config blob: everything about a package that the manifest has no field for."""
+    program = {"program": list(package.program)} if package.program else {}
     return _json(
         {
+            **program,
             "base": package.base,
             "commit": package.commit,
             "dirty": package.dirty,
@@ -102,6 +104,7 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         label=_text(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
         entry_point=tuple(_text(word) for word in _sequence(config["entryPoint"])),
+        program=tuple(_text(word) for word in _sequence(config.get("program", []))),
         environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),

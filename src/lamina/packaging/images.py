@@ -137,7 +137,9 @@ def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Ima
     labels = {f"{_PREFIX}.title": package.title, f"{_PREFIX}.version": package.version}
     if package.commit:
         labels[f"{_PREFIX}.revision"] = package.commit
-    program, *arguments = package.entry_point or ("",)
+    # Without a base there is no shell for the launcher.
+    start = package.entry_point if base.layers else package.program or package.entry_point
+    program, *arguments = start or ("",)
     return Image(
         layers=(*base.layers, *layers),
         entry_point=(f"{root}/{program}", *arguments) if program else (),

@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,14 @@ def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
         "PATH=/p", "LAMINA_PACKAGE=/packages/A_b", "LAMINA_VERSION=v1", "OWN=1",
     )  # fmt: skip
     assert (found.layers, found.settings) == (base.layers, {"User": "u"})
+
+
+def test_a_native_program_without_a_base_needs_no_shell() -> None:
+    native = replace(package(0), program=("bin/A_b", "-x"))
+    base = Base((ImageLayer(SOME, SOME.hash, "x"),))
+
+    assert images.described(native, [], Base()).entry_point == ("/packages/A_b/bin/A_b", "-x")
+    assert images.described(native, [], base).entry_point == ("/packages/A_b/A_b", "-x")
 
 
 def test_a_layout_has_every_blob_under_its_name() -> None:

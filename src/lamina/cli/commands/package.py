@@ -12,6 +12,7 @@ from lamina.cli.session import Session
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
+    from lamina.core.manifest import Package
     from lamina.packaging.forms import Wish
 
 _FORMS = ("layers", "tar.gz", "tar.zst", "zip", "xar", "oci", "oci-archive", "docker", "dir")
@@ -91,9 +92,16 @@ def _write(session: Session, args: argparse.Namespace, wish: Wish) -> tuple[Pack
     with session.phase(f"writing {wish.form.name}"):
         where = forms.write(session, made.package, wish, folder, args.base)
     if wish.form.image and args.base is None and not args.quiet:
-        needs = " and ".join(filter(None, ("`/bin/sh`", made.package.interpreter)))
-        output.note(f"this image has no base image, and so lacks {needs}: `--base` puts it on one")
+        output.note(f"{_lacks(made.package)}: `--base` puts it on an image")
     return made, where
+
+
+def _lacks(package: Package) -> str:
+    """What an image misses that is on none."""
+    if package.program:
+        return "this image holds no C library, and so runs static programs alone"
+    needs = " and ".join(filter(None, ("`/bin/sh`", package.interpreter)))
+    return f"this image holds no {needs}"
 
 
 def _tell(args: argparse.Namespace, made: Packaged, where: Path | None) -> int:
