@@ -119,9 +119,12 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
     try:
         (work / "new").mkdir()
         fill(work / "new")
-        if target.is_symlink() or target.exists():
-            target.rename(work / "old")
-        (work / "new").rename(target)
+        try:
+            if target.is_symlink() or target.exists():
+                target.rename(work / "old")
+            (work / "new").rename(target)
+        except OSError as error:  # another lamina writes the same just now
+            raise in_the_way(target, error) from error
     finally:
         filesystem.remove_tree(work)
 
