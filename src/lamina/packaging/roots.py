@@ -6,6 +6,7 @@ What a mount by lamina tells a program by variables, these forms tell by a file:
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ VERSION = f"{OWN}/version"  # read by the launchers
 XAR_TARGET = f"{OWN}/xar"
 ZIP_MAIN = "__main__.py"
 ANY_SCRIPT = "invoke_xar_via_trampoline"  # XAR's readers want this name in every list
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")  # what packaging tools allow, and a XAR's header too
+_ROOM = 3000  # bytes of a XAR's header for names; it has 4,096 in all
 _ELF = b"\x7fELF"
 
 _XAR = """\
@@ -124,8 +127,8 @@ def _scripts(text: str) -> list[Script]:
         items = parser.items("console_scripts")
     except configparser.Error:  # no such section, or nothing that an installer would read either
         return []
-    pairs = ((name.strip(), value.partition("[")[0].strip()) for name, value in items)
-    return [Script(name, target) for name, target in pairs if name and ":" in target]
+    pairs = ((name.strip(), "".join(value.partition("[")[0].split())) for name, value in items)
+    return [Script(name, to) for name, to in pairs if _NAME.fullmatch(name) and ":" in to]
 
 
 def for_xar(found: Root, scripts: Iterable[Script]) -> tuple[Root, str, tuple[str, ...]]:
@@ -140,8 +143,17 @@ def for_xar(found: Root, scripts: Iterable[Script]) -> tuple[Root, str, tuple[st
         for script in others
     )
     text = _XAR.format(folder=OWN, cases="".join(lines), launcher=shlex.quote(launcher))
-    names = (launcher, *(script.name for script in others), ANY_SCRIPT)
-    return found.plus(XAR_TARGET, text.encode()), XAR_TARGET, names
+    return found.plus(XAR_TARGET, text.encode()), XAR_TARGET, _listed(launcher, others)
+
+
+def _listed(launcher: str, scripts: Iterable[Script]) -> tuple[str, ...]:
+    """The names for a XAR's header, as far as it has room; those left out work all the same."""
+    names, room = [launcher], _ROOM
+    for script in scripts:
+        room -= len(script.name) + len("'' ")
+        if room >= 0:
+            names.append(script.name)
+    return (*names, ANY_SCRIPT)
 
 
 def for_zip(found: Root, start: Callable[[Digest], bytes]) -> Root:

@@ -12,6 +12,7 @@ import pytest
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
 from lamina.core.tree import File, Node
+from lamina.formats import xar
 from lamina.packaging import roots
 from lamina.packaging.roots import Script
 
@@ -43,9 +44,17 @@ def test_the_version_lies_where_launchers_look() -> None:
 
 
 def test_console_scripts_are_read_as_installers_read_them() -> None:
-    text = "[gui_scripts]\ng = x:g\n[console_scripts]\nb= x.y : z.main [extra]\na =x:f\nbad = x\n"
+    text = """
+[gui_scripts]
+g = x:g
+[console_scripts]
+b= x.y : z.main [extra]
+a =x:f
+no_function = x
+no"n'e = x:f
+"""
 
-    assert distribution(text.replace(" : ", ":")) == [Script("a", "x:f"), Script("b", "x.y:z.main")]
+    assert distribution(text) == [Script("a", "x:f"), Script("b", "x.y:z.main")]
 
 
 @pytest.mark.parametrize("text", ["", "[other]\nx = y:z\n", "no section", "[console_scripts]\nx\n"])
@@ -60,16 +69,27 @@ def test_a_xar_without_console_scripts_starts_the_launcher() -> None:
     assert roots.for_xar(root, [Script("A", "x:own")]) == (root, "A", ())
 
 
+def test_a_header_lists_as_many_scripts_as_it_has_room_for() -> None:
+    many = [Script(f"a-script-of-many-{number}", "x:f") for number in range(500)]
+
+    root, target, names = roots.for_xar(roots.root(PACKAGE, [{"A": TEXT}]), many)
+
+    assert 100 < len(names) < 500
+    assert names[-1] == "invoke_xar_via_trampoline"
+    assert len(xar.encode(xar.Header("ab", target, "v1", names))) == 4096
+    assert "a-script-of-many-499)" in contents(root, target)
+
+
 @pytest.mark.parametrize(
     ("called", "main"),
-    [("/x/A.xar", ""), ("/x/tool", "tool=x.y:f"), ("/x/it's $1", "it's $1=x:g"), ("A", "")],
+    [("/x/A.xar", ""), ("/x/tool", "tool=x.y:f"), ("/x/b.c-d", "b.c-d=x:g"), ("A", "")],
 )
 def test_the_name_of_a_xar_chooses_what_it_starts(called: str, main: str, tmp_path: Path) -> None:
-    scripts = [Script("tool", "x.y:f"), Script("it's $1", "x:g")]
+    scripts = [Script("tool", "x.y:f"), Script("b.c-d", "x:g")]
     root, target, names = roots.for_xar(roots.root(PACKAGE, [{"A": TEXT}]), scripts)
     assert (target, names) == (
         ".lamina/xar",
-        ("A", "tool", "it's $1", "invoke_xar_via_trampoline"),
+        ("A", "tool", "b.c-d", "invoke_xar_via_trampoline"),
     )
     (tmp_path / ".lamina").mkdir()
     (tmp_path / target).write_text(contents(root, target))
