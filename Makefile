@@ -43,10 +43,14 @@ clean:
 	@scripts/setup.sh system
 	@mkdir -p .make && touch $@
 
+.make/system-dev: scripts/setup.sh
+	@scripts/setup.sh system dev
+	@mkdir -p .make && touch $@ .make/system
+
 $(RUN): pyproject.toml scripts/setup.sh | .make/system
 	@scripts/setup.sh python
 	@touch $@
 
-$(DEV): pyproject.toml scripts/setup.sh | .make/system
+$(DEV): pyproject.toml scripts/setup.sh | .make/system-dev
 	@scripts/setup.sh python dev
 	@touch $@ $(RUN)

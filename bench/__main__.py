@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import conformance, imports, layers, machine, mount, report, start
+from bench import conformance, forms, imports, layers, machine, mount, report, start
 from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
@@ -20,6 +20,7 @@ _SUITES = {
     "mount": mount.suite,
     "imports": imports.suite,
     "layers": layers.suite,
+    "forms": forms.suite,
 }
 _ALONE = {"compat": compat.main, "starlark": conformance.main}
 

@@ -33,27 +33,27 @@ def suite(lamina: Lamina, folder: Path, scale: Scale) -> list[Table]:
     tables = measure(f"{title}, all in memory", cases, scale.import_rounds, peers=(_PLAIN,))
     if not scale.cold:
         return tables
-    if not _drop_caches():
+    if not drop_caches():
         note = "caches may not be dropped here, so nothing was measured cold"
         return [*tables[:-1], _noted(tables[-1], note)]
-    cold = [Case(case.name, partial(_cold, case.once)) for case in cases]
-    return tables + measure(f"{title}, cold", cold, scale.import_rounds, peers=(_PLAIN,))
+    again = [Case(case.name, partial(cold, case.once)) for case in cases]
+    return tables + measure(f"{title}, cold", again, scale.import_rounds, peers=(_PLAIN,))
 
 
 def _cases(lamina: Lamina, root: Path) -> list[Case]:
     lamina("build", "--quiet", "//:one", cwd=root)
     plain = [str(root / "lamina-out" / "one.root" / "one")]
-    cases = [Case(_PLAIN, partial(_probe, plain, root, environment()))]
+    cases = [Case(_PLAIN, partial(probe, plain, root, environment()))]
     for program in ("one", "parts"):
         package = lamina.package(f"//:{program}", root)
         for driver in lamina.drivers:
             argv = [*lamina.command, "exec", "--driver", driver, program]
             name = f"{len(package['layers'])} layers, driver {driver}"
-            cases.append(Case(name, partial(_probe, argv, root, lamina.environment)))
+            cases.append(Case(name, partial(probe, argv, root, lamina.environment)))
     return cases
 
 
-def _probe(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> Figures:
+def probe(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> Figures:
     """What the program itself measured, without its start and the mounting."""
     done = subprocess.run(
         argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True
@@ -61,12 +61,14 @@ def _probe(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> Figures:
     return dict(zip(_FIGURES, map(float, done.stdout.split()), strict=True))
 
 
-def _cold(once: Callable[[], Figures]) -> Figures:
-    _drop_caches()
+def cold(once: Callable[[], Figures]) -> Figures:
+    """A measurement with the kernel's caches dropped before."""
+    drop_caches()
     return once()
 
 
-def _drop_caches() -> bool:
+def drop_caches() -> bool:
+    """Whether the kernel's caches could be dropped."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3")

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,9 +19,10 @@ from bench.scale import Scale
 from lamina.build.engine import Engine
 from lamina.build.sources import Sources
 from lamina.cli.console import Console, Silence
-from lamina.core.tree import File
+from lamina.core.tree import File, Node
 from lamina.linux.versions import ToolVersions
-from lamina.packaging import layers
+from lamina.packaging import layerforms, layers
+from lamina.packaging.layerforms import DEFAULT, LayerForm
 from lamina.store.local import LocalStore
 
 _MADE = "making it"
@@ -82,8 +83,8 @@ def _by_lamina(lamina: Lamina, files: Path) -> list[Case]:
     def action_alone() -> Figures:
         store = LocalStore(lamina.store)
         try:
-            tree = _taken(files, store)
-            return _layer(lamina, store, tree, files, next(numbers))
+            tree = taken(files, store)
+            return layer(lamina, store, tree, files, next(numbers))
         finally:
             store.close()
 
@@ -92,7 +93,7 @@ def _by_lamina(lamina: Lamina, files: Path) -> list[Case]:
         store = LocalStore(lamina.store.with_name(f"store-{number}"))
         try:
             begun = time.perf_counter()
-            figures = _layer(lamina, store, _taken(files, store), files, number)
+            figures = layer(lamina, store, taken(files, store), files, number)
             return {**figures, _MADE: time.perf_counter() - begun}
         finally:
             store.empty()
@@ -104,20 +105,27 @@ def _by_lamina(lamina: Lamina, files: Path) -> list[Case]:
     ]
 
 
-def _taken(files: Path, store: LocalStore) -> dict[str, File]:
-    return {path.name: File(store.add(path)) for path in sorted(files.iterdir())}
+def taken(files: Path, store: LocalStore) -> dict[str, Node]:
+    """The files of a folder as a tree, with their contents in the store."""
+    found = sorted(path for path in files.rglob("*") if path.is_file())
+    return {path.relative_to(files).as_posix(): File(store.add(path)) for path in found}
 
 
-def _layer(
-    lamina: Lamina, store: LocalStore, tree: dict[str, File], root: Path, number: int
+def layer(
+    lamina: Lamina,
+    store: LocalStore,
+    tree: Mapping[str, Node],
+    root: Path,
+    number: int,
+    form: LayerForm = DEFAULT,
 ) -> Figures:
     """Make a layer that no store knows: the number is part of the action's digest."""
-    toolchain = layers.identity(ToolVersions(lamina.store / "tools.json"))
+    toolchain = layerforms.identity(form, ToolVersions(lamina.store / "tools.json"))
     sources = Sources(root, store, root.with_name("sources.json"))
     engine = Engine(root, store, sources, Console(Silence()), jobs=1)
     begun = time.perf_counter()
-    action = layers.action(layers.OwnFiles("//:bench", dict(tree)), f"{toolchain} {number}")
-    output = action.output(layers.OUTPUT)
+    action = layers.action(layers.OwnFiles("//:bench", dict(tree)), f"{toolchain} {number}", form)
+    output = action.output(*action.outputs)
     image = engine.build([output])[output][""]
     seconds = time.perf_counter() - begun
     assert isinstance(image, File)

@@ -1,13 +1,17 @@
 #!/bin/bash
 # Sets up what the Makefile needs: `setup.sh system` the packages of the distribution, by apt-get,
-# and only those that are not there; `setup.sh python [EXTRA]` this project in `.venv`.
+# and only those that are not there, with `dev` those of the tests too; `setup.sh python [EXTRA]`
+# this project in `.venv`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-    binutils bubblewrap cmake fuse3 g++ gcc git libgtest-dev make mercurial ninja-build patch pkg-config
+    binutils bubblewrap cmake erofs-utils fuse3 g++ gcc git libgtest-dev make mercurial ninja-build
+    patch pkg-config
     python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
 )
+# Tests look at packages with other people's tools, and run them in other people's containers.
+dev_packages=(docker-registry docker.io faketime podman runc skopeo umoci unzip zstd)
 
 fail() {
     echo "setup: $1" >&2
@@ -29,6 +33,7 @@ as_root() {
 }
 
 system() {
+    [ "${1:-}" != dev ] || packages+=("${dev_packages[@]}")
     if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
         fail "this machine has no apt-get; install what corresponds to: ${packages[*]}"
     fi

@@ -35,6 +35,12 @@ if [ -n "${XAREXEC_LAUNCH_TIMESTAMP-}" ] && [ -r "${1-}" ] && [ -f "$1" ]; then
   fi
   unset XAREXEC_LAUNCH_TIMESTAMP
 fi
+if [ -r "$root/.lamina/version" ]; then
+  # No mount of lamina's, which would have set these: an archive, a folder, a XAR of the whole.
+  IFS= read -r LAMINA_VERSION < "$root/.lamina/version" || :
+  LAMINA_PACKAGE=$root
+  export LAMINA_PACKAGE LAMINA_VERSION
+fi
 """
 
 # Tests start in the package root, and get paths from there: they put folders in front of them.
@@ -92,7 +98,10 @@ _PREPARE = """\
 
 _BOOTSTRAP = (
     '''\
-"""Starts `{main}` with the package root, and nothing of the machine's, on sys.path."""
+"""Starts `{main}` with the package root, and nothing of the machine's, on sys.path.
+
+`LAMINA_MAIN=[SCRIPT=]MODULE[:FUNCTION]` starts something else of the package.
+"""
 import sys
 
 
@@ -100,14 +109,23 @@ def start():
 '''
     + _PATHS
     + """\
+    import os
+
     name, function = {main!r}, {function!r}
+    script, _, other = os.environ.pop("LAMINA_MAIN", "").rpartition("=")
+    if other:
+        name, _, function = other.partition(":")
+        del sys.argv[1 : 1 + {count}]  # the arguments of `{main}`
     parent = name.rpartition(".")[0]
     if parent:
         __import__(parent)
     if function:
         __import__(name)
-        sys.argv[0] = sys.modules[name].__file__
-        return lambda: sys.exit(getattr(sys.modules[name], function)())
+        sys.argv[0] = script or sys.modules[name].__file__
+        called = sys.modules[name]
+        for word in function.split("."):
+            called = getattr(called, word)
+        return lambda: sys.exit(called())
     spec = PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
     if spec is None or spec.loader is None:
         sys.exit("{launcher}: there is no Python module " + name + " in this package")
@@ -162,7 +180,7 @@ def start():
 
 # Not in a process that multiprocessing spawned.
 _START = """
-
+{facts}
 if __name__ == "__main__":
     start()()
 """
@@ -256,22 +274,29 @@ def python_bootstrap(
     function: str,
     imports: Sequence[str],
     *,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
     test: bool = False,
 ) -> bytes:
     """The script that a Python launcher starts: it runs the module `main`, or a function in it.
 
-    That of a `test` loads TESTING first, which measures and reports.
+    Environment and arguments are those of the launcher, for who starts without one. That of a
+    `test` loads TESTING first, which measures and reports.
     """
     folder = bootstrap.rpartition("/")[0]
     prepare = f"{_PREPARE}    testing.prepare(root, spec.origin)\n" if test else ""
     text = _BOOTSTRAP.replace("{prepare}", prepare) + _START
+    given = {"environment": dict(sorted((environment or {}).items())), "arguments": [*arguments]}
+    facts = "".join(f"\nstart.{name} = {value!r}" for name, value in given.items() if value)
     return text.format(
         folder=folder,
         launcher=launcher,
         main=main,
         function=function,
         imports=list(imports),
+        count=len(arguments),
         module=TESTING,
+        facts=f"{facts}\n" if facts else "",
     ).encode()
 
 
@@ -288,6 +313,7 @@ def tests_bootstrap(
             framework=framework,
             imports=list(imports),
             module=TESTING,
+            facts="",
         )
         .encode()
     )

@@ -77,6 +77,7 @@ class Runnable:
     interpreter: str = ""  # `python3.11`; empty for native programs
     identity: str = ""  # of the interpreter, as a toolchain
     mounts: tuple[str, ...] = ()  # folders of the machine that the interpreter needs
+    program: tuple[str, ...] = ()  # argv of a native program that does without the launcher
 
 
 @dataclass(frozen=True, slots=True)

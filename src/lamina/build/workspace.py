@@ -34,6 +34,10 @@ class Workspace:
     c_flags: tuple[str, ...] = ()
     cxx_flags: tuple[str, ...] = ()
     linker_flags: tuple[str, ...] = ()
+    layer_format: str = "xar"  # or `erofs`
+    layer_compression: str = ""  # empty, and 0 for the next two: what is usual for the format
+    layer_level: int = 0
+    layer_block_size: int = 0  # bytes
     build_flags: tuple[str, ...] = ()  # of every command that builds, before those that are typed
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
@@ -73,9 +77,16 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "cxx_flags": "cxx_flags",
         "linker_flags": "linker_flags",
     },
+    "layers": {
+        "format": "layer_format",
+        "compression": "layer_compression",
+        "level": "layer_level",
+        "block_size": "layer_block_size",
+    },
 }
 _OTHERS = "it stands for all cells that are not named: what needs them is left out"
 _LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
+_NUMBERS = frozenset({"level", "block_size"})
 _CONFIG = {"flags": "flags"}
 _TABLES = ("config", "buckconfig")  # sections that hold a table for each name
 _TEMPLATE = """\
@@ -99,6 +110,11 @@ flags = ["-c", "opt"]
 # [cxx]
 # compiler = "c++"
 # compiler_flags = ["-O2"]
+
+# How layers are written: squashfs behind a XAR header, or EROFS, which new kernels mount sooner.
+# [layers]
+# format = "xar"
+# compression = "zstd"
 """
 
 
@@ -302,7 +318,7 @@ def _faults_of_section(
             hint = did_you_mean(key, known, _list_of(known))
             faults.append(Fault(place, f"unknown key `{key}` in `[{section}]`", hint))
         elif not _fits(key, value):
-            wanted = "a list of strings" if key in _LISTS else "a string"
+            wanted = _wanted(key)
             faults.append(Fault(place, f"`{key}` in `[{section}]` takes {wanted}"))
     return faults
 
@@ -310,7 +326,15 @@ def _faults_of_section(
 def _fits(key: str, value: object) -> bool:
     if key in _LISTS:
         return isinstance(value, list) and all(isinstance(element, str) for element in value)
+    if key in _NUMBERS:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
     return isinstance(value, str)
+
+
+def _wanted(key: str) -> str:
+    if key in _NUMBERS:
+        return "a number from 1 upwards"
+    return "a list of strings" if key in _LISTS else "a string"
 
 
 def _list_of(known: Mapping[str, object]) -> str:

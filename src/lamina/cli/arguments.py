@@ -199,6 +199,11 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Let the last argument be completed to one of some words, which need not be all."""
+    parser._actions[-1].completer = lambda **_: list(words)  # type: ignore[attr-defined]
+
+
 def _complete_labels(parser: argparse.ArgumentParser) -> None:
     parser._actions[-1].completer = labels  # type: ignore[attr-defined]
 

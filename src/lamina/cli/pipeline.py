@@ -5,27 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lamina.cli import bases
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, LaminaError, UserError
-from lamina.core.manifest import Image, Package
-from lamina.linux import process
+from lamina.core.errors import IntegrityError, UserError
+from lamina.core.manifest import Image, Package, is_version
+from lamina.core.tree import File
 from lamina.store import packages
-from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
     from lamina.cli.incremental import Continuation
     from lamina.cli.session import Session
-    from lamina.core.action import Action
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
     from lamina.core.tree import Node
+    from lamina.packaging.layerforms import LayerForm
     from lamina.packaging.layers import OwnFiles
-
-_BASE = "base image"  # what a part is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,68 @@ class Packaged:
         )
 
 
-def package(session: Session, target: str, *, program: bool = False) -> Packaged:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of a package besides its target."""
+
+    program: bool = False  # that it can be run
+    form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
+    files: bool = False  # that the store can tell the files of each layer
+    version: str = ""  # in place of the one that was found
+
+
+USUAL = Order()
+
+
+def package(session: Session, target: str, order: Order = USUAL) -> Packaged:
     """The package of a target, from a record where nothing has changed, else made now.
 
-    Raises UserError for a target without files of its own or below it, and with `program` for one
-    that cannot be run.
+    Raises UserError for a target without files of its own or below it, for one that cannot be run
+    and should be, and for layers of a form that there is not.
     """
     from lamina.cli import incremental
 
-    def make() -> Packaged:
-        return _make(session, target, program=program)
+    if order.version and not is_version(order.version):
+        raise UserError(
+            f"not a version: `{order.version}`",
+            hint="up to 128 letters, digits, `_`, `.` and `-`, the last two not in the beginning",
+        )
 
-    found = incremental.healed(session, lambda: _remembered(session, target) or make(), make)
-    if program and not found.package.entry_point:
+    def make() -> Packaged:
+        return _make(session, target, order)
+
+    def attempt() -> Packaged:
+        return _remembered(session, target, order) or make()
+
+    found = incremental.healed(session, attempt, make)
+    if order.program and not found.package.entry_point:
         raise _no_program(found.package.label)
-    return found
+    return _called(session, found, order.version) if order.version else found
+
+
+def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
+    """The form of layers that a command line and `lamina.toml` ask for together."""
+    from lamina.packaging.layerforms import LayerForm
+
+    workspace = session.workspace
+    kept = LayerForm(
+        workspace.layer_format,
+        workspace.layer_compression,
+        workspace.layer_level or None,
+        workspace.layer_block_size,
+    )
+    try:
+        usual = kept.settled()
+    except UserError as error:
+        message = f"`[layers]` of `lamina.toml`: {error.message}"
+        raise UserError(message, hint=error.hint) from error
+    return asked.over(kept).settled() if asked else usual
+
+
+def _called(session: Session, found: Packaged, version: str) -> Packaged:
+    """The same package under another version; its layers know of none."""
+    package = replace(found.package, version=version)
+    return replace(found, package=package, digest=packages.put(package, session.store))
 
 
 def _no_program(label: str) -> UserError:
@@ -71,16 +115,17 @@ def _no_program(label: str) -> UserError:
     )
 
 
-def _key(session: Session, target: str) -> str:
-    return session.key("package", target)
+def _key(session: Session, target: str, order: Order) -> str:
+    """Of the record; `lamina.toml` is a file that the record knows."""
+    return session.key("package", target, *(order.form.words if order.form else ()))
 
 
-def _remembered(session: Session, target: str) -> Packaged | None:
+def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
     """The package from where the last time ended; None where it must be made from the beginning."""
     from lamina.cli import incremental
 
     # What is on record as made are the files of version control: they only change the version.
-    known = incremental.go_on(session, _key(session, target), remade=True)
+    known = incremental.go_on(session, _key(session, target, order), remade=True)
     if known is None:
         return None
     if known.failure:
@@ -92,16 +137,34 @@ def _remembered(session: Session, target: str) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    return Packaged(found, digest, frozenset()) if known.same else _renewed(session, found, known)
+    if order.files and not _tells_files(session, found):
+        return None
+    if known.same:
+        return Packaged(found, digest, frozenset())
+    return _renewed(session, found, known, order)
 
 
-def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | None:
+def _tells_files(session: Session, found: Package) -> bool:
+    """Whether the store has the trees of all layers, and all files in them."""
+    from lamina.store import trees  # brings protobuf
+
+    for layer in found.own_layers:
+        try:
+            tree = trees.read(layer.tree, session.store)
+        except IntegrityError:
+            return False
+        if session.store.missing(node.digest for node in tree.values() if isinstance(node, File)):
+            return False
+    return True
+
+
+def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
     """The package with new layers for those targets that hold something else now."""
     from lamina.cli import incremental
     from lamina.packaging import versions
     from lamina.packaging.layers import OwnFiles
 
-    if any(part.purpose == _BASE for part in known.parts):
+    if any(part.purpose == bases.PURPOSE for part in known.parts):
         return None  # it may have other layers, and as many as it likes
     if known.parts and known.result["crossing"]:
         return None  # some targets write the same paths: only all together tell if that is right
@@ -109,7 +172,7 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
         OwnFiles(part.name, dict(sorted(incremental.tree_of(session, part).items())), part.purpose)
         for part in known.parts
     ]
-    images, made = _images(session, own) if own else ([], frozenset[str]())
+    images, made = _images(session, own, order) if own else ([], frozenset[str]())
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
@@ -119,28 +182,28 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
     return Packaged(found, digest, made)
 
 
-def _make(session: Session, target: str, *, program: bool) -> Packaged:
+def _make(session: Session, target: str, order: Order) -> Packaged:
     from lamina.build.analysis import runtime_order
     from lamina.build.snapshot import Part
     from lamina.cli import incremental
     from lamina.packaging import layers, versions
 
-    incremental.recall(session, _key(session, target))
+    incremental.recall(session, _key(session, target, order))
     label = session.label(target)
     analysed = session.analyse([label])
-    if program and not analysed[label].runnable:
+    if order.program and not analysed[label].runnable:
         raise _no_program(str(label))
-    order = [analysed[each] for each in runtime_order(label, analysed) if analysed[each].own]
-    if not order:
+    stack = [analysed[each] for each in runtime_order(label, analysed) if analysed[each].own]
+    if not stack:
         raise UserError(
             f"`{label}` has no files at run time, so there is nothing to package",
             hint="binaries and libraries can be packaged",
         )
-    parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in order]
+    parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in stack]
     own, crossing = _own_files(session, parts)
     layers.check(own)
-    images, made = _images(session, own)
-    base = _base(session, analysed, label)
+    images, made = _images(session, own, order)
+    base = bases.make(session, analysed, label)
     if base is not None:
         parts.append(base.part)
         made |= base.made
@@ -156,63 +219,14 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
         base_layers=len(base.layers) if base else 0,
         image=base.image if base else Image(),
         entry_point=(runnable.entry_point,) if runnable else (),
+        program=runnable.program if runnable else (),
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)
     digest = packages.put(found, session.store)
     result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
-    incremental.finish(session, _key(session, target), parts, result, seen)
+    incremental.finish(session, _key(session, target, order), parts, result, seen)
     return Packaged(found, digest, made)
-
-
-@dataclass(frozen=True, slots=True)
-class _Base:
-    """The layers of a base image, and how it is run."""
-
-    part: Part
-    layers: tuple[Layer, ...]
-    image: Image
-    made: frozenset[str]  # its label, where one of them was not there before
-
-
-def _base(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> _Base | None:
-    """The base image of a target; its layers are made one by one, as others are."""
-    from lamina.build import builtins
-    from lamina.build.snapshot import Part
-    from lamina.cli import incremental
-    from lamina.core.tree import File
-    from lamina.formats.image import Choice
-    from lamina.packaging import layers
-    from lamina.store import images
-
-    name = analysed[label].base
-    info = analysed[name].image if name else None
-    if info is None:
-        return None
-    owner = str(name)
-    part = Part(owner, _BASE, info.files)
-    session.engine.build(file for _, file in info.files)
-    tree = incremental.tree_of(session, part)
-    try:
-        found = images.read(tree, Choice(info.tag, info.architecture), session.store)
-    except BlobMissing:
-        raise
-    except LaminaError as error:
-        raise UserError(f"`{owner}`: {error.message}", hint=error.hint) from error
-    converted = [builtins.image_layer(owner, *layer) for layer in found.layers]
-    tars = session.engine.build(each.output(builtins.LAYER) for each in converted)
-    toolchain = layers.identity(session.versions)
-    made: list[Layer] = []
-    actions: list[Action] = []
-    for each in converted:
-        node = tars[each.output(builtins.LAYER)][""]
-        assert isinstance(node, File)
-        action = layers.base_action(owner, node.digest, toolchain)
-        image = session.engine.build([action.output(layers.OUTPUT)])
-        made.append(layers.base_layer(owner, node.digest, image[action.output(layers.OUTPUT)][""]))
-        actions.append(action)
-    new = any(action in session.engine.executed for action in actions)
-    return _Base(part, tuple(made), found.config, frozenset({owner} if new else ()))
 
 
 def _launcher(target: Analysed) -> str:
@@ -249,20 +263,30 @@ def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], boo
 
 
 def _images(
-    session: Session, own: list[OwnFiles]
+    session: Session, own: list[OwnFiles], order: Order
 ) -> tuple[list[tuple[OwnFiles, Layer]], frozenset[str]]:
     """Make the layer of each part, and tell which were not known before."""
     from lamina.packaging import layers
 
-    toolchain = layers.identity(session.versions)
-    tool = "mksquashfs"
-    session.toolchains.files.update(process.candidates(tool, process.require(tool)))
-    actions: dict[str, Action] = {part.label: layers.action(part, toolchain) for part in own}
-    outputs = {label: action.output(layers.OUTPUT) for label, action in actions.items()}
+    form = layer_form(session, order.form)
+    tool = bases.toolchain(session, form)
+    actions = {part.label: layers.action(part, tool, form) for part in own}
+    outputs = {label: action.output(*action.outputs) for label, action in actions.items()}
     built = session.engine.build(outputs.values())
-    images = [(part, layers.layer(part, built[outputs[part.label]][""])) for part in own]
+    images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
+    if order.files:
+        _tell_files(session, own)
     return images, frozenset(made)
+
+
+def _tell_files(session: Session, own: list[OwnFiles]) -> None:
+    """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+    from lamina.store import trees
+
+    for part in own:
+        for blob in trees.encode(part.tree)[1]:
+            session.store.write(blob, durable=False)
 
 
 def name_of(label: Label) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lamina.core.digest import Digest
 
 LAYER_XAR = "application/vnd.lamina.layer.v1.xar"
+LAYER_EROFS = "application/vnd.lamina.layer.v1.erofs"
+EXTENSIONS = {LAYER_XAR: "xar", LAYER_EROFS: "erofs"}  # of the files that people see
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
@@ -23,16 +25,16 @@ class Layer:
 
     label: str  # of the target whose files it holds, e.g. `//train:model`
     tree: Digest  # root of the Merkle tree of those files
-    blob: Digest  # the image itself (XAR header + squashfs)
+    blob: Digest  # the image itself: XAR header and squashfs, or EROFS alone
     media_type: str = LAYER_XAR
     files: int = 0  # regular files and symlinks in it
     content_size: int = 0  # bytes of those files, uncompressed
 
     @property
     def title(self) -> str:
-        """File name for people: `<target name>-<tree prefix>.xar`."""
+        """File name for people: `<target name>-<tree prefix>.xar` (or `.erofs`)."""
         name = self.label.rpartition(":")[2].replace("/", "_")
-        return f"{name}-{self.tree.short}.xar"
+        return f"{name}-{self.tree.short}.{EXTENSIONS[self.media_type]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,18 @@ class Package:
     image: Image = Image()  # what the base image says of itself
     commit: str = ""  # full commit id; empty without version control
     dirty: bool = False  # inputs differ from the commit
+    # argv of a native program without its launcher, which wants a shell; empty where it needs that
+    program: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """`A-<version>`: the stem of package files and the folder under `/packages`."""
         return f"{self.name.rpartition('/')[2]}-{self.version}"
+
+    @property
+    def own_layers(self) -> tuple[Layer, ...]:
+        """The layers that show the package root, bottom first."""
+        return self.layers[self.base_layers :]
 
     @property
     def size(self) -> int:

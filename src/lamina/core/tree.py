@@ -80,3 +80,39 @@ def conflicts(paths: Iterable[str]) -> list[tuple[str, str]]:
     return [
         (file, min(path for path in known if path.startswith(f"{file}/"))) for file in sorted(files)
     ]
+
+
+def stacked(trees: Iterable[Tree]) -> dict[str, Node]:
+    """What trees show as a stack, bottom first, sorted by path: as overlayfs has it.
+
+    The upper of two files or symlinks counts, folders show the entries of both, and of a file and
+    a folder the upper hides the other.
+    """
+    found: dict[str, Node] = {}
+    folders: set[str] = set()
+    for path, node in (entry for tree in trees for entry in tree.items()):
+        if path in folders:
+            if isinstance(node, Folder):
+                continue
+            inside = {known for known in folders if f"{known}/".startswith(f"{path}/")}
+            folders -= inside
+            found = {p: n for p, n in found.items() if not p.startswith(f"{path}/")}
+        for parent in parents(path):
+            found.pop(parent, None)
+            folders.add(parent)
+        found[path] = node
+        if isinstance(node, Folder):
+            folders.add(path)
+    return dict(sorted(found.items()))
+
+
+def parents(path: str) -> list[str]:
+    """The folders that a path lies in, the outermost first."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def with_folders(tree: Tree) -> dict[str, Node]:
+    """The tree with all of its folders, each before what lies in it: as archives list files."""
+    folders = {folder for path in tree for folder in parents(path)}
+    return dict(sorted({**dict.fromkeys(folders, Folder()), **tree}.items()))

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import LAYER_XAR, Image, Layer, Package, is_version
+from lamina.core.manifest import EXTENSIONS, Image, Layer, Package, is_version
 from lamina.core.tree import check_path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -29,12 +29,14 @@ T = TypeVar("T")
 
 def encode_config(package: Package) -> bytes:
     """The config blob: everything about a package that the manifest has no field for."""
-    base: dict[str, object] = {}
+    seldom: dict[str, object] = {}
     if package.base_layers:
-        base = {"baseLayers": package.base_layers, "image": _image(package.image)}
+        seldom |= {"baseLayers": package.base_layers, "image": _image(package.image)}
+    if package.program:
+        seldom["program"] = list(package.program)
     return _json(
         {
-            **base,
+            **seldom,
             "base": package.base,
             "commit": package.commit,
             "dirty": package.dirty,
@@ -117,6 +119,7 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         label=_text(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
         entry_point=tuple(_text(word) for word in _sequence(config["entryPoint"])),
+        program=tuple(_text(word) for word in _sequence(config.get("program", []))),
         environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),
@@ -149,7 +152,7 @@ def _read_image(found: Mapping[str, object]) -> Image:
 
 def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
     media_type = _text(blob["mediaType"])
-    if media_type != LAYER_XAR:
+    if media_type not in EXTENSIONS:
         raise IntegrityError(
             f"a layer has the unknown form `{media_type}`", hint="use a newer lamina"
         )

@@ -15,12 +15,16 @@ MAGIC = b"hsqs"
 SUPERBLOCK_SIZE = 96
 COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 
+BLOCK_SIZE = 131_072  # bytes that lamina compresses at once
+LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "lz4": range(1, 13), "xz": range(0)}
+
+_ZSTD_LEVEL = 3
+_HIGH = 3  # from this level on, lz4 takes its time, as the levels of its own program do
+_RAW = ("-comp", "gzip", "-noI", "-noD", "-noF", "-noX")  # gzip is what every reader knows
 # The same tree gives the same bytes: owners and times are fixed. Files with equal content are kept
 # once, but never as hard links, which would show how they were staged. mksquashfs refuses to have
 # its times set by the variable too.
-MKSQUASHFS = (
-    "-noappend", "-quiet", "-no-progress",
-    "-comp", "zstd", "-Xcompression-level", "3", "-b", "131072",
+_FIXED = (
     "-all-root", "-mkfs-time", "0", "-all-time", "0",
     "-no-xattrs", "-no-exports", "-no-hardlinks",
 )  # fmt: skip
@@ -31,6 +35,25 @@ FROM_TAR = (
     "-mkfs-time", "0", "-root-time", "0",
     "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0",
 )  # fmt: skip
+
+
+def options(
+    compression: str = "zstd", level: int | None = None, block_size: int = BLOCK_SIZE
+) -> tuple[str, ...]:
+    """How mksquashfs is told to compress; a level is one of `LEVELS`, or None for the usual."""
+    words = _RAW if compression == "none" else ("-comp", compression, *_level(compression, level))
+    return ("-noappend", "-quiet", "-no-progress", *words, "-b", str(block_size), *_FIXED)
+
+
+def _level(compression: str, level: int | None) -> tuple[str, ...]:
+    if compression == "lz4":
+        return ("-Xhc",) if level is not None and level >= _HIGH else ()
+    if compression == "zstd":
+        level = level or _ZSTD_LEVEL
+    return () if level is None else ("-Xcompression-level", str(level))
+
+
+MKSQUASHFS = options()
 EPOCH = "SOURCE_DATE_EPOCH"
 
 _SUPERBLOCK = Struct("<5I6H8Q")

@@ -27,6 +27,7 @@ _TOOLS = {
     "python3": "Python rules",
     "mksquashfs": "making layers",
     "unsquashfs": "merging layers",
+    "mkfs.erofs": "layers as EROFS",
     "squashfuse_ll": "mounting without root, XAR files",
     "fusermount3": "`lamina mount` without root, XAR files",
     "git": "versions from git",
@@ -78,6 +79,7 @@ def _kernel() -> list[Feature]:
     return [
         _attempt("squashfs", _has("squashfs"), _NO_MODULE, "driver `kernel`"),
         _attempt("overlayfs", _has("overlay"), _NO_MODULE, "stacking layers"),
+        _attempt("EROFS", _has("erofs"), _NO_MODULE, "layers as EROFS"),
         _attempt("loop devices", _loop, "run as root; `modprobe loop`", "driver `kernel`"),
         _attempt("mount namespace", _mounts, "run as root", "driver `kernel`"),
         _attempt("user namespace", _user, namespaces.USER_HINT, rootless),

@@ -17,6 +17,7 @@ DEBIAN_PACKAGE = {
     "ar": "binutils",
     "bwrap": "bubblewrap",
     "cmake": "cmake",
+    "fsck.erofs": "erofs-utils",
     "fusermount3": "fuse3",
     "g++": "g++",
     "gcc": "gcc",

@@ -23,10 +23,19 @@ class ToolVersions:
 
     def ask(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:
         """What `tool args…` prints on stdout, without the white space around it."""
-        key = _key(tool, args)
+        return self._answer(tool, args, ok, "")
+
+    def complaint(self, tool: Path, *args: str, ok: tuple[int, ...] = (0,)) -> str:
+        """The same of both its outputs, for tools that explain themselves on stderr."""
+        return self._answer(tool, args, ok, "and stderr")
+
+    def _answer(self, tool: Path, args: tuple[str, ...], ok: tuple[int, ...], both: str) -> str:
+        key = _key(tool, (*args, both) if both else args)
         known = self._load()
         if key not in known:
-            known[key] = process.run(tool, *args, ok=ok).stdout.decode(errors="replace").strip()
+            done = process.run(tool, *args, ok=ok)
+            words = done.stdout + done.stderr if both else done.stdout
+            known[key] = words.decode(errors="replace").strip()
             data = json.dumps(known, indent=0).encode()
             filesystem.write_atomic(self._cache, data, scratch=self._scratch)
         return known[key]

@@ -1,6 +1,7 @@
 """The driver `fuse`: squashfuse serves each layer, overlayfs stacks them; no root.
 
-Where the kernel refuses an overlay, the layers are merged into one image, and that is served.
+Where the kernel refuses an overlay, the layers are merged into one image, and that is served; so
+are EROFS layers, which squashfuse does not know.
 
 The FUSE mounts are made here, with the capabilities of our own user namespace, and squashfuse_ll
 is handed the open /dev/fuse as mount point `/dev/fd/3` (libfuse 3 knows that form): so layers can
@@ -51,6 +52,8 @@ class FuseDriver:
             raise RuntimeError("stack() before enter()")
         with contextlib.ExitStack() as held:
             held.callback(keeper.close)
+            if any(mounts.kind(path) == mounts.EROFS for path in images):
+                return self._merged(images, keeper)
             layers = []
             for path in images:
                 layers.append(self._layer(path, keeper))
@@ -81,7 +84,7 @@ class FuseDriver:
         return self._merged(images, keeper)
 
     def _merged(self, images: Sequence[Path], keeper: Keeper) -> int:
-        """The stack as one image, for kernels whose overlayfs an ordinary user may not mount."""
+        """The stack as one squashfs image, where it can not be mounted as it is."""
         from lamina.node import merge  # seldom met, and brings the store
         from lamina.store import local
 

@@ -1,8 +1,13 @@
-"""The driver `kernel`: squashfs on loop devices, stacked by overlayfs; root only."""
+"""The driver `kernel`: images stacked by overlayfs; root only.
+
+EROFS is mounted from its file where the kernel can do that (Linux 6.12, if it is configured), else
+from a loop device, as squashfs always is.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,12 +44,27 @@ class KernelDriver:
 
 
 def _layer(path: Path) -> int:
-    """A detached mount of one image; its loop device is gone when the mount is."""
+    """A detached mount of one image; its loop device, if any, is gone when the mount is."""
     try:
-        with (
-            mounts.opened(path) as image,
-            loop.attached(image.descriptor, image.offset, str(path)) as device,
-        ):
-            return namespaces.detached("squashfs", {"source": device, "ro": ""}, mounts.READ_ONLY)
+        with mounts.opened(path) as image:
+            if image.kind == mounts.EROFS:
+                try:
+                    return _from_file(image)
+                except OSError as error:
+                    if error.errno not in _WANTS_A_DEVICE:
+                        raise
+            with loop.attached(image.descriptor, image.offset, str(path)) as device:
+                options = {"source": device, "ro": ""}
+                return namespaces.detached(image.kind, options, mounts.READ_ONLY)
     except OSError as error:
         raise mounts.refused(f"`{path}`", error) from error
+
+
+# What a kernel says that mounts EROFS from block devices alone.
+_WANTS_A_DEVICE = (errno.ENOTBLK, errno.EINVAL, errno.ENOENT)
+
+
+def _from_file(image: mounts.Image) -> int:
+    # The open file, whatever its path names by now; that may be longer than a source can be, too.
+    source = f"/proc/self/fd/{image.descriptor}"
+    return namespaces.detached("erofs", {"source": source, "ro": ""}, mounts.READ_ONLY)

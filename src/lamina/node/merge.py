@@ -1,4 +1,4 @@
-"""Merging: several layers become one image, made once, where the kernel can not stack them.
+"""Merging: layers become one squashfs image, made once, where they can not be mounted as they are.
 
 It holds what overlayfs would show: the upper of two files or symlinks, the entries of both
 folders, and of a file and a folder the upper. Owners are 0:0, times 0, modes are kept, but for
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.digest import Digest
@@ -21,16 +21,19 @@ from lamina.linux import filesystem, process
 from lamina.node import mounts
 from lamina.store.local import LocalStore
 
+_UNPACKERS = {mounts.SQUASHFS: "unsquashfs", mounts.EROFS: "fsck.erofs"}
 _FORMAT = "lamina merged 1"  # part of every name: what is made otherwise is something else
 
 
 def merged(images: Sequence[Path], folder: Path) -> Path:
-    """One image with what the images show as a stack, bottom first; a single one is itself.
+    """One squashfs image with what the images show as a stack, bottom first.
+
+    A single squashfs image is itself.
 
     `folder` is the store that keeps it, named by the images' contents in their order. Of several
     processes that want it one makes it and the others wait.
     """
-    if len(images) == 1:
+    if len(images) == 1 and mounts.kind(images[0]) == mounts.SQUASHFS:
         return images[0]
     with contextlib.closing(LocalStore(folder)) as store:
         names = [_content(image, store) for image in images]
@@ -61,13 +64,14 @@ def _check(names: Sequence[str], store: LocalStore) -> None:
 def _make(images: Sequence[Path], made: Path, scratch: Path) -> None:
     import tempfile
 
-    # Both tools must be there before anything is unpacked.
-    unpack, pack = process.require("unsquashfs"), process.require("mksquashfs")
+    # All tools must be there before anything is unpacked.
+    pack = process.require("mksquashfs")
+    tools = {kind: process.require(_UNPACKERS[kind]) for kind in {*map(mounts.kind, images)}}
     work = Path(tempfile.mkdtemp(prefix="merge-", dir=scratch))
     try:
-        _unpack(unpack, images[0], work / "tree")
+        _unpack(tools, images[0], work / "tree")
         for image in images[1:]:
-            _unpack(unpack, image, work / "layer")
+            _unpack(tools, image, work / "layer")
             _lay(work / "layer", work / "tree")
             filesystem.remove_tree(work / "layer")
         _pack(pack, work / "tree", work / "image")
@@ -76,22 +80,23 @@ def _make(images: Sequence[Path], made: Path, scratch: Path) -> None:
         filesystem.remove_tree(work)
 
 
-def _unpack(program: Path, image: Path, folder: Path) -> None:
+def _unpack(tools: Mapping[str, Path], image: Path, folder: Path) -> None:
     """Unpack an image into a folder of its own.
 
-    Over another's files unsquashfs would write through their symlinks, wherever these lead.
+    Over another's files the tools would write through their symlinks, wherever these lead.
     """
+    with mounts.opened(image) as found:
+        kind, offset = found.kind, found.offset
+    options: list[str | Path]
     try:
-        process.run(
-            program,
-            "-quiet",
-            "-no-progress",
-            "-no-xattrs",
-            "-offset", str(mounts.offset(image)),
-            "-dest", folder,
-            image,
-            bound=True,
-        )  # fmt: skip
+        if kind == mounts.EROFS:
+            options = [f"--extract={folder}", "--preserve-perms", "--no-preserve-owner", image]
+        else:
+            options = [
+                "-quiet", "-no-progress", "-no-xattrs",
+                "-offset", str(offset), "-dest", folder, image,
+            ]  # fmt: skip
+        process.run(tools[kind], *options, bound=True)
     except HostError as error:
         raise HostError(f"can not unpack `{image}`: {error.message}") from error
     _make_readable(folder, image)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.core.errors import HostError, IntegrityError, UserError
-from lamina.formats import squashfs, xar
+from lamina.formats import erofs, squashfs, xar
 from lamina.linux import drivers, syscalls
 
+SQUASHFS, EROFS = "squashfs", "erofs"
 MOST_LAYERS = 500  # overlayfs takes no more
 READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 
@@ -44,46 +45,57 @@ def driver(name: str) -> Driver:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An open image file: the squashfs starts at `offset`."""
+    """An open image file: the file system, `squashfs` or `erofs`, starts at `offset`."""
 
     path: Path
     descriptor: int
+    kind: str
     offset: int
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image]:
-    """Open a XAR or a bare squashfs image and find where the squashfs starts.
+    """Open a XAR, a bare squashfs image or an EROFS image, and find where it starts.
 
-    Raises IntegrityError naming the file if there is none.
+    Raises IntegrityError naming the file if it is none.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
     try:
-        yield Image(path, descriptor, _offset(descriptor, path))
+        yield Image(path, descriptor, *_found(descriptor, path))
     finally:
         os.close(descriptor)
 
 
-def _offset(descriptor: int, path: Path) -> int:
+def _found(descriptor: int, path: Path) -> tuple[str, int]:
+    """The file system in a file, and where it starts."""
     first_bytes = os.pread(descriptor, xar.SIZE + squashfs.SUPERBLOCK_SIZE, 0)
     try:
         if first_bytes.startswith(squashfs.MAGIC):
             squashfs.parse(first_bytes)
-            return 0
+            return SQUASHFS, 0
+        if erofs.is_image(first_bytes):
+            erofs.parse(first_bytes)
+            return EROFS, 0
         offset = xar.decode(first_bytes).offset
         squashfs.parse(os.pread(descriptor, squashfs.SUPERBLOCK_SIZE, offset))
     except IntegrityError as error:
         raise IntegrityError(f"`{path}`: {error.message}", hint=error.hint) from error
-    return offset
+    return SQUASHFS, offset
 
 
 def offset(path: Path) -> int:
-    """Where the squashfs of an image file starts."""
+    """Where the file system of an image file starts."""
     with opened(path) as image:
         return image.offset
+
+
+def kind(path: Path) -> str:
+    """Which file system an image file holds."""
+    with opened(path) as image:
+        return image.kind
 
 
 def check_count(images: Sequence[Path]) -> None:

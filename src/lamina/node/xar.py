@@ -34,7 +34,7 @@ def header(path: Path) -> xar.Header:
     """What a XAR file says of itself; its image is checked to be there."""
     offset = mounts.offset(path)
     if offset == 0:
-        raise IntegrityError(f"`{path}` is a bare squashfs image, not a XAR file")
+        raise IntegrityError(f"`{path}` is a bare image of a file system, not a XAR file")
     with path.open("rb") as file:
         return xar.decode(file.read(max(offset, xar.SIZE)))
 

@@ -1,4 +1,4 @@
-"""Layers: one squashfs image behind a XAR header for each target's own files.
+"""Layers: one image of each target's own files, squashfs behind a XAR header, or EROFS.
 
 Making a layer is an action like any other: it is cached, and the same files give the same bytes
 on any machine at any time. Times are fixed, owners are root, entries are sorted, modes are reduced
@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from lamina.core.action import Action, Literal, Stored
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
-from lamina.core.manifest import Layer
+from lamina.core.manifest import EXTENSIONS, Layer
 from lamina.core.tree import File, Folder, Node, Symlink, Tree, conflicts, content_size
-from lamina.formats import squashfs, xar
-from lamina.linux import process
-from lamina.linux.versions import ToolVersions
+from lamina.formats import erofs, squashfs, xar
+from lamina.packaging import layerforms
+from lamina.packaging.layerforms import DEFAULT, LayerForm
 from lamina.store import trees
-
-OUTPUT = "layer.xar"
 
 # The owner, times and modes are set here, not where the files were staged: a build farm may stage
 # them otherwise.
-_SCRIPT = rf"""unset {squashfs.EPOCH}
-mksquashfs root out/layer.xar {" ".join(squashfs.MKSQUASHFS)} -offset 4096 \
+_XAR = rf"""unset {squashfs.EPOCH}
+mksquashfs root out/layer.xar "$@" -offset 4096 \
   -action 'chmod(755)@type(f)&&perm(/u+x)' \
   -action 'chmod(644)@type(f)&&!perm(/u+x)' \
   -action 'chmod(755)@type(d)' > out/log || {{ cat out/log >&2; exit 1; }}
@@ -33,12 +31,20 @@ rm out/log
 dd if=header of=out/layer.xar conv=notrunc status=none
 """
 
+BASE_OUTPUT = "layer.xar"
 # A layer of a base image: owners, modes and times are those of the image.
 _BASE_SCRIPT = rf"""unset {squashfs.EPOCH}
 mksquashfs - out/layer.xar -tar {" ".join(squashfs.FROM_TAR)} -offset 4096 \
   < layer.tar > out/log || {{ cat out/log >&2; exit 1; }}
 rm out/log
 dd if=header of=out/layer.xar conv=notrunc status=none
+"""
+
+# mkfs.erofs takes modes and hard links as they are, so that it is given copies.
+_EROFS = """cp -R root out/root
+chmod -R u=rwX,go=rX out/root
+mkfs.erofs "$@" out/layer.erofs out/root > out/log 2>&1 || { cat out/log >&2; exit 1; }
+rm -r out/log out/root
 """
 
 
@@ -49,24 +55,26 @@ class OwnFiles:
     label: str
     tree: Tree
     launcher: str = ""  # what a XAR of it starts; empty for libraries
+    version: str = ""  # what a XAR says of itself; by default the tree
+    trampolines: tuple[str, ...] = ()  # names by which a XAR starts something else
 
 
-def identity(versions: ToolVersions) -> str:
-    """What makes a mksquashfs the same as another: it is part of a layer action's digest."""
-    tool = process.require("mksquashfs")
-    return versions.first_line(tool, "-version", ok=(0, 1))
-
-
-def action(own: OwnFiles, toolchain: str) -> Action:
-    """The action that makes the layer of a target; its output is `layer.xar`."""
+def action(own: OwnFiles, toolchain: str, form: LayerForm = DEFAULT) -> Action:
+    """The action that makes the layer of a target; its one output is the layer."""
     tree, _ = trees.encode(own.tree)
     inputs = {f"root/{path}": Stored(node) for path, node in own.tree.items()}
+    if form.kind == layerforms.EROFS:
+        script, header = _EROFS, {}
+        options = erofs.options(tree.hash, form.compression, form.level, form.block_size)
+    else:
+        script, header = _XAR, {"header": Literal(_header(tree, own))}
+        options = squashfs.options(form.compression, form.level, form.block_size)
     return Action(
         mnemonic="Layer",
         owner=own.label,
-        arguments=("/bin/sh", "-ec", _SCRIPT),
-        inputs=(("header", Literal(_header(tree, own.launcher))), *sorted(inputs.items())),
-        outputs=(OUTPUT,),
+        arguments=("/bin/sh", "-ec", script, "layer", *options),
+        inputs=(*header.items(), *sorted(inputs.items())),
+        outputs=(f"layer.{EXTENSIONS[form.media_type]}",),
         toolchain=toolchain,
         subject=own.label,
     )
@@ -78,8 +86,11 @@ def base_action(label: str, tar: Digest, toolchain: str) -> Action:
         mnemonic="BaseLayer",
         owner=label,
         arguments=("/bin/sh", "-ec", _BASE_SCRIPT),
-        inputs=(("header", Literal(_header(tar, ""))), ("layer.tar", Stored(File(tar)))),
-        outputs=(OUTPUT,),
+        inputs=(
+            ("header", Literal(_header(tar, OwnFiles(label, {})))),
+            ("layer.tar", Stored(File(tar))),
+        ),
+        outputs=(BASE_OUTPUT,),
         toolchain=toolchain,
         subject=f"{label} {tar.short}",
     )
@@ -91,15 +102,16 @@ def base_layer(label: str, tar: Digest, image: Node) -> Layer:
     return Layer(label=label, tree=tar, blob=image.digest, content_size=tar.size)
 
 
-def _header(tree: Digest, launcher: str) -> bytes:
+def _header(tree: Digest, own: OwnFiles) -> bytes:
     """The XAR header: all of it comes from the tree, so nothing but the files changes a layer."""
     # A library has nothing to start, but both parsers of XARs want a target. This one says so
     # in the error of whoever tries.
-    target = launcher or "this-layer-is-a-library"
-    return xar.encode(xar.Header(uuid=tree.hash, version=tree.short, target=target))
+    target = own.launcher or "this-layer-is-a-library"
+    version = own.version or tree.short
+    return xar.encode(xar.Header(tree.hash, target, version, own.trampolines))
 
 
-def layer(own: OwnFiles, image: Node) -> Layer:
+def layer(own: OwnFiles, image: Node, form: LayerForm = DEFAULT) -> Layer:
     """What a package says of a finished layer."""
     assert isinstance(image, File)
     tree, _ = trees.encode(own.tree)
@@ -107,6 +119,7 @@ def layer(own: OwnFiles, image: Node) -> Layer:
         label=own.label,
         tree=tree,
         blob=image.digest,
+        media_type=form.media_type,
         files=sum(isinstance(node, File | Symlink) for node in own.tree.values()),
         content_size=content_size(own.tree),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def content_of(parts: Collection[str]) -> str:
 def find(root: Path, inputs: Collection[str], content: str) -> Version:
     """The version of what is made from these files of a workspace.
 
+    Those that were looked for and are neither there nor in the commit are as it has them.
     A workspace under neither git nor Mercurial, or without a commit, has a content version.
     """
     repository = vcs.find(root)
@@ -48,7 +51,7 @@ def find(root: Path, inputs: Collection[str], content: str) -> Version:
     commit, differs = found
     prefix = root.relative_to(repository.folder).as_posix()
     paths = (path if prefix == "." else f"{prefix}/{path}" for path in inputs)
-    return Version(commit, content, any(map(differs, paths)))
+    return Version(commit, content, any(differs(path) for path in paths))
 
 
 def watched(root: Path) -> list[Path]:
@@ -69,7 +72,7 @@ def _git(repository: Repository) -> tuple[str, Callable[[str], bool]] | None:
     tracked = set(vcs.output(repository, "ls-files", "-z").split("\0"))
     words = vcs.output(repository, "status", "--porcelain", "-z", "-uno", "--no-renames")
     changed = {entry[3:] for entry in words.split("\0") if entry}
-    return head.strip(), lambda path: path in changed or path not in tracked
+    return head.strip(), partial(_differs, repository.folder, changed, tracked)
 
 
 def _mercurial(repository: Repository) -> tuple[str, Callable[[str], bool]] | None:
@@ -78,7 +81,12 @@ def _mercurial(repository: Repository) -> tuple[str, Callable[[str], bool]] | No
         return None
     changed = set(vcs.output(repository, "status", "-mardu", "-n", "-0").split("\0"))
     tracked = set(vcs.output(repository, "files", "-0", "-r", ".", ok=(0, 1)).split("\0"))
-    return commit, lambda path: path in changed or path not in tracked
+    return commit, partial(_differs, repository.folder, changed, tracked)
+
+
+def _differs(folder: Path, changed: Collection[str], tracked: Collection[str], path: str) -> bool:
+    """Whether a file is not what it is in the commit."""
+    return path in changed or (path not in tracked and os.path.lexists(folder / path))
 
 
 def _git_files(dot_git: Path) -> list[Path]:

@@ -8,6 +8,7 @@ Layout (see docs/formats.md):
     executables/<2 hex>/<62 hex>  the same bytes as a blob, mode 0555, made when first asked for
     actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
     packages/<name>/<version>   the digest of a package manifest
+    images/<2 hex>/<62 hex>     a layer of an OCI image, by the digest of what is in it
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
     cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
@@ -34,7 +35,9 @@ from lamina.store.blobs import BlobMissing, mismatch, verified
 
 FORMAT = "1"
 _CHUNK = 1 << 20
-_CONTENTS = ("blobs", "executables", "actions", "packages", "merged", "cells", "workspaces")
+_CONTENTS = (
+    "blobs", "executables", "actions", "packages", "images", "merged", "cells", "workspaces",
+)  # fmt: skip
 
 
 def default_folder() -> Path:
@@ -128,6 +131,21 @@ class LocalStore:
         if found != digest.hash:
             path.unlink(missing_ok=True)
             raise mismatch(digest)
+
+    @contextlib.contextmanager
+    def open(self, digest: Digest) -> Iterator[_Hashing]:
+        """A blob of any size as a stream, to be read to its end.
+
+        What was read is compared with its name when the block ends: whoever made something of it
+        must not keep that when IntegrityError is raised then.
+        """
+        path = self.path(digest)
+        with path.open("rb") as file:
+            stream = _Hashing(file)
+            yield stream
+            if stream.hash.hexdigest() != digest.hash:
+                path.unlink(missing_ok=True)
+                raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
         """Keep a blob; what is not `durable` is not synced, as in `add`."""
@@ -336,3 +354,16 @@ def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:
             size += len(chunk)
             chunk = reader.read(_CHUNK) or b""
     return Digest(hasher.hexdigest(), size)
+
+
+class _Hashing:
+    """A file that hashes what is read of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.hash.update(data)
+        return data

@@ -48,6 +48,17 @@ def test_xarexec_hands_over_the_file_first(launcher: Path, tmp_path: Path) -> No
     assert lines[1:] == ["<x>", "$x 'y' unset"]
 
 
+def test_the_version_is_that_of_the_package_root_where_it_has_one(launcher: Path) -> None:
+    root = launcher.parent
+    (root / "bin/tool").write_text('#!/bin/sh\necho "$LAMINA_VERSION $LAMINA_PACKAGE"\n')
+    assert printed(launcher, LAMINA_VERSION="outer", LAMINA_PACKAGE="/outer") == ["outer /outer"]
+
+    (root / ".lamina").mkdir()
+    (root / ".lamina/version").write_text("v1\n")
+
+    assert printed(launcher, LAMINA_VERSION="outer") == [f"v1 {root}"]
+
+
 @pytest.mark.parametrize("shell", ["sh -eu", "bash --posix -eu"])
 def test_shells_run_a_launcher_under_their_strictest_rules(launcher: Path, shell: str) -> None:
     assert printed(*shell.split(), launcher)[0] == f"{launcher.parent}/bin/tool 0"

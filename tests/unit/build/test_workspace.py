@@ -73,6 +73,11 @@ c_compiler = "clang"
 archiver = "llvm-ar"
 compiler_flags = ["-O2"]
 linker_flags = ["-fuse-ld=lld"]
+[layers]
+format = "erofs"
+compression = "lz4"
+level = 9
+block_size = 4096
 """
 
     found = workspace.read(marked(tmp_path, text))
@@ -87,6 +92,10 @@ linker_flags = ["-fuse-ld=lld"]
         c_compiler="clang",
         archiver="llvm-ar",
         compiler_flags=("-O2",),
+        layer_format="erofs",
+        layer_compression="lz4",
+        layer_level=9,
+        layer_block_size=4096,
         linker_flags=("-fuse-ld=lld",),
     )
 
@@ -107,7 +116,12 @@ linker_flags = ["-fuse-ld=lld"]
         (
             'name = "x"\n',
             "lamina.toml:1:1: unknown section or key `name`",
-            "known: `workspace`, `build`, `python`, `cxx`",
+            "known: `workspace`, `build`, `python`, `cxx`, `layers`",
+        ),
+        (
+            "[layers]\nlevel = true\n",
+            "lamina.toml:2:1: `level` in `[layers]` takes a number from 1 upwards",
+            None,
         ),
         (
             '[cxx]\n  compiler_flags = "-O2"\n',

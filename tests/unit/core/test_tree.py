@@ -17,7 +17,10 @@ from lamina.core.tree import (
     check_path,
     conflicts,
     content_size,
+    parents,
     place,
+    stacked,
+    with_folders,
 )
 
 FILE = File(Digest.of(b"12345"))
@@ -79,3 +82,62 @@ def test_conflicts_are_exactly_the_paths_that_others_start_with(found: set[str])
 
     assert {file for file, _ in conflicts(found)} == expected
     assert all(inner.startswith(f"{file}/") for file, inner in conflicts(found))
+
+
+NODES: st.SearchStrategy[Node] = st.sampled_from([FILE, Symlink("x"), Folder()])
+trees = st.dictionaries(paths, NODES, max_size=6).filter(lambda tree: not conflicts(tree))
+
+
+def overlaid(stack: list[dict[str, Node]]) -> dict[str, Node]:
+    """What overlayfs shows of these trees, looked up path by path from the top."""
+    found: dict[str, Node] = {}
+    whole = [with_folders(tree) for tree in stack]
+    for path in {path for tree in whole for path in tree}:
+        hidden = False
+        for tree in reversed(whole):
+            outer = [tree.get(folder) for folder in parents(path)]
+            if any(node is not None and not isinstance(node, Folder) for node in outer):
+                hidden = True
+            if hidden:
+                break
+            if path in tree:
+                found[path] = tree[path]
+                break
+    return found
+
+
+@given(st.lists(trees, max_size=4))
+def test_a_stack_shows_what_overlayfs_would(stack: list[dict[str, Node]]) -> None:
+    assert with_folders(stacked(stack)) == dict(sorted(overlaid(stack).items()))
+
+
+@given(st.lists(trees, max_size=4))
+def test_a_stack_is_a_tree_in_order(stack: list[dict[str, Node]]) -> None:
+    found = stacked(stack)
+
+    assert list(found) == sorted(found)
+    assert conflicts(found) == []
+
+
+@given(st.lists(trees, min_size=1, max_size=4), st.data())
+def test_parts_of_a_stack_may_be_stacked_before(
+    stack: list[dict[str, Node]], data: st.DataObject
+) -> None:
+    # Where a file below hides nothing any more, as overlayfs has it only for whole stacks: layers
+    # of a package never write a file where another has a folder.
+    kinds: dict[str, set[bool]] = {}
+    for tree in stack:
+        for path, node in with_folders(tree).items():
+            kinds.setdefault(path, set()).add(isinstance(node, Folder))
+    if any(len(kind) > 1 for kind in kinds.values()):
+        return
+    cut = data.draw(st.integers(0, len(stack)))
+
+    parts = [stacked(stack[:cut]), stacked(stack[cut:])]
+
+    assert with_folders(stacked(parts)) == with_folders(stacked(stack))
+
+
+def test_the_folders_of_a_path_come_from_the_outside_in() -> None:
+    assert parents("a/b/c") == ["a", "a/b"]
+    assert parents("a") == []

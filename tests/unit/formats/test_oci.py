@@ -42,7 +42,7 @@ sizes = st.integers(0, 2**63 - 1)
 digests = st.builds(Digest, st.text("0123456789abcdef", min_size=64, max_size=64), sizes)
 layers = st.builds(
     Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
-    media_type=st.just("application/vnd.lamina.layer.v1.xar"),
+    media_type=st.sampled_from(["xar", "erofs"]).map("application/vnd.lamina.layer.v1.{}".format),
 )  # fmt: skip
 texts = st.lists(words, max_size=3).map(tuple)
 packages = st.builds(
@@ -52,6 +52,7 @@ packages = st.builds(
     label=words,
     layers=st.lists(layers, max_size=3).map(tuple),
     entry_point=st.lists(words, max_size=3).map(tuple),
+    program=st.lists(words, max_size=3).map(tuple),
     environment=st.dictionaries(words, words, max_size=3).map(
         lambda found: tuple(sorted(found.items()))
     ),

@@ -21,7 +21,7 @@ from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Layer
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux.versions import ToolVersions
-from lamina.packaging import layers
+from lamina.packaging import layerforms, layers
 from lamina.packaging.layers import OwnFiles
 from lamina.store import trees
 from lamina.store.local import LocalStore
@@ -68,9 +68,9 @@ def make(store: LocalStore, tree: Tree, launcher: str = "") -> Path:
     """The layer of these files, as a file."""
     root = store.folder.parent
     engine = Engine(root, store, Sources(root, store, root / "s.json"), Silent(), jobs=1)
-    toolchain = layers.identity(ToolVersions(root / "versions.json"))
+    toolchain = layerforms.identity(layerforms.DEFAULT, ToolVersions(root / "versions.json"))
     own = OwnFiles("//a:b", tree, launcher)
-    output = layers.action(own, toolchain).output(layers.OUTPUT)
+    output = layers.action(own, toolchain).output("layer.xar")
     node = engine.build([output])[output][""]
     assert isinstance(node, File)
     return store.path(node.digest)
@@ -233,7 +233,11 @@ class TestAction:
         assert (made.owner, made.toolchain) == ("//a:b", "mksquashfs 4.5")
 
     def test_the_identity_is_the_version_of_mksquashfs_alone(self, tmp_path: Path) -> None:
-        assert layers.identity(ToolVersions(tmp_path / "cache")).startswith("mksquashfs version 4.")
+        versions = ToolVersions(tmp_path / "cache")
+
+        found = layerforms.identity(layerforms.DEFAULT, versions)
+
+        assert found.startswith("mksquashfs version 4.")
 
 
 def test_a_layer_counts_files_and_links_and_their_bytes() -> None:

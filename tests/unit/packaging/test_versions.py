@@ -125,6 +125,12 @@ class TestBoth:
 
         assert find(repository, "made.py").dirty
 
+    def test_a_file_that_was_looked_for_in_vain_does_not_mark(self, repository: Path) -> None:
+        assert not find(repository, "BUILD", "MODULE.bazel").dirty
+        (repository / "MODULE.bazel").write_text("")
+
+        assert find(repository, "BUILD", "MODULE.bazel").dirty
+
     def test_changes_elsewhere_leave_the_version_clean(self, repository: Path) -> None:
         (repository / "other.py").write_text("changed\n")
         (repository / "new.py").write_text("")

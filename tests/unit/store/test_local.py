@@ -410,3 +410,24 @@ def test_a_blob_of_another_size_is_missing(store: LocalStore) -> None:
 def damage(path: Path, data: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def test_a_blob_is_read_as_a_stream(store: LocalStore) -> None:
+    digest = store.write(b"some bytes")
+
+    with store.open(digest) as file:
+        assert file.read(4) == b"some"
+        assert file.read() == b" bytes"
+        assert file.read() == b""
+
+
+def test_a_damaged_blob_is_known_at_the_end_of_its_stream_and_gone_then(store: LocalStore) -> None:
+    digest = store.write(b"some bytes")
+    path = store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"same bytes")
+
+    with pytest.raises(IntegrityError), store.open(digest) as file:
+        assert file.read() == b"same bytes"
+
+    assert not store.has(digest)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.disk import join
-from lamina.build.launchers import native_launcher
+from lamina.build.launchers import ROOT, native_launcher
 from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, Runnable, linked_closure
 from lamina.build.rules import cxx_link
 from lamina.build.rules.cxx_flags import Flags
@@ -127,7 +127,9 @@ def binary(ctx: Context) -> Analysed:
     program = f"{_PROGRAMS}/{name}"
     file, libraries = _linked(ctx, parts, program, _PROGRAMS, (), shared=shared)
     data, runtime = _at_run_time(parts, libraries, shared=shared)
-    launcher = native_launcher(program, environment(ctx), arguments(ctx))
+    variables, words = environment(ctx), arguments(ctx)
+    launcher = native_launcher(program, variables, words)
+    alone = not variables and not any(ROOT in word for word in words)
     own: Files = {name: Literal(launcher, executable=True), program: file}
     return Analysed(
         ctx.label,
@@ -135,7 +137,7 @@ def binary(ctx: Context) -> Analysed:
         own=own | data,
         runtime=runtime,
         notes=(*parts.notes, *(n for each in linked_closure(parts.below.all) for n in each.notes)),
-        runnable=Runnable(name),
+        runnable=Runnable(name, program=(program, *words) if alone else ()),
     )
 
 

@@ -223,7 +223,16 @@ class _Start:
                 )
             return tests_bootstrap(path, str(ctx.label), self.modules, framework, imports)
         main, function = _main(ctx, self.sources)
-        return python_bootstrap(path, ctx.program_name, main, function, imports, test=self._test)
+        return python_bootstrap(
+            path,
+            ctx.program_name,
+            main,
+            function,
+            imports,
+            environment=environment(ctx),
+            arguments=arguments(ctx),
+            test=self._test,
+        )
 
 
 def _program(ctx: Context, start: _Start) -> Analysed:

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Become the program: its exit code, signals and streams are its own."""
     begun = time.perf_counter()
     with Session(arguments.options(args)) as session:
-        made = pipeline.package(session, args.target, program=True)
+        made = pipeline.package(session, args.target, pipeline.Order(program=True))
         images = packages.images(made.package, session.store)
     from lamina.node import launch
 

@@ -1,0 +1,182 @@
+"""OCI images: configuration, manifest and layout, and the extra file that `docker load` wants.
+
+Specification: github.com/opencontainers/image-spec: config.md, manifest.md, image-layout.md;
+`manifest.json` is that of github.com/moby/docker-image-spec. JSON is written with sorted keys and
+without white space, so that one image has one digest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.formats.oci import MANIFEST
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+MEDIA_TYPES = {"gzip": f"{LAYER}+gzip", "zstd": f"{LAYER}+zstd", "none": LAYER}
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+_ALWAYS = "1970-01-01T00:00:00Z"  # when all is created
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
+_REFERENCE = "org.opencontainers.image.ref.name"
+_CONTAINERD = "io.containerd.image.name"  # how containerd calls what it imports
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """One layer as a blob, and the digest of the tar that is in it."""
+
+    blob: Digest
+    diff: str  # 64 hexadecimal digits
+    media_type: str
+    origin: str = ""  # what it was made of, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The image that lies below."""
+
+    layers: tuple[ImageLayer, ...] = ()
+    environment: tuple[str, ...] = (f"PATH={_PATH}",)  # each `NAME=value`
+    settings: Mapping[str, object] = field(default_factory=dict)  # `User` and the like
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image is made of; layers bottom first, those of the base among them."""
+
+    layers: tuple[ImageLayer, ...]
+    entry_point: tuple[str, ...]
+    environment: tuple[str, ...]  # each `NAME=value`
+    labels: Mapping[str, str]
+    machine: str  # as `uname -m` says
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+def encode_config(image: Image) -> bytes:
+    """What a runtime reads: how to start it, and what the layers hold."""
+    settings = {
+        **image.settings,
+        "Entrypoint": list(image.entry_point),
+        "Env": list(image.environment),
+        "Labels": dict(image.labels),
+    }
+    history = [
+        {"comment": layer.origin, "created": _ALWAYS, "created_by": "lamina package"}
+        for layer in image.layers
+    ]
+    return _json(
+        {
+            "architecture": architecture(image.machine),
+            "config": settings,
+            "created": _ALWAYS,
+            "history": history,
+            "os": "linux",
+            "rootfs": {
+                "diff_ids": [f"sha256:{layer.diff}" for layer in image.layers],
+                "type": "layers",
+            },
+        }
+    )
+
+
+def encode_manifest(image: Image, config: Digest) -> bytes:
+    """What is pushed and pulled: the config and the layers by digest."""
+    return _json(
+        {
+            "annotations": dict(image.labels),
+            "config": _descriptor(CONFIG, config),
+            "layers": [_descriptor(layer.media_type, layer.blob) for layer in image.layers],
+            "mediaType": MANIFEST,
+            "schemaVersion": 2,
+        }
+    )
+
+
+def encode_index(manifest: Digest, name: str, tag: str) -> bytes:
+    """The `index.json` of a layout with one image."""
+    annotations = {_REFERENCE: tag, _CONTAINERD: f"docker.io/library/{name}:{tag}"}
+    entry = {**_descriptor(MANIFEST, manifest), "annotations": annotations}
+    return _json({"manifests": [entry], "mediaType": INDEX, "schemaVersion": 2})
+
+
+def encode_archive(image: Image, config: Digest, name: str, tag: str) -> bytes:
+    """The `manifest.json` that `docker load` reads."""
+    document = {
+        "Config": place(config.hash),
+        "Layers": [place(layer.blob.hash) for layer in image.layers],
+        "RepoTags": [f"{name}:{tag}"],
+    }
+    return _json([document])
+
+
+def place(hexadecimal: str) -> str:
+    """Where a blob lies in a layout."""
+    return f"blobs/sha256/{hexadecimal}"
+
+
+def name_of(package: str) -> str:
+    """A package's name as the name of a repository, which is in lower case."""
+    parts = (_NOT_IN_A_NAME.sub("-", part.lower()).strip("-") for part in package.split("/"))
+    return "/".join(part or "x" for part in parts)
+
+
+def architecture(machine: str) -> str:
+    """How images call what `uname -m` says."""
+    return _MACHINES.get(machine, machine)
+
+
+def decode_base(manifest: bytes, config: bytes) -> Base:
+    """What lies in an image that others are put on; IntegrityError where it makes no sense."""
+    settings = decode_settings(config)
+    try:
+        layers = [dict(layer) for layer in json.loads(manifest)["layers"]]
+        diffs = [str(diff) for diff in json.loads(config)["rootfs"]["diff_ids"]]
+        found = [_layer(layer, diff) for layer, diff in zip(layers, diffs, strict=True)]
+    except _MALFORMED as error:
+        raise IntegrityError(f"not the manifest of an image: {error!r}") from error
+    return Base(tuple(found), settings.environment, settings.settings)
+
+
+def decode_settings(config: bytes) -> Base:
+    """The environment and user of an image, without its layers; raises IntegrityError."""
+    try:
+        settings = dict(json.loads(config).get("config") or {})
+        environment = tuple(str(text) for text in settings.get("Env") or ())
+    except _MALFORMED as error:
+        raise IntegrityError(f"not the config of an image: {error!r}") from error
+    kept = {key: settings[key] for key in ("User", "WorkingDir") if settings.get(key)}
+    return Base((), environment or Base().environment, kept)
+
+
+def _layer(descriptor: Mapping[str, object], diff: str) -> ImageLayer:
+    size = descriptor["size"]
+    if not isinstance(size, int):
+        raise TypeError("a size is a number")
+    blob = Digest.from_oci(str(descriptor["digest"]), size)
+    kind = str(descriptor["mediaType"])
+    return ImageLayer(blob, Digest.from_oci(diff, 0).hash, _DOCKERS.get(kind, kind), "base image")
+
+
+_DOCKERS = {
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPES["gzip"],
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER,
+}
+
+
+def _descriptor(media_type: str, digest: Digest) -> dict[str, object]:
+    return {"digest": digest.oci, "mediaType": media_type, "size": digest.size}
+
+
+def _json(document: Mapping[str, object] | Sequence[object]) -> bytes:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()

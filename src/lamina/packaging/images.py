@@ -1,0 +1,181 @@
+"""Packages as OCI images: an image layer for each layer, or for runs of them where there are many.
+
+The files lie at `/packages/<name>`, without the version: what does not change between two versions
+keeps its bytes. A layer is compressed once, and known by its tree from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import os
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import IO
+
+from lamina.core.digest import Digest
+from lamina.core.errors import UserError
+from lamina.core.manifest import Package
+from lamina.core.tree import File, Node, Tree, below, content_size, stacked
+from lamina.formats import ociimage, treearchive
+from lamina.formats.ociimage import Base, Image, ImageLayer
+from lamina.linux import filesystem
+from lamina.packaging import archives
+from lamina.packaging.archives import Compression
+from lamina.store import trees
+from lamina.store.local import LocalStore
+
+MOST_LAYERS = 120  # of an image; Docker runs no more than 125
+FOLDER = "packages"  # of the image, in which the package root lies
+_FORMAT = "lamina image layer 1"  # part of every key: what is made otherwise is something else
+_PREFIX = "org.opencontainers.image"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring layers that become one layer of an image."""
+
+    labels: tuple[str, ...]  # bottom first
+    tree: Tree
+
+    @property
+    def origin(self) -> str:
+        """What it holds, for people."""
+        count = len(self.labels)
+        return self.labels[0] if count == 1 else f"{self.labels[0]} and {count - 1} more"
+
+
+def runs(package: Package, layers: Sequence[Tree], most: int) -> list[Run]:
+    """What the layers of an image hold, at most so many: a stack of them shows what layers did."""
+    labels = [layer.label for layer in package.own_layers]
+    parts = _cuts(labels, [content_size(tree) for tree in layers], most)
+    return [Run(tuple(labels[begin:end]), stacked(layers[begin:end])) for begin, end in parts]
+
+
+def _cuts(labels: Sequence[str], sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Runs of neighbours, by begin and end: cut beside the largest, else where names fall.
+
+    A cut depends on the names of its two neighbours and on the magnitude of their sizes alone. So
+    an edit leaves the runs that it does not touch as they were, and a new layer nearly all of them.
+    """
+
+    def weight(seam: int) -> tuple[int, bytes]:
+        names = f"{labels[seam - 1]}\n{labels[seam]}"
+        magnitude = max(sizes[seam - 1], sizes[seam]).bit_length()
+        return magnitude, hashlib.sha256(names.encode()).digest()
+
+    seams = heapq.nlargest(most - 1, range(1, len(sizes)), key=weight)
+    ends = [0, *sorted(seams), len(sizes)]
+    return list(pairwise(ends))
+
+
+def make(
+    runs: Sequence[Run], package: Package, store: LocalStore, compression: Compression, jobs: int
+) -> list[ImageLayer]:
+    """The layers of an image, in the order of the runs; those that are known are not made again."""
+    folder = root_of(package).lstrip("/")
+    with ThreadPoolExecutor(jobs) as pool:  # compressing lets other threads run
+        return list(pool.map(lambda run: _layer(run, folder, store, compression), runs))
+
+
+def _layer(run: Run, folder: str, store: LocalStore, compression: Compression) -> ImageLayer:
+    tree = below(folder, run.tree)
+    how = f"{compression.name} {compression.level} {zlib.ZLIB_RUNTIME_VERSION}"
+    key = Digest.of("\n".join((_FORMAT, how, str(trees.encode(tree)[0]))).encode()).hash
+    known = store.folder / "images" / key[:2] / key[2:]
+    try:
+        document = json.loads(known.read_bytes())
+        blob, diff = Digest.parse(document["blob"]), str(document["diff"])
+    except FileNotFoundError:
+        blob = None
+    if blob is None or not store.has(blob):
+        blob, diff = _written(tree, store, compression)
+        data = json.dumps({"blob": str(blob), "diff": diff}).encode()
+        filesystem.write_atomic(known, data, scratch=store.scratch)
+    return ImageLayer(blob, diff, ociimage.MEDIA_TYPES[compression.name], run.origin)
+
+
+def _written(tree: Tree, store: LocalStore, compression: Compression) -> tuple[Digest, str]:
+    """Keep a tree as a compressed tar: the blob, and the sha256 of what was compressed."""
+    with filesystem.temporary_beside(store.scratch / "image") as temporary:
+        with (
+            temporary.open("wb") as file,
+            archives.compressed(file, compression) as stream,
+        ):
+            hashing = _Hashing(stream)
+            treearchive.write_tar(tree, store.open, hashing)  # type: ignore[arg-type]
+        return store.take(temporary), hashing.hash.hexdigest()
+
+
+class _Hashing:
+    """A stream that hashes what passes through it."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self.hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return self._out.write(data)
+
+
+def root_of(package: Package) -> str:
+    """Where the package root lies in an image."""
+    return f"/{FOLDER}/{package.name.rpartition('/')[2]}"
+
+
+def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Image:
+    """The image of a package: what starts it, and with what."""
+    root = root_of(package)
+    own = {**dict(package.environment), "LAMINA_PACKAGE": root, "LAMINA_VERSION": package.version}
+    names = tuple(f"{name}=" for name in own)
+    kept = [text for text in base.environment if not text.startswith(names)]
+    labels = {f"{_PREFIX}.title": package.title, f"{_PREFIX}.version": package.version}
+    if package.commit:
+        labels[f"{_PREFIX}.revision"] = package.commit
+    # Without a base there is no shell for the launcher.
+    start = package.entry_point if base.layers else package.program or package.entry_point
+    program, *arguments = start or ("",)
+    return Image(
+        layers=(*base.layers, *layers),
+        entry_point=(f"{root}/{program}", *arguments) if program else (),
+        environment=(*kept, *(f"{name}={value}" for name, value in sorted(own.items()))),
+        labels={**labels, "lamina.label": package.label},
+        machine=os.uname().machine,
+        settings=base.settings,
+    )
+
+
+def layout(found: Image, package: Package) -> tuple[Tree, list[bytes]]:
+    """The files of an image layout, and the contents of those that are no layers.
+
+    With the one more that `docker load` looks for; readers of layouts ignore it.
+    """
+    config = ociimage.encode_config(found)
+    manifest = ociimage.encode_manifest(found, Digest.of(config))
+    name, tag = ociimage.name_of(package.name), package.version
+    index = ociimage.encode_index(Digest.of(manifest), name, tag)
+    files = {
+        "oci-layout": ociimage.LAYOUT,
+        "index.json": index,
+        "manifest.json": ociimage.encode_archive(found, Digest.of(config), name, tag),
+    }
+    for data in (config, manifest):
+        files[ociimage.place(Digest.of(data).hash)] = data
+    tree: dict[str, Node] = {path: File(Digest.of(data)) for path, data in files.items()}
+    tree |= {ociimage.place(layer.blob.hash): File(layer.blob) for layer in found.layers}
+    return tree, list(files.values())
+
+
+def most_of_own(base: Base) -> int:
+    """How many layers may lie on a base; UserError where it has too many itself."""
+    most = MOST_LAYERS - len(base.layers)
+    if most < 1:
+        count = len(base.layers)
+        message = f"the base image has {count} layers, and an image {MOST_LAYERS} at most"
+        raise UserError(message, hint="squash the base image")
+    return most

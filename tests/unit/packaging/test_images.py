@@ -1,0 +1,184 @@
+"""Images: which layers become one, what they hold, and what is not made twice."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.core.digest import Digest
+from lamina.core.errors import UserError
+from lamina.core.manifest import Layer, Package
+from lamina.core.tree import File, Node, stacked
+from lamina.formats.ociimage import Base, ImageLayer
+from lamina.packaging import images
+from lamina.packaging.archives import Compression
+from lamina.store.local import LocalStore
+
+SOME = Digest.of(b"some")
+GZIP = Compression("gzip")
+
+
+def package(count: int) -> Package:
+    layers = tuple(Layer(f"//:{number}", SOME, SOME) for number in range(count))
+    return Package("team/A_b", "v1", "//team:A_b", layers, ("A_b", "-x"), (("OWN", "1"),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    found = LocalStore(tmp_path / "store")
+    yield found
+    found.close()
+
+
+def trees(store: LocalStore, count: int) -> list[dict[str, Node]]:
+    return [
+        {f"f{number}": File(store.write(b"x" * number)), "same": File(store.write(b"same"))}
+        for number in range(count)
+    ]
+
+
+def cuts(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
+    return images._cuts([f"//:{number}" for number in range(len(sizes))], sizes, most)
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1, max_size=60), st.integers(1, 60))
+def test_runs_are_as_many_as_may_be_and_hold_all_in_order(sizes: list[int], most: int) -> None:
+    runs = cuts(sizes, most)
+
+    assert len(runs) == min(most, len(sizes))
+    assert [number for begin, end in runs for number in range(begin, end)] == [*range(len(sizes))]
+
+
+def test_large_layers_are_left_alone() -> None:
+    assert cuts([1 << 30, 5, 6, 1 << 20, 7, 8], 4) == [(0, 1), (1, 3), (3, 4), (4, 6)]
+
+
+@pytest.mark.parametrize("change", [20, 5000, 1 << 30])
+def test_an_edit_changes_few_runs_besides_its_own(change: int) -> None:
+    sizes = [1000 + 37 * number % 500 for number in range(1000)]
+    before = {*cuts(sizes, 120)}
+
+    for place in range(0, 1000, 50):
+        edited = [*sizes[:place], sizes[place] + change, *sizes[place + 1 :]]
+        assert len({*cuts(edited, 120)} - before) <= 5
+
+
+def test_runs_of_equal_layers_are_not_much_longer_than_others() -> None:
+    assert max(end - begin for begin, end in cuts([1000] * 2000, 120)) < 120
+
+
+def test_thousands_of_layers_are_grouped_at_once() -> None:
+    assert len(cuts([number % 977 for number in range(20_000)], 120)) == 120
+
+
+def test_the_stack_of_runs_is_the_stack_of_layers(store: LocalStore) -> None:
+    parts = trees(store, 200)
+
+    runs = images.runs(package(200), parts, 120)
+
+    assert len(runs) == 120
+    assert stacked(run.tree for run in runs) == stacked(parts)
+    assert sum(len(run.labels) for run in runs) == 200
+
+
+def test_a_layer_holds_the_files_below_the_packages_folder(store: LocalStore) -> None:
+    (run,) = images.runs(package(1), trees(store, 1), 1)
+
+    (layer,) = images.make([run], package(1), store, GZIP, 1)
+
+    data = gzip.decompress(store.read(layer.blob))
+    assert hashlib.sha256(data).hexdigest() == layer.diff
+    with tarfile.open(fileobj=io.BytesIO(data)) as found:
+        names = found.getnames()
+    assert names == ["packages", "packages/A_b", "packages/A_b/f0", "packages/A_b/same"]
+
+
+def test_what_is_known_is_not_made_again_and_what_is_lost_is(store: LocalStore) -> None:
+    runs = images.runs(package(3), trees(store, 3), 120)
+    made = images.make(runs, package(3), store, GZIP, 2)
+    before = store.path(made[0].blob).stat()
+    store.path(made[1].blob).unlink()
+
+    again = images.make(runs, package(3), store, GZIP, 2)
+
+    assert again == made
+    assert store.path(made[0].blob).stat().st_mtime_ns == before.st_mtime_ns
+    assert not store.missing(layer.blob for layer in made)
+
+
+def test_an_edit_changes_one_layer(store: LocalStore) -> None:
+    parts = trees(store, 5)
+    one = images.make(images.runs(package(5), parts, 120), package(5), store, GZIP, 2)
+    parts[2] = {"f2": File(store.write(b"edited"))}
+
+    other = images.make(images.runs(package(5), parts, 120), package(5), store, GZIP, 2)
+
+    assert [a.blob == b.blob for a, b in zip(one, other, strict=True)] == [
+        True, True, False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd", "none"])
+def test_the_uncompressed_digest_is_one_for_every_compression(store: LocalStore, name: str) -> None:
+    runs = images.runs(package(1), trees(store, 1), 120)
+
+    (layer,) = images.make(runs, package(1), store, Compression(name), 1)
+
+    (plain,) = images.make(runs, package(1), store, Compression("none"), 1)
+    assert layer.diff == plain.diff == plain.blob.hash
+
+
+def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
+    base = Base((ImageLayer(SOME, SOME.hash, "x"),), ("PATH=/p", "OWN=2"), {"User": "u"})
+
+    found = images.described(package(0), [], base)
+
+    assert found.entry_point == ("/packages/A_b/A_b", "-x")
+    assert found.environment == (
+        "PATH=/p", "LAMINA_PACKAGE=/packages/A_b", "LAMINA_VERSION=v1", "OWN=1",
+    )  # fmt: skip
+    assert (found.layers, found.settings) == (base.layers, {"User": "u"})
+
+
+def test_a_native_program_without_a_base_needs_no_shell() -> None:
+    native = replace(package(0), program=("bin/A_b", "-x"))
+    base = Base((ImageLayer(SOME, SOME.hash, "x"),))
+
+    assert images.described(native, [], Base()).entry_point == ("/packages/A_b/bin/A_b", "-x")
+    assert images.described(native, [], base).entry_point == ("/packages/A_b/A_b", "-x")
+
+
+def test_a_layout_has_every_blob_under_its_name() -> None:
+    layer = ImageLayer(Digest.of(b"layer"), SOME.hash, "x", "//:A")
+    found = images.described(package(0), [layer], Base())
+
+    tree, small = images.layout(found, package(0))
+
+    contents = {Digest.of(data): data for data in (*small, b"layer")}
+    for path, node in tree.items():
+        assert isinstance(node, File)
+        assert contents[node.digest]
+        if path.startswith("blobs/"):
+            assert path == f"blobs/sha256/{node.digest.hash}"
+    index = json.loads(next(data for data in small if b"manifests" in data))
+    assert index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] == "v1"
+    saved = json.loads(next(data for data in small if b"RepoTags" in data))
+    assert saved[0]["RepoTags"] == ["team/a-b:v1"]
+
+
+def test_a_base_leaves_room_or_is_refused() -> None:
+    layer = ImageLayer(SOME, SOME.hash, "x")
+
+    assert images.most_of_own(Base((layer,) * 20)) == 100
+    with pytest.raises(UserError, match="the base image has 120 layers"):
+        images.most_of_own(Base((layer,) * 120))
