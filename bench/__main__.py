@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import imports, layers, machine, mount, report, start
+from bench import grouping, imports, layers, machine, mount, report, start
 from bench.build import command as build
 from bench.lamina import Lamina
 from bench.measure import Table
@@ -26,6 +26,8 @@ def main() -> None:
     """Run the suites that were asked for; what is measured beside Bazel has options of its own."""
     if sys.argv[1:2] and sys.argv[1] in build.WORDS:
         sys.exit(build.main(sys.argv[1:]))
+    if sys.argv[1:2] == [grouping.WORD]:
+        sys.exit(grouping.main(sys.argv[2:]))
     args = _parser().parse_args()
     scale = SMOKE if args.smoke else QUICK if args.quick else FULL
     tables: list[Table] = []
@@ -49,7 +51,8 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    help_ = f"of: {', '.join(_SUITES)} (and, each alone: {', '.join(build.WORDS)})"
+    alone = ", ".join((*build.WORDS, grouping.WORD))
+    help_ = f"of: {', '.join(_SUITES)} (and, each alone: {alone})"
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=help_)
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--quick", action="store_true", help="fewer rounds, smaller files")

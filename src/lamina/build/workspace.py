@@ -34,6 +34,8 @@ class Workspace:
     cxx_flags: tuple[str, ...] = ()
     linker_flags: tuple[str, ...] = ()
     build_flags: tuple[str, ...] = ()  # of every command that builds, before those that are typed
+    grouping: str = ""  # how targets are grouped into layers; empty for the default
+    most_layers: int = 0  # with `grouping = "auto"`; 0 for the default
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     cells: Cells = NO_CELLS
@@ -57,6 +59,7 @@ class Workspace:
 _KEYS: Mapping[str, Mapping[str, str]] = {
     "workspace": {"name": "name", "ignore": "ignore"},
     "build": {"flags": "build_flags"},
+    "layers": {"grouping": "grouping", "max": "most_layers"},
     "python": {"interpreter": "python_interpreter"},
     "cxx": {
         "compiler": "cxx_compiler",
@@ -69,6 +72,11 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
+_NUMBERS = frozenset({"max"})
+# Keys that take one of a few words.
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "grouping": ("per-target", "per-package", "single", "auto"),
+}
 _CONFIG = {"flags": "flags"}
 _TABLES = ("config", "buckconfig")  # sections that hold a table for each name
 _TEMPLATE = """\
@@ -244,15 +252,24 @@ def _faults_of_section(
             hint = did_you_mean(key, known, _list_of(known))
             faults.append(Fault(place, f"unknown key `{key}` in `[{section}]`", hint))
         elif not _fits(key, value):
-            wanted = "a list of strings" if key in _LISTS else "a string"
-            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {wanted}"))
+            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {_wanted(key)}"))
     return faults
+
+
+def _wanted(key: str) -> str:
+    if key in _CHOICES:
+        return " or ".join(f"`{choice}`" for choice in _CHOICES[key])
+    if key in _NUMBERS:
+        return "a number from 1 upwards"
+    return "a list of strings" if key in _LISTS else "a string"
 
 
 def _fits(key: str, value: object) -> bool:
     if key in _LISTS:
         return isinstance(value, list) and all(isinstance(element, str) for element in value)
-    return isinstance(value, str)
+    if key in _NUMBERS:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, str) and value in _CHOICES.get(key, (value,))
 
 
 def _list_of(known: Mapping[str, object]) -> str:

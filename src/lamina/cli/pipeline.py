@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Package
+from lamina.core.tree import content_size
 from lamina.linux import process
 from lamina.store import packages
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
     from lamina.core.tree import Node
+    from lamina.packaging.grouping import Member
     from lamina.packaging.layers import OwnFiles
 
 
@@ -30,6 +32,9 @@ class Packaged:
     package: Package
     digest: Digest  # of the manifest
     made: frozenset[str]  # labels of the layers that were not there before
+    order: tuple[Analysed, ...] = ()  # the targets in it, bottom first; where they were analysed
+    members: tuple[Member, ...] = ()  # the same as grouping sees them
+    sizes: tuple[int, ...] = ()  # of the own files of each, bytes
 
     def summary(self) -> str:
         """`1 layer made, 5 reused; 4.1 KiB new of 1.3 MiB`."""
@@ -68,7 +73,8 @@ def _no_program(label: str) -> UserError:
 
 
 def _key(session: Session, target: str) -> str:
-    return session.key("package", target)
+    options = session.options
+    return session.key("package", target, options.grouping, str(options.most_layers))
 
 
 def _remembered(session: Session, target: str) -> Packaged | None:
@@ -93,16 +99,27 @@ def _remembered(session: Session, target: str) -> Packaged | None:
 
 def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | None:
     """The package with new layers for those targets that hold something else now."""
-    from lamina.cli import incremental
-    from lamina.packaging import versions
+    from lamina.cli import incremental, layering
+    from lamina.packaging import layers, versions
     from lamina.packaging.layers import OwnFiles
 
     if known.parts and known.result["crossing"]:
         return None  # some targets write the same paths: only all together tell if that is right
+    groups = known.result.get("groups", [])
+    if known.result.get("basis", []) != layering.basis(session):
+        return None  # what there is to learn from is more now
+    changed = {part.name for part in known.parts}
+    beside = (group for group in groups if not changed.isdisjoint(group))
+    parts = known.named(changed.union(*beside))
     own = [
         OwnFiles(part.name, dict(sorted(incremental.tree_of(session, part).items())), part.purpose)
-        for part in known.parts
+        for part in parts
     ]
+    sizes = known.result.get("sizes", {})
+    for part, files in zip(parts, own, strict=True):
+        if sizes.get(part.name, 0) != layering.learnt_size(session, part.files, files.tree):
+            return None  # it may come into another layer now
+    own = layers.grouped(own, groups)
     images, made = _images(session, own) if own else ([], frozenset[str]())
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
@@ -113,10 +130,15 @@ def _renewed(session: Session, old: Package, known: Continuation) -> Packaged | 
     return Packaged(found, digest, made)
 
 
-def _make(session: Session, target: str, *, program: bool) -> Packaged:
+def survey(session: Session, target: str) -> Packaged:
+    """The package of a target, with what there is to know of the targets in it."""
+    return _make(session, target, program=False, survey=True)
+
+
+def _make(session: Session, target: str, *, program: bool, survey: bool = False) -> Packaged:
     from lamina.build.analysis import runtime_order
     from lamina.build.snapshot import Part
-    from lamina.cli import incremental
+    from lamina.cli import incremental, layering
     from lamina.packaging import layers, versions
 
     incremental.recall(session, _key(session, target))
@@ -133,7 +155,9 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
     parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in order]
     own, crossing = _own_files(session, parts)
     layers.check(own)
-    images, made = _images(session, own)
+    members = layering.members(session, order, own) if survey or layering.groups(session) else ()
+    groups = layering.layout(session, members)
+    images, made = _images(session, layers.grouped(own, groups))
     seen = session.seen(str(path) for path in versions.watched(session.root))
     inputs = sorted(path for path in {*seen.files, *seen.sources} if not path.startswith("/"))
     runnable = analysed[label].runnable
@@ -147,9 +171,17 @@ def _make(session: Session, target: str, *, program: bool) -> Packaged:
     )
     found = _versioned(session, found, inputs)
     digest = packages.put(found, session.store)
-    result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
+    result = {
+        "package": str(digest),
+        "inputs": inputs,
+        "crossing": crossing,
+        "groups": groups,
+        "basis": layering.basis(session),
+        "sizes": {member.name: member.made for member in members if layering.learns(session)},
+    }
     incremental.finish(session, _key(session, target), parts, result, seen)
-    return Packaged(found, digest, made)
+    content = tuple(content_size(files.tree) for files in own)
+    return Packaged(found, digest, made, tuple(order), members, content)
 
 
 def _launcher(target: Analysed) -> str:

@@ -13,6 +13,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     arguments.add_target(parser)
     arguments.add_build(parser)
+    arguments.add_grouping(parser)
     arguments.add_json(parser)
 
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         ("layer", "size", "files", "tree", ""),
         [
             (
-                layer.label,
+                layer.name,
                 output.size(layer.blob.size),
                 str(layer.files),
                 layer.tree.short,
@@ -55,6 +56,7 @@ def _document(made: Packaged) -> dict[str, object]:
         "layers": [
             {
                 "label": layer.label,
+                "labels": list(layer.held),
                 "title": layer.title,
                 "digest": layer.blob.oci,
                 "size": layer.blob.size,
