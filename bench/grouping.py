@@ -138,8 +138,8 @@ def going_on(halves: Halves, most: int) -> LayoutAt:
     """The layout that lamina uses at each held-out commit, learnt up to its anchors."""
 
     @cache
-    def at(anchors: tuple[int, int]) -> Layout:
-        lessons = [_lesson(halves.past, end) for end in dict.fromkeys(anchors) if end]
+    def at(anchors: tuple[int, ...]) -> Layout:
+        lessons = [_lesson(halves.past, end) for end in anchors]
         return grouping.auto(halves.trial.members, lessons, most)
 
     return lambda number: at(grouping.anchors(halves.cut + number))

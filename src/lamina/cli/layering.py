@@ -88,7 +88,7 @@ def lessons(session: Session) -> list[Lesson]:
     found = trunk(session)
     if found is None:
         return []
-    return [lesson(found, end) for end in dict.fromkeys(grouping.anchors(found.count)) if end]
+    return [lesson(found, end) for end in grouping.anchors(found.count)]
 
 
 def lesson(found: Trunk, end: int) -> Lesson:
@@ -101,7 +101,7 @@ def lesson(found: Trunk, end: int) -> Lesson:
 
 
 def _anchors(found: Trunk) -> list[str]:
-    return [_commit(found, end) for end in grouping.anchors(found.count) if end]
+    return [_commit(found, end) for end in grouping.anchors(found.count)]
 
 
 def _commit(found: Trunk, end: int) -> str:

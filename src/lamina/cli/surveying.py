@@ -89,8 +89,8 @@ def _going(found: Trunk, members: Sequence[Member], cut: int, most: int) -> Layo
     """The layout that `auto` gives at each commit from a cut on."""
 
     @cache
-    def at(anchors: tuple[int, int]) -> Layout:
-        lessons = [layering.lesson(found, end) for end in dict.fromkeys(anchors) if end]
+    def at(anchors: tuple[int, ...]) -> Layout:
+        lessons = [layering.lesson(found, end) for end in anchors]
         return grouping.auto(members, lessons, most)
 
     return lambda number: at(grouping.anchors(cut + number))

@@ -25,8 +25,10 @@ _ONE = 1 << 20  # weight of the newest commit
 _HALF_LIFE = 400  # commits after which one counts half
 _HORIZON = 400  # commits in which a change of the layout has to pay
 WINDOW = 2000  # commits that are learnt from
-_STEP = 1024  # commits between two layouts made from nothing
-_FINE = 8  # times in between that the layout is looked at again
+_FIRST = 6  # the power of two that is the first anchor, where the history is not too long
+_OLD = 64  # an anchor before one so-many-th of the history teaches nothing that matters now
+_DIGITS = 3  # binary digits of the number of commits that are anchors
+_FINE = 64  # commits between two last anchors, at most
 _NEW = 8  # one in so many layers is for targets that are newer than what is learnt from
 _WIDE = 3  # a commit that touches more than one in so many targets teaches nothing
 _SURPRISE = 8  # one in so many commits is to be expected to touch a target that none has
@@ -56,16 +58,26 @@ def rounded(size: int) -> int:
     return 1 << (size - 1).bit_length() if size > 0 else 0
 
 
-def anchors(count: int) -> tuple[int, int]:
-    """Of a history of so many commits: up to where to learn from nothing, and up to where to adapt.
+def anchors(count: int) -> tuple[int, ...]:
+    """Up to which commits to learn, one after the other, in a history of so many.
 
-    Both stay where they are for many commits, and move further as the history grows.
+    The first ones are powers of four, then come the first digits of the number itself, in binary:
+    as the history grows, the early ones stay where they are for long, and the last one moves every
+    few commits. So what was learnt before need not be kept by anybody: it can be learnt again.
     """
     if count < 1:
-        return 0, 0
-    step = min(_STEP, 1 << (count.bit_length() - 1))
-    fine = max(1, step // _FINE)
-    return count - count % step, count - count % fine
+        return ()
+    top = 1 << (count.bit_length() - 1)
+    fine = min(_FINE, max(1, top // 8))
+    ladder = (1 << power for power in range(_FIRST, top.bit_length(), 2))
+    found = {power for power in ladder if power * _OLD >= count}
+    digits = [bit for bit in _bits(count) if bit >= fine][:_DIGITS]
+    found.update(sum(digits[: number + 1]) for number in range(len(digits)))
+    return (*sorted({*found, count - count % fine}),)
+
+
+def _bits(number: int) -> list[int]:
+    return [1 << place for place in reversed(range(number.bit_length())) if number >> place & 1]
 
 
 def per_package(members: Iterable[Member]) -> Layout:
@@ -88,44 +100,66 @@ def auto(members: Sequence[Member], lessons: Sequence[Lesson], most: int) -> Lay
     """At most so many layers that ship few bytes for a commit like those of the history.
 
     The first lesson makes the layout, each further one, from a later time, changes it where that
-    pays. Targets that are newer than the last lesson come into a few layers of their own: they are
-    still worked on.
+    pays. New targets begin in a few layers that are kept for them: they are still worked on.
     """
     members = sorted(members, key=lambda member: member.name)
     if len(members) <= most:
         return rules(PER_TARGET, members)
     if most == 1:
         return rules(SINGLE, members)
-    layout: Layout = ()
+    slots: list[list[str]] = []
+    settled = 0  # slots that were made by the first lesson; the others are for new targets
     for lesson in lessons:
-        layout = learn(members, lesson, most - max(1, most // _NEW), layout)
-    known = {name for group in layout for name in group}
-    fresh = (member for member in members if member.name not in known)
-    return _sorted([*layout, *_hot(fresh, most - len(layout))])
+        if any(slots):
+            slots = _adapted(members, lesson, slots, settled)
+        else:
+            slots = _begun(members, lesson, most)
+            settled = sum(map(bool, slots))
+    return _sorted(_with_new(members, slots or [[] for _ in range(most)], settled))
 
 
-def _hot(members: Iterable[Member], count: int) -> list[list[str]]:
-    """New targets in so many layers, those of one build package together.
-
-    Where one comes to lie does not depend on the others, so one more leaves those where they are.
-    """
-    found: dict[int, list[str]] = {}
-    for member in members:
-        digest = sha256(member.package.encode()).digest()
-        found.setdefault(int.from_bytes(digest[:8]) % count, []).append(member.name)
-    return list(found.values())
+def _begun(members: Sequence[Member], lesson: Lesson, most: int) -> list[list[str]]:
+    known, sizes = _known(members, lesson)
+    problem = _problem(known, sizes, lesson, most - max(1, most // _NEW))
+    slots = [[known[number].name for number in group] for group in partition.solve(problem)]
+    return slots + [[] for _ in range(most - len(slots))]
 
 
-def learn(members: Sequence[Member], lesson: Lesson, most: int, before: Layout = ()) -> Layout:
-    """The layout of those targets that the lesson knows, made from nothing or from one before."""
-    sizes = {member.name: _size(member, lesson) for member in members}
-    known = sorted((m for m in members if sizes[m.name] is not None), key=lambda m: m.name)
-    problem = _problem(known, [sizes[member.name] or 0 for member in known], lesson, most)
-    if not before:
-        return _named(partition.solve(problem), known)
+def _adapted(
+    members: Sequence[Member], lesson: Lesson, slots: Sequence[Sequence[str]], settled: int
+) -> list[list[str]]:
+    known, sizes = _known(members, lesson)
     numbers = {member.name: number for number, member in enumerate(known)}
+    before = _with_new(known, slots, settled)
     groups = [[numbers[name] for name in group if name in numbers] for group in before]
-    return _named(partition.adapt(problem, filter(None, groups), _HORIZON), known)
+    problem = _problem(known, sizes, lesson, len(slots))
+    found = partition.adapt(problem, groups, _HORIZON)
+    return [[known[number].name for number in group] for group in found]
+
+
+def _with_new(
+    members: Iterable[Member], slots: Sequence[Sequence[str]], settled: int
+) -> list[list[str]]:
+    """The slots, and in those behind the settled ones the targets that are in none yet.
+
+    Those of one build package come together. Where one comes to lie does not depend on the others,
+    so one more leaves those where they are.
+    """
+    found = [list(group) for group in slots]
+    placed = {name for group in slots for name in group}
+    for member in members:
+        if member.name not in placed:
+            digest = sha256(member.package.encode()).digest()
+            number = int.from_bytes(digest[:8]) % (len(found) - settled)
+            found[settled + number].append(member.name)
+    return found
+
+
+def _known(members: Sequence[Member], lesson: Lesson) -> tuple[list[Member], list[int]]:
+    """The targets that are there at the end of a lesson, and the sizes of their layers then."""
+    sizes = [_size(member, lesson) for member in members]
+    found = [(m, size) for m, size in zip(members, sizes, strict=True) if size is not None]
+    return [member for member, _ in found], [size for _, size in found]
 
 
 def is_known(member: Member, lesson: Lesson) -> bool:
@@ -184,10 +218,6 @@ def touched_by(files: Iterable[str], readers: Mapping[str, Sequence[int]]) -> se
             found.update(readers.get(path, ()))
             path = path.rpartition("/")[0]
     return found
-
-
-def _named(groups: partition.Groups, members: Sequence[Member]) -> Layout:
-    return _sorted([members[number].name for number in group] for group in groups)
 
 
 def _sorted(groups: Iterable[Iterable[str]]) -> Layout:

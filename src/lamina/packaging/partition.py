@@ -67,22 +67,36 @@ def cost(problem: Problem, groups: Iterable[Sequence[int]]) -> int:
 
 
 def solve(problem: Problem) -> Groups:
-    """Groups from nothing: merged pairs, then the search."""
+    """Groups from nothing: merged pairs, then the search; none is empty."""
     state = _State(problem, _merged(problem))
     state.improve()
-    return state.groups()
+    return tuple(sorted(tuple(group) for group in state.slots() if group))
 
 
-def adapt(problem: Problem, groups: Iterable[Sequence[int]], horizon: int) -> Groups:
+def adapt(problem: Problem, groups: Sequence[Sequence[int]], horizon: int) -> list[list[int]]:
     """Groups that were, changed where that pays within a horizon of so many commits.
 
-    A changed group has to be shipped once as a whole. Items that are in no group join the one
-    where they cost least.
+    A changed group has to be shipped once as a whole. Each stays at its place in the sequence,
+    also an empty one; there are as many as there may be.
     """
-    state = _State(problem, groups)
-    state.take_in()
-    state.improve(horizon)
-    return state.groups()
+    careful, free = _State(problem, groups), _State(problem, groups)
+    # One move alone seldom pays for the two groups that it changes, many moves together may.
+    careful.improve(horizon)
+    free.improve()
+    found = [list(map(sorted, groups)), careful.slots(), free.slots()]
+    return min(found, key=lambda slots: _over(problem, groups, slots, horizon))
+
+
+def _over(
+    problem: Problem, before: Sequence[Sequence[int]], slots: Sequence[Sequence[int]], horizon: int
+) -> int:
+    """What groups cost over a horizon, shipping once those that are not as before included."""
+    moved = sum(
+        problem.overhead + sum(problem.items[item].size for item in now)
+        for was, now in zip(before, slots, strict=True)
+        if now and sorted(was) != sorted(now)
+    )
+    return cost(problem, slots) * horizon + moved * sum(problem.weights)
 
 
 class _State:
@@ -103,17 +117,12 @@ class _State:
             for item in group:
                 self._put(item, number)
 
-    def groups(self) -> Groups:
-        found: dict[int, list[int]] = {}
+    def slots(self) -> list[list[int]]:
+        """The items of each group by its place; some are empty."""
+        found: list[list[int]] = [[] for _ in self._sizes]
         for item, group in enumerate(self._place):
-            found.setdefault(group, []).append(item)
-        return tuple(sorted(tuple(group) for group in found.values()))
-
-    def take_in(self) -> None:
-        """Give a place to each item that has none, the dear ones first."""
-        for item in self._by_cost():
-            if self._place[item] < 0:
-                self._put(item, self._best(item)[1])
+            found[group].append(item)
+        return found
 
     def improve(self, horizon: int = 0) -> None:
         """Move items as long as that pays; with a horizon, within it and for all that it moves."""
