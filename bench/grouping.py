@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from bench import changelogs, histories
@@ -125,8 +126,9 @@ def parted(past: Past, held_out: float, per: str) -> Halves:
     return Halves(past, cut, trial)
 
 
-def _lesson(past: Past, end: int) -> Lesson:
-    return Lesson(past.commits[max(0, end - grouping.WINDOW) : end], past.sizes_at(end))
+def _lesson(past: Past, end: int, new: int = 0) -> Lesson:
+    commits = past.commits[max(0, end - grouping.WINDOW) : end]
+    return Lesson(commits, past.sizes_at(end), min(new, len(commits)))
 
 
 def learnt(halves: Halves, most: int) -> Layout:
@@ -139,7 +141,8 @@ def going_on(halves: Halves, most: int) -> LayoutAt:
 
     @cache
     def at(anchors: tuple[int, ...]) -> Layout:
-        lessons = [_lesson(halves.past, end) for end in anchors]
+        ends = pairwise((0, *anchors))
+        lessons = [_lesson(halves.past, end, end - before) for before, end in ends]
         return grouping.auto(halves.trial.members, lessons, most)
 
     return lambda number: at(grouping.anchors(halves.cut + number))

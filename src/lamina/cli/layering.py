@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,16 +89,22 @@ def lessons(session: Session) -> list[Lesson]:
     found = trunk(session)
     if found is None:
         return []
-    return [lesson(found, end) for end in grouping.anchors(found.count)]
+    return lessons_at(found, grouping.anchors(found.count))
 
 
-def lesson(found: Trunk, end: int) -> Lesson:
-    """The history up to so many commits."""
+def lessons_at(found: Trunk, ends: Sequence[int]) -> list[Lesson]:
+    """A lesson up to each of some numbers of commits."""
+    return [lesson(found, end, end - before) for before, end in pairwise((0, *ends))]
+
+
+def lesson(found: Trunk, end: int, new: int = 0) -> Lesson:
+    """The history up to so many commits, the last of which are new."""
     from lamina.packaging import history
 
     last = _commit(found, end)
     commits = history.read(found.repository, last, grouping.WINDOW)
-    return Lesson(tuple(commit.files for commit in commits), history.sizes(found.repository, last))
+    files = tuple(commit.files for commit in commits)
+    return Lesson(files, history.sizes(found.repository, last), min(new, len(files)))
 
 
 def _anchors(found: Trunk) -> list[str]:

@@ -90,8 +90,7 @@ def _going(found: Trunk, members: Sequence[Member], cut: int, most: int) -> Layo
 
     @cache
     def at(anchors: tuple[int, ...]) -> Layout:
-        lessons = [layering.lesson(found, end) for end in anchors]
-        return grouping.auto(members, lessons, most)
+        return grouping.auto(members, layering.lessons_at(found, anchors), most)
 
     return lambda number: at(grouping.anchors(cut + number))
 

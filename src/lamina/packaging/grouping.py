@@ -30,7 +30,8 @@ _OLD = 64  # an anchor before one so-many-th of the history teaches nothing that
 _DIGITS = 3  # binary digits of the number of commits that are anchors
 _FINE = 64  # commits between two last anchors, at most
 _NEW = 8  # one in so many layers is for targets that are newer than what is learnt from
-_WIDE = 3  # a commit that touches more than one in so many targets teaches nothing
+_WIDE = 10  # a commit that touches more than one in so many targets teaches nothing,
+_FEW = 100  # if it touches more than so many
 _SURPRISE = 8  # one in so many commits is to be expected to touch a target that none has
 
 
@@ -51,6 +52,7 @@ class Lesson:
 
     commits: tuple[tuple[str, ...], ...]  # the files that each touched, oldest first
     sizes: Mapping[str, int] = field(default_factory=dict)  # of the files there are at its end
+    new: int = 0  # of the commits, those that came after the lesson before
 
 
 def rounded(size: int) -> int:
@@ -133,7 +135,14 @@ def _adapted(
     before = _with_new(known, slots, settled)
     groups = [[numbers[name] for name in group if name in numbers] for group in before]
     problem = _problem(known, sizes, lesson, len(slots))
-    found = partition.adapt(problem, groups, _HORIZON)
+    placed = {name for group in slots for name in group}
+    begin = len(lesson.commits) - lesson.new
+    loose = [
+        number
+        for number, item in enumerate(problem.items)
+        if known[number].name not in placed or (item.commits and item.commits[-1] >= begin)
+    ]
+    found = partition.adapt(problem, groups, loose, _HORIZON)
     return [[known[number].name for number in group] for group in found]
 
 
@@ -195,7 +204,7 @@ def _touches(members: Sequence[Member], commits: Sequence[Iterable[str]]) -> lis
     found: list[list[int]] = [[] for _ in members]
     for number, files in enumerate(commits):
         touched = touched_by(files, readers)
-        if len(touched) * _WIDE <= len(members):
+        if len(touched) <= max(_FEW, len(members) // _WIDE):
             for member in touched:
                 found[member].append(number)
     return found

@@ -69,20 +69,23 @@ def cost(problem: Problem, groups: Iterable[Sequence[int]]) -> int:
 def solve(problem: Problem) -> Groups:
     """Groups from nothing: merged pairs, then the search; none is empty."""
     state = _State(problem, _merged(problem))
-    state.improve()
+    state.improve(range(len(problem.items)))
     return tuple(sorted(tuple(group) for group in state.slots() if group))
 
 
-def adapt(problem: Problem, groups: Sequence[Sequence[int]], horizon: int) -> list[list[int]]:
+def adapt(
+    problem: Problem, groups: Sequence[Sequence[int]], loose: Collection[int], horizon: int
+) -> list[list[int]]:
     """Groups that were, changed where that pays within a horizon of so many commits.
 
-    A changed group has to be shipped once as a whole. Each stays at its place in the sequence,
-    also an empty one; there are as many as there may be.
+    `loose` are the items to begin with: those of which something new is known. A changed group has
+    to be shipped once as a whole. Each stays at its place in the sequence, also an empty one; there
+    are as many as there may be.
     """
     careful, free = _State(problem, groups), _State(problem, groups)
     # One move alone seldom pays for the two groups that it changes, many moves together may.
-    careful.improve(horizon)
-    free.improve()
+    careful.improve(loose, horizon)
+    free.improve(loose)
     found = [list(map(sorted, groups)), careful.slots(), free.slots()]
     return min(found, key=lambda slots: _over(problem, groups, slots, horizon))
 
@@ -124,30 +127,31 @@ class _State:
             found[group].append(item)
         return found
 
-    def improve(self, horizon: int = 0) -> None:
-        """Move items as long as that pays; with a horizon, within it and for all that it moves."""
+    def improve(self, loose: Collection[int], horizon: int = 0) -> None:
+        """Move items as long as that pays; with a horizon, within it and for all that it moves.
+
+        What has moved lets those move again that are changed together with it.
+        """
         order = self._by_cost()
         clean = [horizon > 0] * self._problem.most
-        waiting = set(order)
+        waiting = set(loose)
         now = self._cost()
         for _ in range(_PASSES):
             moved = [item for item in order if item in waiting and self._move(item, clean, horizon)]
             before, now = now, self._cost()
             if (before - now) * _ENOUGH < before:
                 return
-            # What has moved, and what is changed together with it, may now want to move on.
-            waiting = set(order) if len(moved) * 20 > len(order) else self._near(moved)
+            waiting = self._near(moved)
 
     def _cost(self) -> int:
         return sum(map(operator.mul, self._sizes, self._weights))
 
     def _near(self, moved: Collection[int]) -> set[int]:
-        groups = {self._place[item] for item in moved}
         commits = {c for item in moved for c in self._problem.items[item].commits}
         return {
             number
             for number, item in enumerate(self._problem.items)
-            if self._place[number] in groups or not commits.isdisjoint(item.commits)
+            if not commits.isdisjoint(item.commits)
         }
 
     def _by_cost(self) -> list[int]:
