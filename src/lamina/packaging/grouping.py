@@ -41,7 +41,7 @@ class Member:
 
     name: str
     package: str  # its build package
-    sources: frozenset[str]  # files whose change changes its layer
+    sources: frozenset[str] = frozenset()  # files whose change changes its layer
     carried: tuple[str, ...] = ()  # those of them that lie in the layer as they are
     made: int = 0  # bytes in the layer that are made, rounded so that few commits change it
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 Groups = tuple[tuple[int, ...], ...]  # of the numbers of items; both levels ascending
 
-_SPARE = 200  # clusters beyond K that are merged pair by pair; more are put together before
+_SPARE = 150  # clusters beyond K that are merged pair by pair; more are put together before
 _PASSES = 6  # of the search over all items
+_WORK = 20_000_000  # groups looked at in one search, about a second: counted, as clocks differ
 _ENOUGH = 200  # the search ends where a pass saves less than one part in so many
 
 
@@ -107,6 +108,7 @@ class _State:
 
     def __init__(self, problem: Problem, groups: Iterable[Sequence[int]]) -> None:
         self._problem = problem
+        self._left = _WORK
         self._all_weight = sum(problem.weights)
         self._sizes = [problem.overhead] * problem.most
         self._weights = [0] * problem.most
@@ -137,7 +139,10 @@ class _State:
         waiting = set(loose)
         now = self._cost()
         for _ in range(_PASSES):
-            moved = [item for item in order if item in waiting and self._move(item, clean, horizon)]
+            moved = []
+            for item in order:
+                if item in waiting and self._left > 0 and self._move(item, clean, horizon):
+                    moved.append(item)
             before, now = now, self._cost()
             if (before - now) * _ENOUGH < before:
                 return
@@ -177,11 +182,15 @@ class _State:
     def _best(self, item: int) -> tuple[int, int]:
         """What it costs to put an item where that is least, and the group."""
         size, own = self._problem.items[item].size, self._own[item]
-        added = [s * own + size * w for s, w in zip(self._sizes, self._weights, strict=True)]
+        shared = [0] * len(self._sizes)  # weight of the commits that touch both item and group
         for commit in self._problem.items[item].commits:
-            weight = self._problem.weights[commit]
-            for group in self._touched[commit]:
-                added[group] -= weight * (self._sizes[group] + size)
+            weight, touched = self._problem.weights[commit], self._touched[commit]
+            self._left -= len(touched)
+            for group in touched:
+                shared[group] += weight
+        self._left -= len(shared)
+        groups = zip(self._sizes, self._weights, shared, strict=True)
+        added = [s * (own - common) + size * (w - common) for s, w, common in groups]
         least = min(added)
         return least + size * own, added.index(least)
 
@@ -249,14 +258,19 @@ def _renew(
 def _nearest(problem: Problem, clusters: Sequence[_Cluster | None], number: int) -> _Near:
     mine = clusters[number]
     assert mine is not None
-    return min(
-        (
-            (_price(problem, mine, other), number + 1 + further)
-            for further, other in enumerate(clusters[number + 1 :])
-            if other is not None
-        ),
-        default=None,
-    )
+    best: _Near = None
+    for further, other in enumerate(clusters[number + 1 :]):
+        # Looking for what two share takes longest: not where it could not help however much it is.
+        if other is not None and (best is None or _least(problem, mine, other) < best[0]):
+            found = (_price(problem, mine, other), number + 1 + further)
+            best = found if best is None else min(best, found)
+    return best
+
+
+def _least(problem: Problem, a: _Cluster, b: _Cluster) -> int:
+    """The same at least: as if all commits of one were among those of the other."""
+    size = a.size + b.size - problem.overhead
+    return size * max(a.weight, b.weight) - a.size * a.weight - b.size * b.weight
 
 
 def _price(problem: Problem, a: _Cluster, b: _Cluster) -> int:
