@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,16 @@ def test_a_changelog_gives_the_files_of_each_entry_the_oldest_first(tmp_path: Pa
     assert past.needs() == {"a.c": {"lib/b.h"}, "lib/b.c": {"lib/b.h"}}
 
 
-def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert grouping.main([str(Path(__file__).parents[2]), "--most", "20", "--quick"]) == 0
+def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = (
+        "git init -q; for i in 1 2 3 4 5 6 7 8 9; do echo $i >> a$i; echo $i >> b; git add -A;"
+        "git -c user.name=A -c user.email=a@b commit -qm x; done"
+    )
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True)
+
+    assert grouping.main([str(tmp_path), "--most", "5"]) == 0
 
     printed = capsys.readouterr().out
-    assert "at most 20 layers" in printed
+    assert "10 targets" in printed
+    assert "6 commits to learn from, 3 held out; at most 5 layers" in printed
     assert "popularity, as in Nix" in printed

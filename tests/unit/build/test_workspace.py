@@ -107,7 +107,7 @@ linker_flags = ["-fuse-ld=lld"]
         (
             'name = "x"\n',
             "lamina.toml:1:1: unknown section or key `name`",
-            "known: `workspace`, `build`, `python`, `cxx`",
+            "known: `workspace`, `build`, `layers`, `python`, `cxx`",
         ),
         (
             '[cxx]\n  compiler_flags = "-O2"\n',
