@@ -148,6 +148,17 @@ def test_layers_are_listed_drawn_and_replayed(lamina: Lamina, tmp_path: Path) ->
     assert shipped["per-target, unlimited"] <= shipped["auto"] < shipped["single"] / 2
 
 
+def test_a_shallow_clone_is_warned_of(lamina: Lamina, tmp_path: Path) -> None:
+    work = worked_on(tmp_path / "w")
+    clone = ["git", "clone", "-q", "--depth", "3", f"file://{work.root}", str(tmp_path / "c")]
+    subprocess.run(clone, check=True)
+
+    done = lamina(tmp_path / "c", "package", "//:main", "--grouping", "auto", "--max-layers", "5")
+
+    assert done.returncode == 0
+    assert "warning: a shallow clone has little history" in done.stderr
+
+
 def test_a_replay_wants_commits_to_learn_from(lamina: Lamina, tmp_path: Path) -> None:
     work = worked_on(tmp_path / "w")
 

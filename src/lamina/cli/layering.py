@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.cli import output
 from lamina.core.action import Source
 from lamina.core.tree import File, Tree
 from lamina.packaging import grouping
@@ -86,9 +87,15 @@ def trunk(session: Session) -> Trunk | None:
 
 def lessons(session: Session) -> list[Lesson]:
     """What there is to learn from, up to each anchor; nothing without version control."""
+    from lamina.packaging import history
+
     found = trunk(session)
     if found is None:
         return []
+    if history.is_shallow(found.repository):
+        output.warning(
+            "a shallow clone has little history: `auto` cuts other layers than in a full one"
+        )
     return lessons_at(found, grouping.anchors(found.count))
 
 
