@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from lamina.linux import vcs
 from lamina.linux.vcs import Repository
@@ -103,6 +104,7 @@ class _Changeset:
     files: tuple[str, ...]
 
 
+@cache  # what a commit is made of never changes, and Mercurial takes a while to tell
 def _changesets(repository: Repository, commit: str, files: str = "") -> Mapping[str, _Changeset]:
     """All that a commit is made of; `files` is the template of theirs."""
     template = f"{_MARK}{{node}} {{p1node}} {{p2node}}\\0{files}"
