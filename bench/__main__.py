@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import conformance, forms, imports, layers, machine, mount, report, start
+from bench import conformance, forms, grouping, imports, layers, machine, mount, report, start
 from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
@@ -22,7 +22,7 @@ _SUITES = {
     "layers": layers.suite,
     "forms": forms.suite,
 }
-_ALONE = {"compat": compat.main, "starlark": conformance.main}
+_ALONE = {"compat": compat.main, "starlark": conformance.main, grouping.WORD: grouping.main}
 
 
 def main() -> None:

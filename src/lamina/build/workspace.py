@@ -39,6 +39,8 @@ class Workspace:
     layer_level: int = 0
     layer_block_size: int = 0  # bytes
     build_flags: tuple[str, ...] = ()  # of every command that builds, before those that are typed
+    grouping: str = ""  # how targets are grouped into layers; empty for the default
+    most_layers: int = 0  # with `grouping = "auto"`; 0 for the default
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
@@ -67,6 +69,14 @@ class Workspace:
 _KEYS: Mapping[str, Mapping[str, str]] = {
     "workspace": {"name": "name", "ignore": "ignore"},
     "build": {"flags": "build_flags"},
+    "layers": {
+        "grouping": "grouping",
+        "max": "most_layers",
+        "format": "layer_format",
+        "compression": "layer_compression",
+        "level": "layer_level",
+        "block_size": "layer_block_size",
+    },
     "python": {"interpreter": "python_interpreter"},
     "cxx": {
         "compiler": "cxx_compiler",
@@ -77,16 +87,14 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "cxx_flags": "cxx_flags",
         "linker_flags": "linker_flags",
     },
-    "layers": {
-        "format": "layer_format",
-        "compression": "layer_compression",
-        "level": "layer_level",
-        "block_size": "layer_block_size",
-    },
 }
 _OTHERS = "it stands for all cells that are not named: what needs them is left out"
 _LISTS = frozenset({"ignore", "flags", "compiler_flags", "c_flags", "cxx_flags", "linker_flags"})
-_NUMBERS = frozenset({"level", "block_size"})
+_NUMBERS = frozenset({"level", "block_size", "max"})
+# Keys that take one of a few words.
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "grouping": ("per-target", "per-package", "single", "auto"),
+}
 _CONFIG = {"flags": "flags"}
 _TABLES = ("config", "buckconfig")  # sections that hold a table for each name
 _TEMPLATE = """\
@@ -318,9 +326,16 @@ def _faults_of_section(
             hint = did_you_mean(key, known, _list_of(known))
             faults.append(Fault(place, f"unknown key `{key}` in `[{section}]`", hint))
         elif not _fits(key, value):
-            wanted = _wanted(key)
-            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {wanted}"))
+            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {_wanted(key)}"))
     return faults
+
+
+def _wanted(key: str) -> str:
+    if key in _CHOICES:
+        return " or ".join(f"`{choice}`" for choice in _CHOICES[key])
+    if key in _NUMBERS:
+        return "a number from 1 upwards"
+    return "a list of strings" if key in _LISTS else "a string"
 
 
 def _fits(key: str, value: object) -> bool:
@@ -328,13 +343,7 @@ def _fits(key: str, value: object) -> bool:
         return isinstance(value, list) and all(isinstance(element, str) for element in value)
     if key in _NUMBERS:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return isinstance(value, str)
-
-
-def _wanted(key: str) -> str:
-    if key in _NUMBERS:
-        return "a number from 1 upwards"
-    return "a list of strings" if key in _LISTS else "a string"
+    return isinstance(value, str) and value in _CHOICES.get(key, (value,))
 
 
 def _list_of(known: Mapping[str, object]) -> str:

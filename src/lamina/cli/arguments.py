@@ -98,6 +98,18 @@ def normal(words: Sequence[str], known: Container[str]) -> list[str]:
 _LABELS = ("--//", "--@", "--no//", "--no@")
 
 
+def add_grouping(parser: argparse.ArgumentParser) -> None:
+    """Which targets share a layer."""
+    parser.add_argument(
+        "--grouping", choices=("per-target", "per-package", "single", "auto"), default="",
+        help="which targets share a layer (default: what `lamina.toml` says, else `per-target`)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-layers", type=_layers, default=0, metavar="N",
+        help="as many as `--grouping auto` may make (default: what `lamina.toml` says, else 127)",
+    )  # fmt: skip
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Whether data is for programs."""
     parser.add_argument("--json", action="store_true", help="print data and errors as JSON")
@@ -183,6 +195,8 @@ def options(args: argparse.Namespace) -> Options:
         flags=args.flags,
         console=args.console,
         words=words,
+        grouping=getattr(args, "grouping", ""),
+        most_layers=getattr(args, "max_layers", 0),
         lenient=args.keep_going,
     )
 
@@ -191,6 +205,12 @@ def _driver(text: str) -> str:
     from lamina.linux import drivers
 
     return drivers.choose(text).driver
+
+
+def _layers(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"`--max-layers` takes a number from 1 upwards, not `{text}`")
+    return int(text)
 
 
 def _jobs(text: str) -> int:

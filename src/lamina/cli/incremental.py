@@ -9,7 +9,7 @@ same holds. Anything else starts from the beginning.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,6 +52,14 @@ class Continuation:
         """The files below a folder that the command made the last time."""
         made = self._record.state["made"] if self._record is not None else {}
         return {path for path in made if path.startswith(f"{folder}/")}
+
+    def named(self, names: Collection[str]) -> list[Part]:
+        """All parts of some names, changed or not; what they are made of is there."""
+        graph = self._graph
+        if graph is None:
+            return []
+        numbers = (n for n, (name, _, _) in enumerate(graph.parts) if name in names)
+        return [graph.part(number) for number in numbers]
 
     def save(
         self, result: Mapping[str, Any], made: Iterable[str] = (), gone: Iterable[str] = ()

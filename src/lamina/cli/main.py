@@ -21,6 +21,7 @@ COMMANDS = {
     "test": "build and run tests",
     "run": "build a target, mount its layers and run it",
     "package": "build a target, make its layers and list them",
+    "layers": "show how a package is cut into layers",
     "exec": "run a package of the store, without a workspace",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",

@@ -9,11 +9,10 @@ from lamina.cli import bases
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version
-from lamina.core.tree import File
+from lamina.core.tree import File, content_size
 from lamina.store import packages
 
 if TYPE_CHECKING:
-
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
     from lamina.cli.incremental import Continuation
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
     from lamina.core.tree import Node
+    from lamina.packaging.grouping import Member
     from lamina.packaging.layerforms import LayerForm
     from lamina.packaging.layers import OwnFiles
 
@@ -32,6 +32,9 @@ class Packaged:
     package: Package
     digest: Digest  # of the manifest
     made: frozenset[str]  # labels of the layers that were not there before
+    order: tuple[Analysed, ...] = ()  # the targets in it, bottom first; where they were analysed
+    members: tuple[Member, ...] = ()  # the same as grouping sees them
+    sizes: tuple[int, ...] = ()  # of the own files of each, bytes
 
     def summary(self) -> str:
         """`1 layer made, 5 reused; 4.1 KiB new of 1.3 MiB`."""
@@ -117,7 +120,9 @@ def _no_program(label: str) -> UserError:
 
 def _key(session: Session, target: str, order: Order) -> str:
     """Of the record; `lamina.toml` is a file that the record knows."""
-    return session.key("package", target, *(order.form.words if order.form else ()))
+    options = session.options
+    form = order.form.words if order.form else ()
+    return session.key("package", target, options.grouping, str(options.most_layers), *form)
 
 
 def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
@@ -160,18 +165,29 @@ def _tells_files(session: Session, found: Package) -> bool:
 
 def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
     """The package with new layers for those targets that hold something else now."""
-    from lamina.cli import incremental
-    from lamina.packaging import versions
+    from lamina.cli import incremental, layering
+    from lamina.packaging import layers, versions
     from lamina.packaging.layers import OwnFiles
 
     if any(part.purpose == bases.PURPOSE for part in known.parts):
         return None  # it may have other layers, and as many as it likes
     if known.parts and known.result["crossing"]:
         return None  # some targets write the same paths: only all together tell if that is right
+    groups = known.result.get("groups", [])
+    if known.result.get("basis", []) != layering.basis(session):
+        return None  # what there is to learn from is more now
+    changed = {part.name for part in known.parts}
+    beside = (group for group in groups if not changed.isdisjoint(group))
+    parts = known.named(changed.union(*beside))
     own = [
         OwnFiles(part.name, dict(sorted(incremental.tree_of(session, part).items())), part.purpose)
-        for part in known.parts
+        for part in parts
     ]
+    sizes = known.result.get("sizes", {})
+    for part, files in zip(parts, own, strict=True):
+        if sizes.get(part.name, 0) != layering.learnt_size(session, part.files, files.tree):
+            return None  # it may come into another layer now
+    own = layers.grouped(own, groups)
     images, made = _images(session, own, order) if own else ([], frozenset[str]())
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
@@ -182,10 +198,15 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     return Packaged(found, digest, made)
 
 
-def _make(session: Session, target: str, order: Order) -> Packaged:
+def survey(session: Session, target: str) -> Packaged:
+    """The package of a target, with what there is to know of the targets in it."""
+    return _make(session, target, USUAL, survey=True)
+
+
+def _make(session: Session, target: str, order: Order, *, survey: bool = False) -> Packaged:
     from lamina.build.analysis import runtime_order
     from lamina.build.snapshot import Part
-    from lamina.cli import incremental
+    from lamina.cli import incremental, layering
     from lamina.packaging import layers, versions
 
     incremental.recall(session, _key(session, target, order))
@@ -202,7 +223,9 @@ def _make(session: Session, target: str, order: Order) -> Packaged:
     parts = [Part(str(each.label), _launcher(each), tuple(each.own.items())) for each in stack]
     own, crossing = _own_files(session, parts)
     layers.check(own)
-    images, made = _images(session, own, order)
+    members = layering.members(session, stack, own) if survey or layering.groups(session) else ()
+    groups = layering.layout(session, members)
+    images, made = _images(session, layers.grouped(own, groups), order)
     base = bases.make(session, analysed, label)
     if base is not None:
         parts.append(base.part)
@@ -224,9 +247,17 @@ def _make(session: Session, target: str, order: Order) -> Packaged:
     )
     found = _versioned(session, found, inputs)
     digest = packages.put(found, session.store)
-    result = {"package": str(digest), "inputs": inputs, "crossing": crossing}
+    result = {
+        "package": str(digest),
+        "inputs": inputs,
+        "crossing": crossing,
+        "groups": groups,
+        "basis": layering.basis(session),
+        "sizes": {member.name: member.made for member in members if layering.learns(session)},
+    }
     incremental.finish(session, _key(session, target, order), parts, result, seen)
-    return Packaged(found, digest, made)
+    content = tuple(content_size(files.tree) for files in own)
+    return Packaged(found, digest, made, tuple(stack), members, content)
 
 
 def _launcher(target: Analysed) -> str:

@@ -54,6 +54,8 @@ class Options:
     console: str = "auto"  # how progress is shown: `console.MODES`
     words: tuple[str, ...] = ()  # of the command line; empty for what is no build
     dry: bool = False  # whether actions are only looked up
+    grouping: str = ""  # of targets into layers; empty for what `lamina.toml` says
+    most_layers: int = 0  # the same with their number
     lenient: bool = False  # whether faults in BUILD files cost only what they concern
 
 

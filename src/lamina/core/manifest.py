@@ -21,20 +21,32 @@ def is_version(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One immutable image, made from one target's own files."""
+    """One immutable image, made from the own files of one target, or of several."""
 
-    label: str  # of the target whose files it holds, e.g. `//train:model`
+    label: str  # of the target whose files it holds, e.g. `//train:model`; of several, the top one
     tree: Digest  # root of the Merkle tree of those files
     blob: Digest  # the image itself: XAR header and squashfs, or EROFS alone
     media_type: str = LAYER_XAR
     files: int = 0  # regular files and symlinks in it
     content_size: int = 0  # bytes of those files, uncompressed
+    labels: tuple[str, ...] = ()  # of all targets in it, bottom first; empty where it is one
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The labels of the targets whose files it holds."""
+        return self.labels or (self.label,)
+
+    @property
+    def name(self) -> str:
+        """What it is called for people: its label, and how many targets are in it besides."""
+        return self.label if len(self.held) == 1 else f"{self.label} +{len(self.held) - 1}"
 
     @property
     def title(self) -> str:
         """File name for people: `<target name>-<tree prefix>.xar` (or `.erofs`)."""
         name = self.label.rpartition(":")[2].replace("/", "_")
-        return f"{name}-{self.tree.short}.{EXTENSIONS[self.media_type]}"
+        more = f"-and-{len(self.held) - 1}" if len(self.held) > 1 else ""
+        return f"{name}{more}-{self.tree.short}.{EXTENSIONS[self.media_type]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,15 +44,7 @@ def encode_config(package: Package) -> bytes:
             "environment": dict(package.environment),
             "interpreter": package.interpreter,
             "label": package.label,
-            "layers": [
-                {
-                    "contentSize": layer.content_size,
-                    "files": layer.files,
-                    "label": layer.label,
-                    "tree": {"digest": layer.tree.oci, "size": layer.tree.size},
-                }
-                for layer in package.layers
-            ],
+            "layers": [_detail(layer) for layer in package.layers],
             "name": package.name,
             "version": package.version,
         }
@@ -68,6 +60,16 @@ def _image(image: Image) -> dict[str, object]:
         "folder": image.folder,
         "user": image.user,
     }
+
+
+def _detail(layer: Layer) -> dict[str, object]:
+    found: dict[str, object] = {
+        "contentSize": layer.content_size,
+        "files": layer.files,
+        "label": layer.label,
+        "tree": {"digest": layer.tree.oci, "size": layer.tree.size},
+    }
+    return found | ({"labels": list(layer.labels)} if layer.labels else {})
 
 
 def encode_manifest(package: Package) -> bytes:
@@ -163,6 +165,7 @@ def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
         media_type=media_type,
         files=_number(detail["files"]),
         content_size=_number(detail["contentSize"]),
+        labels=tuple(_text(label) for label in _sequence(detail.get("labels", []))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Layers: one image of each target's own files, squashfs behind a XAR header, or EROFS.
+"""Layers: one image of the own files of a target, or of several: a XAR, or EROFS.
 
 Making a layer is an action like any other: it is cached, and the same files give the same bytes
 on any machine at any time. Times are fixed, owners are root, entries are sorted, modes are reduced
@@ -7,7 +7,7 @@ to executable or not; the header comes from the digest of the tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lamina.core.action import Action, Literal, Stored
@@ -50,17 +50,53 @@ rm -r out/log out/root
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
-    """The run-time files that one target itself adds, at their path in the package root."""
+    """The run-time files that one target itself adds, at their path in the package root.
 
-    label: str
+    Those of several targets are joined to be one layer.
+    """
+
+    label: str  # of several targets, the top one's
     tree: Tree
     launcher: str = ""  # what a XAR of it starts; empty for libraries
     version: str = ""  # what a XAR says of itself; by default the tree
     trampolines: tuple[str, ...] = ()  # names by which a XAR starts something else
+    labels: tuple[str, ...] = ()  # of all targets, bottom first; empty for one
+
+
+def grouped(parts: Sequence[OwnFiles], layout: Iterable[Collection[str]]) -> list[OwnFiles]:
+    """One for each group of labels, the lowest first; what is in no group stays alone.
+
+    A group lies where its lowest target lay. Any order is right: own files of two targets are at
+    different paths, or the same (`check`), so no layer hides anything of another.
+    """
+    group_of = {label: number for number, group in enumerate(layout) for label in group}
+    found: dict[object, list[OwnFiles]] = {}
+    for own in parts:
+        found.setdefault(group_of.get(own.label, own.label), []).append(own)
+    return [_joined(group) for group in found.values()]
+
+
+def _joined(parts: Sequence[OwnFiles]) -> OwnFiles:
+    """The own files of some targets, lowest first, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    tree = {path: node for own in parts for path, node in own.tree.items()}
+    parents = {parent for path in tree for parent in _above(path)}
+    kept = {path: node for path, node in sorted(tree.items()) if path not in parents}
+    top = parts[-1]
+    # A layer that holds two programs starts the upper one: it is nearer to what is packaged.
+    launcher = next((own.launcher for own in reversed(parts) if own.launcher), "")
+    return OwnFiles(top.label, kept, launcher, labels=tuple(own.label for own in parts))
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in: an empty one of another target is none any more."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def action(own: OwnFiles, toolchain: str, form: LayerForm = DEFAULT) -> Action:
-    """The action that makes the layer of a target; its one output is the layer."""
+    """The action that makes the layer of a target or a group; its one output is the layer."""
     tree, _ = trees.encode(own.tree)
     inputs = {f"root/{path}": Stored(node) for path, node in own.tree.items()}
     if form.kind == layerforms.EROFS:
@@ -122,6 +158,7 @@ def layer(own: OwnFiles, image: Node, form: LayerForm = DEFAULT) -> Layer:
         media_type=form.media_type,
         files=sum(isinstance(node, File | Symlink) for node in own.tree.values()),
         content_size=content_size(own.tree),
+        labels=own.labels,
     )
 
 

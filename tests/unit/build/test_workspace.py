@@ -116,7 +116,7 @@ block_size = 4096
         (
             'name = "x"\n',
             "lamina.toml:1:1: unknown section or key `name`",
-            "known: `workspace`, `build`, `python`, `cxx`, `layers`",
+            "known: `workspace`, `build`, `layers`, `python`, `cxx`",
         ),
         (
             "[layers]\nlevel = true\n",

@@ -46,6 +46,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="an image to put the image on: a folder in OCI layout, or an archive",
     )  # fmt: skip
     arguments.add_build(parser)
+    arguments.add_grouping(parser)
     arguments.add_json(parser)
 
 
@@ -123,7 +124,7 @@ def _tell_layers(made: Packaged) -> None:
         ("layer", "size", "files", "tree", ""),
         [
             (
-                layer.label,
+                layer.name,
                 output.size(layer.blob.size),
                 str(layer.files),
                 layer.tree.short,
@@ -148,6 +149,7 @@ def _document(made: Packaged) -> dict[str, object]:
         "layers": [
             {
                 "label": layer.label,
+                "labels": list(layer.held),
                 "title": layer.title,
                 "digest": layer.blob.oci,
                 "size": layer.blob.size,

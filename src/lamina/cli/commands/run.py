@@ -14,6 +14,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     arguments.add_target(parser)
     arguments.add_build(parser)
+    arguments.add_grouping(parser)
     arguments.add_driver(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
