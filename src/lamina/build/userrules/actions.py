@@ -40,6 +40,8 @@ class Command:
     python: bool = False  # whether it is a script, to be run by the interpreter
 
 
+Roots = list[tuple[str, Artifact]]
+
 # What makes an output: a command, the text itself, or the path of another file that it equals.
 Made = Command | Literal | str
 
@@ -86,7 +88,7 @@ class Maker:
         return action.output(_full(path))
 
     def _action(self, command: Command) -> Action:
-        inputs, links = self._inputs(command)
+        inputs, links, roots = self._inputs(command)
         arguments = self._arguments(command, inputs)
         outputs = [_full(path) for path in command.outputs]
         program = arguments[0]
@@ -109,15 +111,19 @@ class Maker:
             mounts=python.mounts if python else (),
             environment=dict(command.environment),
         )
-        return replace(action, network=True) if command.network else action
+        return replace(action, inputs=(*action.inputs, *roots), network=command.network)
 
-    def _inputs(self, command: Command) -> tuple[dict[str, Artifact], list[str]]:
-        """The files of an action by where they are staged, and those of them to link to."""
+    def _inputs(self, command: Command) -> tuple[dict[str, Artifact], list[str], Roots]:
+        """The files of an action by where they are staged, and those of them to link to.
+
+        Those of package roots come last and apart: several targets may have one folder there.
+        """
         inputs: dict[str, Artifact] = dict(command.literals)
+        roots: Roots = []
         links: list[str] = []
         for path in dict.fromkeys((*command.inputs, *command.tools)):
             if path in self._files.tools:
-                inputs.update(self._tool(path))
+                roots += self._tool(path)
                 continue
             artifact = self.artifact(path)
             if path.startswith(f"{OUTPUT_FOLDER}/"):
@@ -125,18 +131,18 @@ class Maker:
                 links.append(path)
             else:
                 inputs[path] = artifact
-        return inputs, links
+        return inputs, links, roots
 
-    def _tool(self, path: str) -> dict[str, Artifact]:
+    def _tool(self, path: str) -> Roots:
         """The package root of a program, with all that it needs when it runs."""
         label = self._files.tools[path]
         target = self._ctx.analysed[label]
         root = tool_root(self._ctx, label)
-        return {
-            f"{root}/{place}": artifact
+        return [
+            (f"{root}/{place}", artifact)
             for part in self._ctx.runtime_closure(target)
             for place, artifact in part.own.items()
-        }
+        ]
 
     def _arguments(self, command: Command, inputs: dict[str, Artifact]) -> list[str]:
         """The words of a command; long parts that may be are put into files of parameters."""
