@@ -47,11 +47,12 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 def _image(at: Path, *layers: bytes) -> None:
     """An OCI layout of some layers."""
 
-    def blob(data: bytes) -> dict[str, Any]:
+    def blob(data: bytes, kind: str) -> dict[str, Any]:
         digits = hashlib.sha256(data).hexdigest()
         (at / "blobs/sha256").mkdir(parents=True, exist_ok=True)
         (at / "blobs/sha256" / digits).write_bytes(data)
-        return {"digest": f"sha256:{digits}", "size": len(data)}
+        media_type = f"application/vnd.oci.image.{kind}"
+        return {"digest": f"sha256:{digits}", "mediaType": media_type, "size": len(data)}
 
     import gzip
 
@@ -62,10 +63,10 @@ def _image(at: Path, *layers: bytes) -> None:
         "rootfs": {"diff_ids": ids},
     }
     manifest = {
-        "config": blob(json.dumps(config).encode()),
-        "layers": [blob(each) for each in layers],
+        "config": blob(json.dumps(config).encode(), "config.v1+json"),
+        "layers": [blob(each, "layer.v1.tar+gzip") for each in layers],
     }
-    index = {"manifests": [blob(json.dumps(manifest).encode())]}
+    index = {"manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
     (at / "index.json").write_text(json.dumps(index))
     (at / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
@@ -123,6 +124,35 @@ def test_a_package_tells_of_its_base_and_is_mounted_with_it(
     finally:
         assert lamina(workspace, "umount", str(at)).returncode == 0
     assert not at.exists()
+
+
+def test_an_image_of_it_is_put_on_the_same_base(
+    workspace: Path, lamina: Lamina, tmp_path: Path
+) -> None:
+    words = ("package", "//:show", "--format", "oci", "-o", str(tmp_path / "out"))
+    refused = lamina(workspace, *words)
+    assert refused.returncode == 3
+    assert refused.stderr.splitlines()[-2:] == [
+        "error: `//:show` lies on the base image `//:base`, and the layers of that are not written"
+        " into images yet",
+        "hint: give the same image by `--base`",
+    ]
+    assert not (tmp_path / "out").exists()
+
+    done = lamina(workspace, *words, "--base", "image")
+
+    assert done.returncode == 0, done.stderr
+    (layout,) = (tmp_path / "out").iterdir()
+    names = {path.name for path in (layout / "blobs/sha256").iterdir()}
+    assert names > {path.name for path in (workspace / "image/blobs/sha256").iterdir()} - {
+        *_documents(workspace / "image")
+    }
+
+
+def _documents(layout: Path) -> list[str]:
+    """The blobs of a layout that are no layers."""
+    blobs = (layout / "blobs/sha256").iterdir()
+    return [path.name for path in blobs if path.read_bytes()[:1] == b"{"]
 
 
 def test_another_image_is_noticed(workspace: Path, lamina: Lamina) -> None:

@@ -100,6 +100,12 @@ def _write_image(
 ) -> None:
     from lamina.packaging import images
 
+    if package.base and base_at is None:
+        raise UserError(
+            f"`{package.label}` lies on the base image `{package.base}`, and the layers of that are"
+            " not written into images yet",
+            hint="give the same image by `--base`",
+        )
     base = _base(session, base_at)
     runs = images.runs(package, _trees(session, package), images.most_of_own(base))
     made = images.make(runs, package, session.store, wish.archive(), session.options.jobs)
