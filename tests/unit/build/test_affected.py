@@ -190,7 +190,7 @@ def _results(files: Files) -> dict[str, object]:
         for number in range(3):
             for target in loader.package(f"p{number}").targets.values():
                 parts = [
-                    found.get(str(label)) or (str(label), files[label.path])
+                    (str(label), found.get(str(label)) or files[label.path])
                     for label in target.dependencies()
                 ]
                 found[str(target.label)] = (target.attributes["tags"], *parts)
