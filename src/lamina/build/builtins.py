@@ -6,6 +6,7 @@ like all others.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, cast
 
@@ -35,18 +36,23 @@ class Builtins:
     def __init__(self, store: LocalStore) -> None:
         self._store = store
         self._downloader: Downloader | None = None
+        self._lock = threading.Lock()
         self._cancelled = False
 
     def cancel(self) -> None:
         """End all that is being done, and let none start."""
-        self._cancelled = True
-        if self._downloader is not None:
-            self._downloader.cancel()
+        with self._lock:
+            self._cancelled = True
+            if self._downloader is not None:
+                self._downloader.cancel()
+
+    def _go_on(self) -> None:
+        if self._cancelled:
+            raise Cancelled
 
     def run(self, action: Action, tree: Tree) -> ActionResult:
         """Do one action; raises BuiltinFailed."""
-        if self._cancelled:
-            raise Cancelled
+        self._go_on()
         try:
             made = _WORK[action.builtin](self, action, tree)
         except BlobMissing:
@@ -60,10 +66,11 @@ class Builtins:
     def _download(self, action: Action, _tree: Tree) -> Mapping[str, Node]:
         from lamina.store.download import Downloader, Ended
 
-        if self._downloader is None:
-            self._downloader = Downloader(self._store)
+        with self._lock:
+            self._go_on()
+            downloader = self._downloader = self._downloader or Downloader(self._store)
         try:
-            digest = self._downloader.fetch(_wanted(action))
+            digest = downloader.fetch(_wanted(action))
         except Ended:
             raise Cancelled from None
         return {action.outputs[0]: File(digest, action.arguments[1] == "executable")}
@@ -76,7 +83,7 @@ class Builtins:
         if not isinstance(archive, File):
             raise UserError(f"`{next(iter(tree))}` is no file")
         how = Unpacking(type_, prefix, tuple(excludes))
-        found = unpack(archive.digest, how, self._store)
+        found = unpack(archive.digest, how, self._store, self._go_on)
         folder, *wanted = action.outputs
         made = below(folder, found) or {folder: Folder()}
         for path in wanted:

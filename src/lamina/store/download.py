@@ -300,7 +300,8 @@ def _read_http(url: str, size: int) -> Generator[_Piece, None, None]:
         raise _Passing(_words(error)) from error
     except httpx.ProxyError as error:
         raise _Passing(f"the proxy: {_words(error)}") from error
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
+        # A proxy of a kind that httpx cannot speak to is told as a module that is not there.
         raise _Lasting(_words(error)) from error
 
 

@@ -8,7 +8,7 @@ of another one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,17 @@ class Unpacking:
     excludes: tuple[str, ...] = ()  # regular expressions of paths in it that are left out
 
 
-def unpack(digest: Digest, how: Unpacking, store: LocalStore) -> dict[str, Node]:
-    """The tree in an archive; raises ArchiveError, and BlobMissing where it is not in the store."""
+def unpack(
+    digest: Digest, how: Unpacking, store: LocalStore, go_on: Callable[[], None] = lambda: None
+) -> dict[str, Node]:
+    """The tree in an archive; raises ArchiveError, and BlobMissing where it is not in the store.
+
+    `go_on` is called before each entry, and may raise what ends it.
+    """
     unpacked = _Unpacked(how, store)
     with store.path(digest).open("rb") as file:
         for entry in archive.entries(file, digest.size, how.type):
+            go_on()
             unpacked.add(entry)
     return unpacked.tree()
 
