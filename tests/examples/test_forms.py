@@ -10,13 +10,13 @@ import shutil
 import stat
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lamina.formats import erofs, xar
+from tests.conftest import wheel
 
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -347,18 +347,16 @@ class TestXar:
 
     @staticmethod
     def add_wheel(root: Path) -> None:
-        with zipfile.ZipFile(root / "greeter-1-py3-none-any.whl", "w") as wheel:
-            text = (
-                "import os, sys\n"
-                "class greeter:\n"
-                "    def main():\n"
-                "        print(sys.argv[0], sys.argv[1:], os.environ.get('LAMINA_MAIN'))\n"
-            )
-            wheel.writestr("greeter.py", text)
-            text = "[console_scripts]\ngreet = greeter:greeter.main\n"
-            wheel.writestr("greeter-1.dist-info/entry_points.txt", text)
-            wheel.writestr("greeter-1.dist-info/METADATA", "Name: greeter\nVersion: 1\n")
-            wheel.writestr("greeter-1.dist-info/RECORD", "")
+        files = {
+            "greeter.py": "import os, sys\n"
+            "class greeter:\n"
+            "    def main():\n"
+            "        print(sys.argv[0], sys.argv[1:], os.environ.get('LAMINA_MAIN'))\n",
+            "greeter-1.dist-info/entry_points.txt": (
+                "[console_scripts]\ngreet = greeter:greeter.main\n"
+            ),
+        }
+        wheel(root / "greeter-1-py3-none-any.whl", files)
         build = (root / "BUILD").read_text().replace('[":lib"]', '[":lib", ":greeter"]')
         rule = 'prebuilt_python_library(name = "greeter", binary_src = "%s")\n'
         (root / "BUILD").write_text(rule % "greeter-1-py3-none-any.whl" + build)

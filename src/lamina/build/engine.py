@@ -135,12 +135,13 @@ class Engine:
             dry=self._dry,
         )
         with Crew(performer, self._jobs) as crew:
-            while True:
+            while crew.is_busy or state.ready or state.small:
                 self._start(state, crew, performer)
-                if not crew.is_busy or (state.errors and not self._keep_going):
+                if state.errors and not self._keep_going:
                     break
-                for done in crew.wait(_HEARTBEAT):
-                    self._finish(state, done)
+                if crew.is_busy:
+                    for done in crew.wait(_HEARTBEAT):
+                        self._finish(state, done)
         self.used |= performer.used
         self.memo.outputs |= performer.memo.outputs
         self.memo.used |= performer.memo.used

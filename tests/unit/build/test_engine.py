@@ -17,6 +17,7 @@ from lamina.core.action import Action, Artifact, Literal, Source, Stored
 from lamina.core.errors import ActionError, LaminaError
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.store.local import LocalStore
+from tests.unit.build.test_workers import compiling
 
 
 class Log:
@@ -304,6 +305,19 @@ def test_the_listener_is_told_how_many_actions_there_are(bench: Bench) -> None:
     bench.ran(shell("b", "cat a > out/b", {"a": first.output("a")}))
 
     assert bench.log.total == 2
+
+
+def test_what_waits_for_a_resident_program_alone_runs_where_that_is_known(bench: Bench) -> None:
+    (bench.root / "m.py").write_text("x = 1\n")
+    compiled = compiling("m")
+    first = bench.engine()
+    first.build([compiled.output("m.pyc")])
+
+    above = shell("above", "cp m.pyc out/above", {"m.pyc": compiled.output("m.pyc")})
+    engine = bench.engine(known=first.memo)
+    engine.build([above.output("above")])
+
+    assert engine.executed == {above}
 
 
 def test_one_job_runs_one_action_at_a_time(bench: Bench) -> None:

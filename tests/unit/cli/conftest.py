@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -57,7 +56,6 @@ class Lamina:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_heed_signals,
         )
 
     def actions(self, *words: str) -> int:
@@ -66,12 +64,6 @@ class Lamina:
         assert done.returncode == 0, done.stderr
         told = re.search(r"(\d+) actions? run", done.stderr.splitlines()[-1])
         return int(told[1]) if told else 0
-
-
-def _heed_signals() -> None:
-    """Let a child heed the signals that a shell lets its jobs in the background ignore."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
