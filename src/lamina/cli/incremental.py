@@ -69,12 +69,15 @@ class Continuation:
         if session is None or kept is None or changes is None:
             return  # nothing has changed
         assert self.failure is None
-        disk_path, folder = session.loader.cells.disk_path, session.loader.view.folder
+        disk_path = session.workspace.cells.disk_path
         read = {disk_path(path): node for path, node in session.sources.read.items()}
         sources = {path: read[path] for path in changes.sources if path in read}
-        files = dict.fromkeys((*changes.files, *map(disk_path, session.loader.inputs)))
-        looked = {path: folder(path) for path in changes.folders}
-        looked |= {disk_path(path): item for path, item in session.loader.listings.items()}
+        files, looked = dict.fromkeys(changes.files), {}
+        if session.has_loaded:  # else no BUILD file was looked at, and no folder
+            loader = session.loader
+            files |= dict.fromkeys(map(disk_path, loader.inputs))
+            looked = {path: loader.view.folder(path) for path in changes.folders}
+            looked |= {disk_path(path): item for path, item in loader.listings.items()}
         seen = Seen(session.begun, files, looked, frozenset(made), sources)
         state = record.renew(kept.state, session.root, seen, gone)
         result = {**result, _PACKAGES: kept.result[_PACKAGES], _MARK: kept.result[_MARK]}

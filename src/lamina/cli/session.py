@@ -95,7 +95,7 @@ class Session:
         try:
             if "sources" in self.__dict__:
                 self.sources.save()
-            if "loader" in self.__dict__:
+            if self.has_loaded:
                 self.loader.save(self.store.scratch)
         except OSError as fault:
             if not filesystem.is_full(fault):
@@ -151,6 +151,11 @@ class Session:
 
             loader.tolerance = Tolerance()
         return loader
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether BUILD files were asked for."""
+        return "loader" in self.__dict__
 
     @cached_property
     def versions(self) -> ToolVersions:

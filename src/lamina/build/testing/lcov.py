@@ -1,6 +1,6 @@
 """Which lines ran: what coverage.py and gcov tell, in the form of lcov.
 
-https://manpages.debian.org/lcov/geninfo.1 has the format: `SF:` begins a file, `DA:line,count` is a
+geninfo(1) of lcov describes the format: `SF:` begins a file, `DA:line,count` is a
 line of it, `LF:` and `LH:` count those that can run and those that did.
 """
 
