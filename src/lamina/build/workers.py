@@ -55,7 +55,13 @@ _FEW = 4  # handing over so many takes less than starting another
 _PIPE = 1 << 16  # bytes, as much as a pipe takes at once
 _LARGEST = 1 << 31  # bytes of an answer that makes sense
 
-BROKEN = (OSError, EOFError, ValueError, TypeError)  # what tells that a worker is no good
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    IndexError,
+)  # what tells that a worker is no good
 
 Files = Mapping[str, bytes]  # by path
 
@@ -88,6 +94,7 @@ class Worker:
         self._sending = bytearray()
         self._received = bytearray()
         self._moved = time.monotonic()  # when something last went to it or came from it
+        self._is_spoilt = False  # it has said nonsense
         self.actions: deque[Action] = deque()  # in the order in which they are answered
 
     @property
@@ -97,8 +104,9 @@ class Worker:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it should have answered long ago."""
-        return bool(self.actions) and time.monotonic() - self._moved > _PATIENCE
+        """Whether it should have answered long ago, or never will."""
+        late = time.monotonic() - self._moved > _PATIENCE
+        return bool(self.actions) and (self._is_spoilt or late)
 
     def send(self, action: Action, files: Files) -> None:
         """Hand over an action; raises OSError where it is gone."""
@@ -126,17 +134,28 @@ class Worker:
             raise EOFError
         self._moved = time.monotonic()
         self._received += data
-        found = []
-        while len(self._received) >= 8:
-            end = 8 + int.from_bytes(self._received[:8], "big")
-            if end > _LARGEST:
-                raise ValueError(end)
-            if len(self._received) < end:
-                break
-            code, outputs, words = marshal.loads(self._received[8:end])
-            del self._received[:end]
-            found.append((self.actions.popleft(), Answer(code, outputs, words)))
+        found: list[tuple[Action, Answer]] = []
+        try:
+            while (answer := self._next()) is not None:
+                found.append((self.actions.popleft(), answer))
+        except BROKEN:
+            if not found:
+                raise
+            self._is_spoilt = True  # what came before that is good all the same
         return found
+
+    def _next(self) -> Answer | None:
+        """The next answer that is there as a whole."""
+        if len(self._received) < 8:
+            return None
+        end = 8 + int.from_bytes(self._received[:8], "big")
+        if end > _LARGEST:
+            raise ValueError(end)
+        if len(self._received) < end:
+            return None
+        code, outputs, words = marshal.loads(self._received[8:end])
+        del self._received[:end]
+        return Answer(code, outputs, words)
 
     def end(self) -> None:
         """Kill it, whatever it does."""

@@ -87,6 +87,30 @@ def test_a_program_that_talks_nonsense_is_replaced(performer: Performer, store: 
     assert list(outcome.outputs) == ["m.pyc"]
 
 
+ONE_GOOD_ANSWER = """
+import marshal, sys
+from time import sleep
+good = marshal.dumps((0, {"m0.pyc": b"made"}, b""))
+for _ in range(2):
+    sys.stdin.buffer.read(1)
+sys.stdout.buffer.write(len(good).to_bytes(8, "big") + good + (4).to_bytes(8, "big") + b"????")
+sys.stdout.flush()
+sleep(300)
+"""
+
+
+def test_what_was_answered_before_nonsense_counts(performer: Performer, store: LocalStore) -> None:
+    with Crew(performer, 1) as crew:
+        crew._workers = Workers(lambda _command, _mounts: ["python3", "-c", ONE_GOOD_ANSWER], 1)
+        for number in range(3):
+            each = task(f"m{number}", b"x = 1\n", performer, store)
+            crew.hand(each, {f"m{number}.py": b"x = 1\n"})
+        found = {name: node for outcome in outcomes(crew) for name, node in outcome.outputs.items()}
+
+    assert sorted(found) == ["m0.pyc", "m1.pyc", "m2.pyc"]
+    assert found["m0.pyc"] == File(store.write(b"made"))
+
+
 def test_a_program_that_is_stuck_is_replaced(
     performer: Performer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
