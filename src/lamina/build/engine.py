@@ -142,6 +142,7 @@ class Engine:
                 if crew.is_busy:
                     for done in crew.wait(_HEARTBEAT):
                         self._finish(state, done)
+                    performer.settle()
         self.used |= performer.used
         self.memo.outputs |= performer.memo.outputs
         self.memo.used |= performer.memo.used
@@ -251,7 +252,7 @@ class Engine:
         if isinstance(item, Literal):
             digest = self._literals.get(item.data)
             if digest is None:
-                digest = self._literals[item.data] = self._store.write(item.data, durable=False)
+                digest = self._literals[item.data] = self._store.hold(item.data)
             return {"": File(digest, item.executable)}
         return item
 

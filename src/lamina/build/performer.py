@@ -90,6 +90,11 @@ class Performer:
     def close(self) -> None:
         """Remove what is kept between actions; nothing is done any more."""
         self._sandbox.close()
+        self._cache.close()
+
+    def settle(self) -> None:
+        """See to it that what was found out some time ago outlives a kill."""
+        self._cache.settle()
 
     def recall(self, action: Action, tree: Tree) -> Outcome | None:
         """The outputs of an action that an earlier build has found out; no file is looked at."""

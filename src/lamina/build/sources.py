@@ -1,8 +1,8 @@
 """Source files by digest, each read once and then known by its identity on disk.
 
-The digest of a file is kept with what stat() says of it, so an unchanged file is never read again.
-A file is copied into the store while it is hashed: what an action sees is what its digest says,
-whoever edits the workspace meanwhile.
+The digest of a file is kept with what stat() says of it, so an unchanged file is not read again to
+know it. The store takes a file when it is hashed, or promises what its digest says: what an action
+sees is that, whoever edits the workspace meanwhile.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from lamina.core.tree import File, Folder, Node
 from lamina.linux import filesystem
 from lamina.linux.filesystem import Identity, identity, settled
 from lamina.store.local import LocalStore
+
+_SMALL = 1 << 16  # bytes that are read at once
 
 
 class Sources:
@@ -54,18 +56,27 @@ class Sources:
 
     def tree(self, path: str) -> dict[str, Node]:
         """The file at a path, or all below a folder, by path from the root."""
-        with self._lock:
-            found = self._nodes.get(path)
+        found = self._nodes.get(path)
         if found is None:
-            found = self._walk(path) if _is_folder(self._locate(path)) else {path: self._file(path)}
+            full = self._locate(path)
+            start = time.time_ns()
+            try:
+                status = os.stat(full)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            if stat.S_ISDIR(status.st_mode):
+                found = self._walk(path)
+            else:
+                found = {path: self._file(path, full, status, start)}
             with self._lock:
                 self._nodes[path] = found
         return found
 
     def forget(self) -> None:
-        """Ask the disk for every file again."""
+        """Read every file again."""
         with self._lock:
             self._nodes.clear()
+            self._known.clear()
 
     def save(self) -> None:
         """Keep the digests for the next run."""
@@ -80,46 +91,56 @@ class Sources:
         for parent, folders, files in os.walk(top):
             folders.sort()
             relative = folder + parent[len(top) :]
-            found.update((f"{relative}/{name}", self._file(f"{relative}/{name}")) for name in files)
+            found.update(
+                (f"{relative}/{name}", self._below(f"{relative}/{name}")) for name in files
+            )
             if not folders and not files:
                 found[relative] = Folder()
         return found
 
-    def _file(self, path: str) -> File:
+    def _below(self, path: str) -> File:
         full = self._locate(path)
         start = time.time_ns()
         try:
-            status = os.stat(full)
-            if not stat.S_ISREG(status.st_mode):
-                raise UserError(f"`{path}` is neither a file nor a folder")
-            digest = self._digest(path, full, identity(status), start)
+            return self._file(path, full, os.stat(full), start)
         except OSError as error:
-            if filesystem.is_full(error):
-                raise  # it is the store that could not be written
-            raise UserError(f"cannot read `{path}`: {error.strerror}") from error
-        return File(digest, bool(status.st_mode & 0o100))
+            raise _unreadable(path, error) from error
 
-    def _digest(self, path: str, full: str, known: Identity, start: int) -> Digest:
+    def _file(self, path: str, full: str, status: os.stat_result, start: int) -> File:
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"`{path}` is neither a file nor a folder")
+        known = identity(status)
         remembered = self._known.get(path)
         if remembered is not None and remembered[0] == known:
             digest = Digest.parse(remembered[1])
-            if self._store.has(digest):
-                return digest
-        digest = self._store.add(Path(full))
+            self._store.promise(digest, full)
+        else:
+            digest = self._read(path, full, known, start)
+        return File(digest, bool(status.st_mode & 0o100))
+
+    def _read(self, path: str, full: str, known: Identity, start: int) -> Digest:
+        try:
+            data, now = filesystem.read_small(full, _SMALL)
+            if data is None:
+                digest = self._store.add(Path(full))
+                now = identity(os.stat(full))
+            else:
+                digest = self._store.hold(data)
+        except OSError as error:
+            if filesystem.is_full(error):
+                raise  # it is the store that could not be written
+            raise _unreadable(path, error) from error
         with self._lock:
             self._changed = True
-            if settled(known, start) and identity(os.stat(full)) == known:
+            if now == known and settled(known, start):
                 self._known[path] = (known, str(digest))
             else:
                 self._known.pop(path, None)
         return digest
 
 
-def _is_folder(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)
-    except OSError:
-        return False  # reading it tells what is wrong
+def _unreadable(path: str, error: OSError) -> UserError:
+    return UserError(f"cannot read `{path}`: {error.strerror}")
 
 
 def _load(cache: Path) -> dict[str, tuple[Identity, str]]:

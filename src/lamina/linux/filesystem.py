@@ -92,10 +92,23 @@ def write_new(path: str, data: bytes, mode: int, *, durable: bool = False) -> No
 def move(source: str, target: str) -> None:
     """Rename a file, replacing what is there; the folder is made where there is none."""
     try:
-        Path(source).rename(target)
+        os.rename(source, target)  # noqa: PTH104 - a Path takes as long to make as the call
     except FileNotFoundError:
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         Path(source).rename(target)
+
+
+def read_small(path: str, limit: int) -> tuple[bytes | None, Identity]:
+    """The bytes of a file, or None where it has more than `limit`; and what it was when read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, limit + 1)
+        # Less than all may come at once from a file system in user space.
+        while data and len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
+        return data if len(data) <= limit else None, identity(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

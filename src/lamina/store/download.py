@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, ServiceError, UserError
-from lamina.store.local import Incoming, LocalStore
+from lamina.store.local import LocalStore
+from lamina.store.streams import Incoming
 
 if TYPE_CHECKING:
     import httpx

@@ -6,7 +6,7 @@ Layout (see docs/formats.md):
     lock                        held shared by every user, exclusive by who empties the store
     blobs/<2 hex>/<62 hex>      a blob, mode 0444
     executables/<2 hex>/<62 hex>  the same bytes as a blob, mode 0555, made when first asked for
-    actions/<2 hex>/<62 hex>    an ActionResult, by the digest of its Action
+    actions/results.db          ActionResults by the digest of their Action, in SQLite
     packages/<name>/<version>   the digest of a package manifest
     images/<2 hex>/<62 hex>     a layer of an OCI image, by the digest of what is in it
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
@@ -24,14 +24,15 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
 from lamina.store.blobs import BlobMissing, mismatch, verified
+from lamina.store.held import Held
+from lamina.store.streams import Hashing, Incoming
 
 FORMAT = "1"
 _CHUNK = 1 << 20
@@ -58,9 +59,11 @@ class LocalStore:
         """
         self.folder = folder
         self._blobs = f"{folder}/blobs"
+        self._held = Held()
         self._executables: set[Digest] = set()
         self._making_scratch = threading.Lock()
         self._scratch: Path | None = None
+        self._scratch_name = ""  # the same as text, for what is called for every file
         self._scratch_lock: int | None = None
         try:
             self._lock = _open(folder)
@@ -93,13 +96,17 @@ class LocalStore:
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
         self._executables.clear()
+        self._held.clear()
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         return {digest for digest in digests if not self.has(digest)}
 
     def has(self, digest: Digest) -> bool:
-        """Whether the blob is here, by name and size."""
+        """Whether the blob is here, by name and size, or can be had."""
+        return digest in self._held or self._is_here(digest)
+
+    def _is_here(self, digest: Digest) -> bool:
         try:
             # Asked for every input of every action: paths as text are several times as fast.
             return os.stat(self._place(digest)).st_size == digest.size
@@ -114,7 +121,9 @@ class LocalStore:
             return None
 
     def read(self, digest: Digest) -> bytes:
-        path = self._blob(digest)
+        if (held := self._held.data(digest)) is not None:
+            return held
+        path = self._file(digest) if digest in self._held else self._blob(digest)
         try:
             return verified(digest, path.read_bytes())
         except FileNotFoundError:
@@ -133,7 +142,7 @@ class LocalStore:
             raise mismatch(digest)
 
     @contextlib.contextmanager
-    def open(self, digest: Digest) -> Iterator[_Hashing]:
+    def open(self, digest: Digest) -> Iterator[Hashing]:
         """A blob of any size as a stream, to be read to its end.
 
         What was read is compared with its name when the block ends: whoever made something of it
@@ -141,7 +150,7 @@ class LocalStore:
         """
         path = self.path(digest)
         with path.open("rb") as file:
-            stream = _Hashing(file)
+            stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
                 path.unlink(missing_ok=True)
@@ -150,23 +159,61 @@ class LocalStore:
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
         """Keep a blob; what is not `durable` is not synced, as in `add`."""
         digest = Digest.of(data)
-        if not self.has(digest):
-            temporary = filesystem.fresh_name(self.scratch)
+        self._write(digest, data, durable=durable)
+        return digest
+
+    def hold(self, data: bytes) -> Digest:
+        """Keep a blob for as long as the store is open; it lies there once a file is asked for.
+
+        For what can be read or made again: there is none of the work of making a file.
+        """
+        digest = Digest.of(data)
+        if digest not in self._held and not self._held.keep(digest, data):
+            self._write(digest, data, durable=False)
+        return digest
+
+    def promise(self, digest: Digest, path: str) -> None:
+        """Know a file whose bytes are this blob: it is copied when it is asked for.
+
+        A file that has changed by then is IntegrityError for who asks.
+        """
+        self._held.promise(digest, path)
+
+    def _write(self, digest: Digest, data: bytes, *, durable: bool) -> None:
+        if not self._is_here(digest):
+            temporary = filesystem.fresh_name(self._scratch_name or str(self.scratch))
             try:
                 filesystem.write_new(temporary, data, 0o444, durable=durable)
                 filesystem.move(temporary, self._place(digest))
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
-        return digest
 
     def path(self, digest: Digest, *, executable: bool = False) -> Path:
         """A file with the blob's bytes, for reading only; raises BlobMissing."""
         if executable:
             return self._executable(digest)
-        if not self.has(digest):
+        return self._file(digest)
+
+    def _file(self, digest: Digest) -> Path:
+        """The file of a blob, which is made of what is held where there is none yet."""
+        # Another thread makes the file first, and only then lets go of what is held.
+        data, promised = self._held.data(digest), self._held.file(digest)
+        if not self._is_here(digest) and data is not None:
+            self._write(digest, data, durable=False)
+        elif not self._is_here(digest) and not self._is_copied(promised, digest):
+            self._held.release(digest)
             raise BlobMissing(digest)
+        self._held.release(digest)
         return self._blob(digest)
+
+    def _is_copied(self, source: Path | None, digest: Digest) -> bool:
+        try:
+            return source is not None and self.add(source) == digest
+        except OSError as error:
+            if filesystem.is_full(error):
+                raise
+            return False  # whoever reads the file anew tells what is wrong with it
 
     def add(self, source: Path) -> Digest:
         """Copy a file into the store: what is hashed is what is kept, whoever writes meanwhile.
@@ -213,7 +260,7 @@ class LocalStore:
         """Give a file its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
         # two writers of one blob write the same bytes.
-        if not self.has(digest):
+        if not self._is_here(digest):
             temporary.chmod(0o444)
             filesystem.move(str(temporary), self._place(digest))
 
@@ -268,42 +315,8 @@ class LocalStore:
             _sweep(parent)
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
             self._scratch_lock = _lock_folder(folder)
+            self._scratch_name = str(folder)
         return folder
-
-
-class Incoming:
-    """A blob on its way into a store."""
-
-    def __init__(self, file: IO[bytes], adopt: Callable[[Digest], None]) -> None:
-        self._file = file
-        self._adopt = adopt
-        self._hasher = hashlib.sha256()
-        self.size = 0  # bytes that have arrived
-
-    def write(self, data: bytes) -> int:
-        """Take a piece; its length."""
-        self._hasher.update(data)
-        self._file.write(data)
-        self.size += len(data)
-        return len(data)
-
-    def restart(self) -> None:
-        """Forget all that has arrived."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._hasher = hashlib.sha256()
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """What has arrived so far, as hexadecimal digits."""
-        return self._hasher.hexdigest()
-
-    def adopt(self) -> Digest:
-        """Keep it for good, under its name."""
-        digest = Digest(self.sha256, self.size)
-        self._adopt(digest)
-        return digest
 
 
 def _open(folder: Path) -> int:
@@ -354,16 +367,3 @@ def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:
             size += len(chunk)
             chunk = reader.read(_CHUNK) or b""
     return Digest(hasher.hexdigest(), size)
-
-
-class _Hashing:
-    """A file that hashes what is read of it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.hash = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.hash.update(data)
-        return data

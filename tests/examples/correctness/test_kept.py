@@ -56,7 +56,7 @@ LOSSES: list[Callable[[Path], None]] = [Path.unlink, cut, emptied]
 KEPT = {
     "blobs": "blobs/*/*",
     "executables": "executables/*/*",
-    "results of actions": "actions/*/*",
+    "results of actions": "actions/*",
     "records": "workspaces/*/records/*[0-9a-f]",
     "graphs": "workspaces/*/records/*.graph",
     "memories": "workspaces/*/records/*.memo",
@@ -122,13 +122,13 @@ def test_a_damaged_blob_is_found_out_where_it_is_read(workspace: Workspace) -> N
         record.unlink()
     source = sha256(FILES["p/main.py"].encode()).hexdigest()
     blob = workspace.store / "blobs" / source[:2] / source[2:]
-    blob.chmod(0o644)
+    blob.parent.mkdir(exist_ok=True)
     blob.write_text(FILES["p/main.py"].replace("main", "niam"))
 
     workspace.build(*PATTERNS)  # the resident compiler of Python is handed what was read
 
     assert workspace.outputs() == before
-    assert blob.read_text() == FILES["p/main.py"]
+    assert not blob.exists() or blob.read_text() == FILES["p/main.py"]
 
 
 def records(workspace: Workspace, suffix: str) -> list[Path]:

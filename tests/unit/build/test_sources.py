@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lamina.build.sources import Sources
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Folder
 from lamina.linux import filesystem
+from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
 
 
@@ -135,22 +137,52 @@ def test_one_command_sees_one_content(root: Path, store: LocalStore) -> None:
 
 
 @pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize(("call", "size"), [("hold", 6), ("add", 1 << 17)])
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(
-    root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    root: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: str, size: int
 ) -> None:
-    (root / "a").write_text("before")
-    add = store.add
+    (root / "a").write_text("before".ljust(size))
+    keep = getattr(store, call)
 
-    def add_then_edit(source: Path) -> object:
-        digest = add(source)
-        source.write_text("edited")
+    def keep_then_edit(content: Path | bytes) -> object:
+        digest = keep(content)
+        (root / "a").write_text("edited")
         return digest
 
-    monkeypatch.setattr(store, "add", add_then_edit)
+    monkeypatch.setattr(store, call, keep_then_edit)
     read(root, store, "a")
-    monkeypatch.setattr(store, "add", add)
+    monkeypatch.setattr(store, call, keep)
 
     assert store.read(read(root, store, "a").digest) == b"edited"
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_is_known_is_not_read_before_it_is_asked_for(root: Path, store: LocalStore) -> None:
+    (root / "a").write_text("text")
+    read(root, store, "a")
+
+    with closing(LocalStore(store.folder)) as again:
+        found = read(root, again, "a")
+        assert not list((store.folder / "blobs").glob("*/*"))
+        assert again.read(found.digest) == b"text"
+
+
+@pytest.mark.usefixtures("settled")
+def test_an_edit_before_it_is_asked_for_is_noticed(root: Path, store: LocalStore) -> None:
+    (root / "a").write_text("text")
+    read(root, store, "a")
+
+    with closing(LocalStore(store.folder)) as again:
+        sources = Sources(root, again, root.parent / "sources.json")
+        (old,) = sources.tree("a").values()
+        assert isinstance(old, File)
+        (root / "a").write_text("edited")
+        with pytest.raises(BlobMissing):
+            again.path(old.digest)
+        sources.forget()
+        (new,) = sources.tree("a").values()
+        assert isinstance(new, File)
+        assert again.read(new.digest) == b"edited"
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"a": 1}', '{"a": []}', '{"a": ["x"]}'])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 
 from lamina.core.action import ActionResult
 from lamina.core.digest import Digest
+from lamina.core.errors import HostError
 from lamina.core.tree import File, Folder, Symlink
 from lamina.store.actioncache import ActionCache
 from lamina.store.local import LocalStore
@@ -33,8 +38,8 @@ def result(store: LocalStore) -> ActionResult:
     return ActionResult(outputs, 0, b"said", b"warned")
 
 
-def entry(store: LocalStore) -> Path:
-    return store.folder / "actions/ab" / ("0" * 62)
+def file_of(store: LocalStore) -> Path:
+    return store.folder / "actions" / "results.db"
 
 
 def test_an_action_that_never_ran_is_not_known(cache: ActionCache) -> None:
@@ -47,6 +52,7 @@ def test_a_result_reads_back_also_by_the_next_process(
     cache.put(ACTION, result)
 
     assert cache.get(ACTION) == result
+    cache.close()
     assert ActionCache(store).get(ACTION) == result
 
 
@@ -83,7 +89,8 @@ def test_a_damaged_entry_is_a_miss_that_the_next_result_mends(
     cache: ActionCache, result: ActionResult, store: LocalStore, damage: bytes
 ) -> None:
     cache.put(ACTION, result)
-    entry(store).write_bytes(damage)
+    with closing(sqlite3.connect(file_of(store), isolation_level=None)) as database:
+        assert database.execute("UPDATE entries SET value = ?", (damage,)).rowcount == 1
 
     assert cache.get(ACTION) is None
     cache.put(ACTION, result)
@@ -91,10 +98,92 @@ def test_a_damaged_entry_is_a_miss_that_the_next_result_mends(
     assert cache.get(ACTION) == result
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=60))
-def test_no_damage_raises_an_error(cache: ActionCache, store: LocalStore, data: bytes) -> None:
-    entry(store).parent.mkdir(parents=True, exist_ok=True)
-    entry(store).write_bytes(data)
+@pytest.mark.parametrize("damage", [b"", b"no database" * 1000, b"SQLite format 3\0" + b"x" * 9000])
+def test_a_file_that_is_no_database_is_replaced(
+    result: ActionResult, store: LocalStore, damage: bytes
+) -> None:
+    file_of(store).parent.mkdir(parents=True)
+    file_of(store).write_bytes(damage)
 
-    cache.get(ACTION)
+    with ActionCache(store) as cache:
+        assert cache.get(ACTION) is None
+        cache.put(ACTION, result)
+
+    assert ActionCache(store).get(ACTION) == result
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    damage=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1)
+)
+def test_no_damage_gives_a_wrong_result(
+    result: ActionResult, store: LocalStore, damage: list[tuple[float, int]]
+) -> None:
+    file_of(store).unlink(missing_ok=True)
+    with ActionCache(store) as cache:
+        cache.put(ACTION, result)
+    content = bytearray(file_of(store).read_bytes())
+    for place, bits in damage:
+        content[int(place * len(content))] ^= bits
+    file_of(store).write_bytes(content)
+
+    with ActionCache(store) as cache:
+        assert cache.get(ACTION) in (None, result)
+        cache.put(ACTION, result)
+        assert cache.get(ACTION) == result
+    assert ActionCache(store).get(ACTION) == result
+
+
+def test_one_that_another_process_replaced_is_opened_anew(
+    result: ActionResult, store: LocalStore
+) -> None:
+    with ActionCache(store) as cache:
+        cache.put(ACTION, ActionResult((), 0, b"first"))
+        cache.flush()
+        file_of(store).unlink()
+        cache.put(ACTION, result)
+        cache.flush()
+
+        assert ActionCache(store).get(ACTION) == result
+
+
+def test_results_wait_for_others_but_not_for_long(result: ActionResult, store: LocalStore) -> None:
+    others = [Digest(f"{number:064x}", 1) for number in range(1, 200)]
+    with ActionCache(store) as cache:
+        for other in others:
+            cache.put(other, result)
+        time.sleep(0.06)
+        cache.settle()
+        beside = ActionCache(store)
+
+        assert [beside.get(other) for other in others] == [result] * len(others)
+
+
+def test_several_write_at_once(result: ActionResult, store: LocalStore) -> None:
+    def work(first: int) -> None:
+        with ActionCache(store) as cache:
+            for number in range(first, first + 50):
+                cache.put(Digest(f"{number:064x}", 1), result)
+                cache.flush()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(0, 200, 50)))
+
+    with ActionCache(store) as cache:
+        assert all(cache.get(Digest(f"{number:064x}", 1)) == result for number in range(200))
+
+
+def test_a_folder_that_cannot_be_written_is_named(result: ActionResult, store: LocalStore) -> None:
+    (store.folder / "actions").mkdir()
+    file_of(store).mkdir()
+
+    with pytest.raises(HostError, match="cannot use the action cache"), ActionCache(store) as cache:
+        cache.put(ACTION, result)
+
+
+def test_the_sets_of_paths_read_back(cache: ActionCache, store: LocalStore) -> None:
+    cache.put_used(b"key", [("a", "b"), ()])
+    cache.flush()
+
+    assert ActionCache(store).used(b"key") == [("a", "b"), ()]
+    assert cache.used(b"other") == []

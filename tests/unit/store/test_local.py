@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import lamina
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
-from lamina.store import local
+from lamina.store import held, local
 from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
 
@@ -431,3 +432,82 @@ def test_a_damaged_blob_is_known_at_the_end_of_its_stream_and_gone_then(store: L
         assert file.read() == b"same bytes"
 
     assert not store.has(digest)
+
+
+class TestHeld:
+    def test_what_is_held_is_there_without_a_file(self, store: LocalStore) -> None:
+        assert store.hold(b"abc") == ABC
+
+        assert store.has(ABC)
+        assert store.read(ABC) == b"abc"
+        assert content(store.folder / "blobs") == []
+
+    def test_it_becomes_a_file_when_one_is_asked_for(self, store: LocalStore) -> None:
+        store.hold(b"abc")
+
+        assert store.path(ABC).read_bytes() == b"abc"
+        assert content(store.folder / "blobs") == [ABC_PATH]
+        store.verify(ABC)
+
+    def test_it_is_gone_with_the_store(self, store: LocalStore) -> None:
+        store.hold(b"abc")
+
+        again = LocalStore(store.folder)
+        assert not again.has(ABC)
+        again.close()
+
+    def test_more_than_fits_in_memory_is_a_file_at_once(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(held, "ROOM", 5)
+        store.hold(b"defg")
+        store.hold(b"abc")
+
+        assert content(store.folder / "blobs") == [ABC_PATH]
+
+    def test_room_is_given_back(self, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(held, "ROOM", 5)
+        store.path(store.hold(b"defg"))
+        store.hold(b"abc")
+
+        assert len(content(store.folder / "blobs")) == 1
+
+    def test_a_large_one_is_a_file_at_once(self, store: LocalStore) -> None:
+        store.hold(bytes(held.SMALL + 1))
+
+        assert len(content(store.folder / "blobs")) == 1
+
+    def test_a_promise_is_kept(self, store: LocalStore, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"abc")
+        store.promise(ABC, str(tmp_path / "file"))
+
+        assert store.has(ABC)
+        assert store.read(ABC) == b"abc"
+        assert content(store.folder / "blobs") == [ABC_PATH]
+
+    @pytest.mark.parametrize("now", [b"abd", b"", None])
+    def test_a_promise_that_is_broken_is_a_blob_that_is_missing(
+        self, store: LocalStore, tmp_path: Path, now: bytes | None
+    ) -> None:
+        store.promise(ABC, str(tmp_path / "file"))
+        if now is not None:
+            (tmp_path / "file").write_bytes(now)
+
+        with pytest.raises(BlobMissing):
+            store.path(ABC)
+        assert not store.has(ABC)
+
+    def test_several_may_ask_for_the_file_at_once(self, store: LocalStore, tmp_path: Path) -> None:
+        digests = [store.hold(b"%d" % number) for number in range(300)]
+        for number in range(300, 400):
+            (tmp_path / f"{number}").write_bytes(b"%d" % number)
+            digests.append(Digest.of(b"%d" % number))
+            store.promise(digests[-1], str(tmp_path / f"{number}"))
+
+        def work(_: int) -> list[bytes]:
+            return [store.path(digest).read_bytes() for digest in digests]
+
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(work, range(4)))
+
+        assert found == [[b"%d" % number for number in range(400)]] * 4

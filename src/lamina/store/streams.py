@@ -1,0 +1,57 @@
+"""Bytes on their way into a store and out of it, hashed as they pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import IO
+
+from lamina.core.digest import Digest
+
+
+class Incoming:
+    """A blob on its way into a store."""
+
+    def __init__(self, file: IO[bytes], adopt: Callable[[Digest], None]) -> None:
+        self._file = file
+        self._adopt = adopt
+        self._hasher = hashlib.sha256()
+        self.size = 0  # bytes that have arrived
+
+    def write(self, data: bytes) -> int:
+        """Take a piece; its length."""
+        self._hasher.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        return len(data)
+
+    def restart(self) -> None:
+        """Forget all that has arrived."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """What has arrived so far, as hexadecimal digits."""
+        return self._hasher.hexdigest()
+
+    def adopt(self) -> Digest:
+        """Keep it for good, under its name."""
+        digest = Digest(self.sha256, self.size)
+        self._adopt(digest)
+        return digest
+
+
+class Hashing:
+    """A file that hashes what is read of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.hash.update(data)
+        return data
