@@ -12,6 +12,8 @@ Layout (see docs/formats.md):
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
     cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
+    partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
+    pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
 """
@@ -38,6 +40,7 @@ FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "merged", "cells", "workspaces",
+    "partial", "pushed",
 )  # fmt: skip
 
 
@@ -255,6 +258,15 @@ class LocalStore:
                 self._adopt(temporary, digest)
 
             yield Incoming(file, adopt)
+
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Give a file of the store's file system its name as a blob; it was compared with that.
+
+        The folder is synced too: a power cut takes nothing back. So the file must be, before.
+        """
+        place = self._place(digest)
+        filesystem.move(str(path), place)
+        filesystem.sync_folder(Path(place).parent)
 
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         """Give a file its name."""

@@ -16,22 +16,26 @@ LATEST = ".latest"  # no legal version, so it can stand beside them
 
 
 def put(package: Package, store: LocalStore) -> Digest:
-    """Keep a package's manifest and config, name it, and return the manifest's digest.
+    """Keep a package's documents, name it, and return the digest of its manifest or index.
 
     All layers must be in the store already: a named package is a whole one.
     """
-    store.write(oci.encode_config(package))
-    digest = store.write(oci.encode_manifest(package))
+    for document in oci.documents(package):
+        digest = store.write(document.data)
+    name(package, digest, store)
+    return digest
+
+
+def name(package: Package, digest: Digest, store: LocalStore) -> None:
+    """Let a package that is here as a whole be found by its name and version."""
     for version in (package.version, LATEST):
         path = _path(store, package.name, version)
         filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
-    return digest
 
 
 def read(digest: Digest, store: LocalStore) -> Package:
     """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
-    manifest = store.read(digest)
-    return oci.decode(manifest, store.read(oci.config_of(manifest)))
+    return oci.decode_package(store.read(digest), store.read)
 
 
 def images(package: Package, store: LocalStore) -> list[Path]:
