@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from lamina.core.errors import UserError
 
 LAYOUT = "oci:"
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?"
+_DIGEST = r"sha256:[0-9a-f]{64}"
 _HINT = "a reference is `host/repository:tag`, `host/repository@sha256:…` or `oci:FOLDER[:tag]`"
 
 
@@ -77,9 +77,9 @@ def parse(text: str) -> Reference:
     host, _, rest = text.partition("/")
     rest, digest = _without_digest(rest, text)
     repository, _, tag = rest.partition(":")
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(_HOST, host):
         raise UserError(f"`{host}` in `{text}` is no host", hint=_HINT)
-    if not _REPOSITORY.fullmatch(repository):
+    if not re.fullmatch(_REPOSITORY, repository):
         raise UserError(
             f"`{repository}` in `{text}` is no name of a repository",
             hint="it has lower-case letters, digits, `.`, `_`, `-` and `/`",
@@ -108,7 +108,7 @@ def _layout(text: str) -> Reference:
     folder, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
         folder, tag = rest, ""
-    elif not tag or not _TAG.fullmatch(tag):
+    elif not tag or not re.fullmatch(_TAG, tag):
         _check_tag(tag, text)
     if not folder:
         raise UserError(f"`{text}` names no folder", hint=_HINT)
@@ -117,13 +117,13 @@ def _layout(text: str) -> Reference:
 
 def _without_digest(rest: str, text: str) -> tuple[str, str]:
     before, at, digest = rest.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not re.fullmatch(_DIGEST, digest):
         raise UserError(f"`{digest}` in `{text}` is no digest", hint="`sha256:` and 64 hex digits")
     return before, digest
 
 
 def _check_tag(tag: str, text: str) -> None:
-    if not _TAG.fullmatch(tag):
+    if not re.fullmatch(_TAG, tag):
         raise UserError(
             f"`{tag}` in `{text}` is no tag",
             hint="it has up to 128 letters, digits, `_`, `.` and `-`, and starts with none of the "

@@ -18,7 +18,8 @@ from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import oci, pack, transfer
 from lamina.formats.transfer import SMALL, Advice, Pack
-from lamina.store import packages
+from lamina.store import leases, packages
+from lamina.store.leases import Lease
 from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import NotThere, Repository
@@ -62,8 +63,11 @@ def pull(
         manifest = repository.manifest(repository.reference.wanted)
         puller.staged[manifest.digest] = manifest.data
         wanted = manifest.digest.oci
-    with Partials(store).turn(wanted.removeprefix("sha256:")):
-        return puller.pull(wanted)
+    with (
+        Partials(store).turn(wanted.removeprefix("sha256:")),
+        leases.leased(store.folder) as lease,
+    ):
+        return puller.pull(wanted, lease)
 
 
 class _Puller:
@@ -80,7 +84,7 @@ class _Puller:
         self._advice: Advice | None = None
         self.staged: dict[Digest, bytes] = {}  # compared with their digests, not in the store yet
 
-    def pull(self, wanted: str) -> Pulled:
+    def pull(self, wanted: str, lease: Lease) -> Pulled:
         root = self._root(wanted)
         data = self._document(root)
         if not oci.is_package(data):
@@ -90,7 +94,8 @@ class _Puller:
             )
         documents, layers = self._content(root)
         package = oci.decode_package(data, self._document)
-        lacking = self._store.missing([*documents, *layers])
+        lease.add([root, *documents, *layers])
+        lacking = self._store.missing([root, *documents, *layers])
         self._fetch(lacking & layers.keys())
         # The package's own manifest is the last.
         for digest in [*documents, root]:

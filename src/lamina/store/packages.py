@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.digest import Digest
@@ -36,6 +37,38 @@ def name(package: Package, digest: Digest, store: LocalStore) -> None:
 def read(digest: Digest, store: LocalStore) -> Package:
     """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
     return oci.decode_package(store.read(digest), store.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A package that the store has under a name."""
+
+    name: str
+    version: str
+    digest: Digest  # of its manifest
+
+
+def kept(store: LocalStore) -> list[Kept]:
+    """All packages that have a name, by that."""
+    top = store.folder / "packages"
+    found = []
+    for path in sorted(top.rglob("*")):
+        if path.name != LATEST and path.is_file():
+            try:
+                digest = Digest.parse(path.read_text(errors="replace").strip())
+            except (UserError, FileNotFoundError):
+                continue  # damaged, or just removed: no name of anything
+            found.append(Kept(path.parent.relative_to(top).as_posix(), path.name, digest))
+    return found
+
+
+def is_whole(digest: Digest, store: LocalStore) -> bool:
+    """Whether a package is in the store with all its layers."""
+    try:
+        package = read(digest, store)
+    except IntegrityError:
+        return False
+    return not store.missing(layer.blob for layer in package.layers)
 
 
 def images(package: Package, store: LocalStore) -> list[Path]:

@@ -245,3 +245,95 @@ def test_bytes_that_are_no_object_give_only_an_integrity_error(data: bytes) -> N
 def test_bytes_at_random_give_only_an_integrity_error(data: bytes) -> None:
     with pytest.raises(IntegrityError):
         oci.config_of(data)
+
+
+def many(count: int, **changes: Any) -> Package:
+    """A package of so many layers."""
+    layers = tuple(
+        Layer(f"//p:t{number}", Digest.of(b"tree %d" % number), Digest.of(b"blob %d" % number))
+        for number in range(count)
+    )
+    if not layers:
+        changes |= {"base_layers": 0, "image": Image()}
+    return dataclasses.replace(PACKAGE, layers=layers, **changes)
+
+
+@pytest.mark.parametrize("count", [0, 1, 48, 49, 50, 127, 1000])
+def test_a_package_of_many_layers_reads_back(count: int) -> None:
+    package = many(count)
+    documents = oci.documents(package)
+    by_digest = {each.digest: each.data for each in documents}
+
+    assert oci.decode_package(documents[-1].data, by_digest.__getitem__) == package
+    assert oci.is_package(documents[-1].data)
+    assert oci.media_type(documents[-1].data) == documents[-1].media_type
+    assert documents[-1].media_type == (oci.MANIFEST if count <= 48 else oci.INDEX)
+
+
+def test_each_document_comes_after_those_it_names() -> None:
+    seen: set[Digest] = set()
+    layers = {layer.blob for layer in many(200).layers}
+    for document in oci.documents(many(200)):
+        if document.is_manifest:
+            named = {child for _, child in oci.children(document.data)}
+            assert named <= seen | layers
+        seen.add(document.digest)
+
+
+def test_an_edit_changes_one_run_and_the_index() -> None:
+    before = many(1000)
+    layers = list(before.layers)
+    layers[500] = dataclasses.replace(
+        layers[500], tree=Digest.of(b"other"), blob=Digest.of(b"edited")
+    )
+    after = dataclasses.replace(before, layers=tuple(layers), version="next")
+
+    old = {each.digest for each in oci.documents(before)}
+    new = [each for each in oci.documents(after) if each.digest not in old]
+
+    # The head and the run, each with its config, and the index.
+    assert [each.media_type for each in new] == [oci.CONFIG, oci.MANIFEST] * 2 + [oci.INDEX]
+    assert sum(len(each.data) for each in new) < 64 << 10
+
+
+def test_a_layer_more_changes_few_runs() -> None:
+    before = many(1000)
+    layers = list(before.layers)
+    layers.insert(300, Layer("//p:new", Digest.of(b"new tree"), Digest.of(b"new blob")))
+    after = dataclasses.replace(before, layers=tuple(layers))
+
+    old = {each.digest for each in oci.documents(before)}
+    new = [each for each in oci.documents(after) if each.digest not in old and each.is_manifest]
+
+    assert len(new) <= 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.pop("artifactType"),
+        lambda found: found.update(artifactType="other"),
+        lambda found: found.update(manifests=[]),
+        lambda found: found["manifests"].reverse(),
+        lambda found: found["manifests"][0].update(mediaType="other"),
+        lambda found: found["manifests"][0].update(digest="sha256:12"),
+        lambda found: found.update(manifests=None),
+    ],
+)
+def test_an_index_with_a_fault_is_refused(change: Change) -> None:
+    documents = oci.documents(many(100))
+    by_digest = {each.digest: each.data for each in documents}
+    root = json.loads(documents[-1].data)
+    change(root)
+
+    with pytest.raises(IntegrityError):
+        oci.decode_package(json.dumps(root).encode(), by_digest.__getitem__)
+
+
+def test_children_of_any_manifest_are_found() -> None:
+    blob = {"mediaType": "t", "digest": "sha256:" + "a" * 64, "size": 3}
+    manifest = {"config": blob, "layers": [blob], "subject": {"other": 1}}
+
+    assert oci.children(json.dumps(manifest).encode()) == [("t", Digest("a" * 64, 3))] * 2
+    with pytest.raises(IntegrityError):
+        oci.children(b'{"layers": [{"digest": "sha256:.."}]}')
