@@ -320,7 +320,7 @@ def test_a_layer_more_changes_few_runs() -> None:
         lambda found: found.update(manifests=None),
     ],
 )
-def test_an_index_with_a_fault_is_refused(change: Change) -> None:
+def test_an_index_with_a_fault_is_refused(change: Callable[[dict[str, Any]], object]) -> None:
     documents = oci.documents(many(100))
     by_digest = {each.digest: each.data for each in documents}
     root = json.loads(documents[-1].data)
