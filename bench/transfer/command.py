@@ -175,13 +175,13 @@ def _many(bench: Bench, registry: Registry, folder: Path, count: int, rounds: in
                 [*_LAMINA, "pull", warm], env=environment, check=True, capture_output=True
             )
         for _ in range(rounds):
-            stores = [folder / f"node{number}" for number in range(count)]
+            stores = [folder / f"node{number}" for number in range(count + 1)]
             for store in stores:
                 if warm:
                     shutil.copytree(template, store, copy_function=os.link)
                     (store / "lock").unlink()
                     (store / "lock").touch()
-            done = pull_at_once(reference, stores)
+            done = pull_at_once(reference, stores[1:], stores[0])
             last.append(done.last)
             median.append(done.median)
             for store in stores:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.digest import Digest
 from lamina.core.reference import parse
 from lamina.node import pull as pulling
 from lamina.store import packages
@@ -29,10 +30,12 @@ class Pulled:
     median: float
 
 
-def pull_at_once(reference: str, stores: Sequence[Path]) -> Pulled:
-    """Let a node for each store pull; raises RuntimeError where one has not all of it then."""
-    import httpx  # so that the children need not  # noqa: F401
+def pull_at_once(reference: str, stores: Sequence[Path], warm_up: Path) -> Pulled:
+    """Let a node for each store pull, after one more that has the store `warm_up`.
 
+    Raises RuntimeError where one has not all of it then.
+    """
+    _pull(reference, warm_up)  # imports what the children need, too
     begin_read, begin_write = os.pipe()
     done_read, done_write = os.pipe()
     children = []
@@ -62,10 +65,23 @@ def _node(reference: str, store: Path, begin: int, done: int) -> None:
     try:
         opened = LocalStore(store)
         os.read(begin, 1)
-        repository = open_repository(parse(reference), Access())
-        found = pulling.pull(repository, opened)
-        if packages.is_whole(found.digest, opened):
+        found = _pull_into(opened, reference)
+        if packages.is_whole(found, opened):
             os.write(done, b"\0")
             code = 0
     finally:
         os._exit(code)
+
+
+def _pull(reference: str, store: Path) -> None:
+    opened = LocalStore(store)
+    _pull_into(opened, reference)
+    opened.close()
+
+
+def _pull_into(store: LocalStore, reference: str) -> Digest:
+    repository = open_repository(parse(reference), Access())
+    try:
+        return pulling.pull(repository, store).digest
+    finally:
+        repository.close()
