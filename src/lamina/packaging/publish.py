@@ -21,6 +21,7 @@ from lamina.formats.transfer import SMALL, Advice, Pack
 from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
+from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
 _INLINE = 32 << 10  # bytes of a pack that a manifest carries
@@ -40,6 +41,7 @@ class Pushed:
     size: int  # bytes of these
     layers: int  # that are among them
     manifests: int  # that were sent, with the advice
+    signatures: int = 0  # that were put beside it
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ def push(
     planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
     moved: Moved = lambda _digest, _size: None,
 ) -> Pushed:
-    """Push the package with this manifest, and give it a tag.
+    """Push the package with this manifest and its signatures, and give it a tag.
 
     Raises BlobMissing where the store lacks some of it, and what the repository raises.
     """
@@ -134,6 +136,9 @@ class _Sender:
         # Whoever finds the package finds this: so it comes first.
         self._put(transfer.encode(advice), transfer.tag(content.root.digest.hash))
         self._put(content.root, tag)
+        signed = signatures.send(
+            signatures.kept(content.root.digest, self._store), self._repository
+        )
         _remember(self._store, self._repository, content, advice)
         return Pushed(
             content.root.digest,
@@ -141,6 +146,7 @@ class _Sender:
             sum(each.size for each in missing),
             len(missing & content.layers.keys()),
             len(manifests) + 2,
+            signed,
         )
 
     def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:
