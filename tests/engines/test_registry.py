@@ -79,3 +79,28 @@ def test_a_second_push_moves_the_changed_layer_and_what_lists_it(
     assert len(first) == 7 + 2
     assert len(renamed) == 2  # config and manifest
     assert len(edited) == 1 + 2
+
+
+def test_a_signature_lies_beside_its_package_in_a_registry(
+    lamina: Run, article: Path, registry: Registry
+) -> None:
+    place = f"{registry.place}/team/a"
+    lamina(article, "sign", "--generate-key", "here")
+    lamina(article, "sign", "--generate-key", "there")
+    lamina(article, "package", "//:A")
+    lamina(article, "sign", "A", "--key", "here.key")
+    lamina(article, "push", "A", f"{place}:v1")
+    lamina(article, "sign", f"{place}:v1", "--key", "there.key")
+    lamina(article, "copy", f"{place}:v1", f"{registry.place}/team/mirror:v1")
+
+    for reference in (f"{place}:v1", f"{registry.place}/team/mirror:v1"):
+        told = lamina(article, "verify", reference, "--key", "here.pub", "--key", "there.pub")
+
+        assert "(here.pub)" in told
+        assert "(there.pub)" in told
+    # The specification's tag for registries without the referrers API.
+    digest = told.split("digest   ")[1].split()[0].replace(":", "-")
+    raw = call(
+        need("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{place}:{digest}"
+    )
+    assert raw.count("application/vnd.in-toto+json") == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +53,7 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
     from lamina.node import pull
     from lamina.store.trust import places
 
-    asked = getattr(args, "signatures", False) or places.find(str(Path.cwd()), os.environ)
+    asked = getattr(args, "signatures", False) or places.in_force()
     with opened(wanted, args) as repository, Progress("pulling") as progress:
         found = pull.pull(repository, store, planned=progress.planned, moved=progress.moved)
         if asked:
@@ -83,7 +82,7 @@ def admit(
     """Let a package that a reference named be run or mounted; raises where no policy allows it."""
     from lamina.store.trust import places
 
-    policies = places.find(str(Path.cwd()), os.environ)
+    policies = places.in_force()
     if not policies:
         return
     from lamina.node import admission

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +74,7 @@ def _judge(args: argparse.Namespace, found: _Found) -> Verdict:
     if args.key:
         wanted = [keys.read_public(path) for path in args.key]
     else:
-        read = (policy.read(place) for place in places.find(str(Path.cwd()), os.environ))
+        read = (policy.read(place) for place in places.in_force())
         policies = [each for each in read if each is not None]
         for each in policies:
             verification.comply(subject, told.signatures, each, told.wrong)

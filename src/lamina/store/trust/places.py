@@ -21,6 +21,15 @@ class Place:
     data: bytes
 
 
+def in_force() -> list[Place]:
+    """The policies for this process, by its folder and environment; raises what `find` raises."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - dear
+    except FileNotFoundError:
+        folder = "/"  # it was removed; there is no workspace around it
+    return find(folder, os.environ)
+
+
 def find(folder: str, words: Mapping[str, str]) -> list[Place]:
     """The policies in force in a folder: the machine's, and that of the workspace around.
 
@@ -62,4 +71,7 @@ def _read(path: str) -> Place | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        # A folder that this user may not enter, such as one further up, has nothing for them.
+        if isinstance(error, PermissionError) and not os.path.exists(path):  # noqa: PTH110
+            return None
         raise UserError(f"cannot read the policy `{path}`: {error.strerror}") from error

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from lamina.core.digest import Digest
 from lamina.core.errors import UserError
+from lamina.core.manifest import Package
+from lamina.formats.oci import MANIFEST
 from lamina.packaging import signing
-from lamina.store.trust import keys
+from lamina.store.trust import keys, signatures, verification
+from lamina.store.trust.verification import Subject
 
 
 def openssl(*words: str | Path) -> bytes:
@@ -49,6 +55,31 @@ def test_we_verify_a_signature_of_openssl(tmp_path: Path) -> None:
     assert not key.verifies(b"short", b"text")
     assert keys.read_private(private).sign(b"text") == sig.read_bytes()
     assert keys.read_private(private).id == key.id
+
+
+def test_a_signed_package_is_one_for_openssl_too_and_the_other_way_round(tmp_path: Path) -> None:
+    _, private, public = signing.generate(tmp_path / "k")
+    package, digest = Package("p/a", "v1", "//p:a", (), ("a",)), Digest.of(b"manifest")
+    ours = signing.sign(package, digest, MANIFEST, keys.read_private(private))
+    document = json.loads(ours.envelope)
+    statement = base64.b64decode(document["payload"])
+    signed, sig = tmp_path / "signed", tmp_path / "sig"
+    signed.write_bytes(b"DSSEv1 28 application/vnd.in-toto+json %d " % len(statement) + statement)
+    sig.write_bytes(base64.b64decode(document["signatures"][0]["sig"]))
+
+    verify = ("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", public)
+    assert b"Verified" in openssl(*verify, "-in", signed, "-sigfile", sig)
+
+    other, other_public = tmp_path / "o", tmp_path / "o.pub"
+    openssl("genpkey", "-algorithm", "ed25519", "-out", other)
+    openssl("pkey", "-in", other, "-pubout", "-out", other_public)
+    openssl("pkeyutl", "-sign", "-rawin", "-inkey", other, "-in", signed, "-out", sig)
+    document["signatures"] = [{"sig": base64.b64encode(sig.read_bytes()).decode()}]
+    theirs = signatures.put(digest, MANIFEST, json.dumps(document, indent=2).encode())
+
+    key = keys.read_public(other_public)
+    verdict = verification.verify(Subject(digest, "p/a"), [ours, theirs], [key])
+    assert [each.key for each in verdict.good] == [key]
 
 
 def test_a_private_key_is_for_its_owner_and_none_is_written_over(tmp_path: Path) -> None:

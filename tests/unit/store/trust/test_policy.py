@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,13 @@ def test_policies_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
     assert found({places.VARIABLE: str(tmp_path / "named")}) == [str(tmp_path / "named")]
     (tmp_path / "w/lamina.toml").write_text("[trust]\n")
     assert found({}) == [str(home / "lamina/policy.toml"), str(tmp_path / "w/lamina.toml")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_may_not_be_entered_has_no_policy(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+
+    assert places.find(str(tmp_path / "closed" / "deep"), {"XDG_CONFIG_HOME": str(tmp_path)}) == []
 
 
 def test_a_policy_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
