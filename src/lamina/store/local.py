@@ -43,7 +43,7 @@ FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "merged", "cells", "workspaces",
-    "partial", "pulled", "pushed", "pins", "used",
+    "partial", "pulled", "pushed", "pins", "signatures", "used",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from lamina.store.repository import Manifest, NotThere, Repository
 
 FOLDER = "signatures"
 MOST = 32  # of one package that are looked at
+ROOM = 1 << 26  # bytes of all of these
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,8 +91,8 @@ def fetch(subject: Digest, repository: Repository) -> Fetched:
     for descriptor in repository.referrers(subject):
         if descriptor.get("artifactType", attestation.ARTIFACT_TYPE) != attestation.ARTIFACT_TYPE:
             continue
-        if len(found) + len(wrong) == MOST:
-            wrong.append(f"there are more than {MOST} signatures; the others were not looked at")
+        if len(found) + len(wrong) == MOST or sum(len(each.envelope) for each in found) > ROOM:
+            wrong.append("there are too many signatures; the others were not looked at")
             break
         try:
             found.append(_fetch(subject, str(descriptor.get("digest")), repository))
