@@ -134,6 +134,15 @@ def media_type(manifest: bytes) -> str:
     return _read(manifest, "manifest", find)
 
 
+def subject(manifest: bytes) -> str | None:
+    """The digest (`sha256:…`) of the manifest that one of anybody is about, if it is about one."""
+    try:
+        found = json.loads(manifest).get("subject")
+        return str(found["digest"]) if isinstance(found, dict) else None
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        return None
+
+
 def decode_package(root: bytes, read: Callable[[Digest], bytes]) -> Package:
     """A package from its last document, and from the others, which are read by their digests.
 

@@ -9,11 +9,11 @@ the package's own manifest comes last: what has that is whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 
+from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import oci, pack, transfer
@@ -152,9 +152,8 @@ class _Puller:
             # Most of the package is not here: most of what lies beside its documents is wanted.
             self._unpack([each for each in self._packs if any(map(each.has, lacking))])
             lacking = self._lacking(documents)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda each: self._read(each, documents[each]), lacking)
-            self.staged.update(zip(lacking, found, strict=True))
+        work = [partial(self._read, each, documents[each]) for each in lacking]
+        self.staged.update(zip(lacking, parallel.run(work, _AT_ONCE), strict=True))
 
     def _read(self, digest: Digest, kind: str) -> bytes:
         if kind == oci.CONFIG:
@@ -170,14 +169,7 @@ class _Puller:
         # The largest first: else the last of them keeps one connection busy at the end.
         work = [partial(self._fetch_alone, each) for each in sorted(alone, key=_by_size)]
         work += [partial(self._keep, each) for each in lacking if each in self.staged]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            under_way = [pool.submit(each) for each in work]
-            try:
-                for each in under_way:
-                    each.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        parallel.run(work, _AT_ONCE)
 
     def _fetch_alone(self, digest: Digest) -> None:
         self._partials.fetch(

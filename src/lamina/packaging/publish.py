@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.formats import oci, pack, transfer
@@ -129,8 +130,7 @@ class _Sender:
         manifests = [
             each for each in content.manifests[:-1] if each.digest.hash not in former.names
         ]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(self._put, manifests))
+        parallel.run([partial(self._put, each) for each in manifests], _AT_ONCE)
         # Whoever finds the package finds this: so it comes first.
         self._put(transfer.encode(advice), transfer.tag(content.root.digest.hash))
         self._put(content.root, tag)
@@ -145,16 +145,9 @@ class _Sender:
 
     def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:
         # The largest first: else the last of them keeps one connection busy at the end.
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            largest = sorted(missing, key=lambda each: -each.size)
-            sent = [pool.submit(self._send, each) for each in largest]
-            sent += [pool.submit(self._send_pack, each) for each in packs]
-            try:
-                for each in sent:
-                    each.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        work = [partial(self._send, each) for each in sorted(missing, key=lambda each: -each.size)]
+        work += [partial(self._send_pack, each) for each in packs]
+        parallel.run(work, _AT_ONCE)
 
     def _send(self, digest: Digest) -> None:
         self._repository.push(digest, self._store.path(digest), mount_from=self._mount_from)

@@ -131,7 +131,7 @@ class LayoutRepository:
         found: dict[str, dict[str, object]] = {}
         for entry in self._entries():
             child = _digest_of(entry)
-            subject = _subject(self.read(child)) if child.size <= _LIMIT else None
+            subject = oci.subject(self.read(child)) if child.size <= _LIMIT else None
             if subject == digest.oci:
                 found[child.oci] = {
                     key: value for key, value in entry.items() if key != "annotations"
@@ -217,11 +217,3 @@ def _digest_of(entry: dict[str, Any]) -> Digest:
     if not isinstance(size, int) or isinstance(size, bool):
         raise IntegrityError("a descriptor without a size")
     return Digest.from_oci(str(entry.get("digest")), size)
-
-
-def _subject(manifest: bytes) -> str | None:
-    try:
-        subject = json.loads(manifest).get("subject")
-        return str(subject["digest"]) if isinstance(subject, dict) else None
-    except (ValueError, KeyError, AttributeError, RecursionError):
-        return None

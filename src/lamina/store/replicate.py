@@ -7,10 +7,10 @@ the local store on its way, where it may be already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci, transfer
@@ -74,8 +74,8 @@ def copy(
         target.push(digest, store.path(digest), mount_from=mount_from)
         moved(digest, digest.size)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(send, sorted(missing, key=lambda each: -each.size)))
+    largest_first = sorted(missing, key=lambda each: -each.size)
+    parallel.run([partial(send, digest) for digest in largest_first], _AT_ONCE)
     for digest, manifest in found.manifests.items():
         if digest != top.digest:
             target.put_manifest(manifest)
