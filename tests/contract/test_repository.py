@@ -226,7 +226,9 @@ def test_many_tags_are_put_at_once(reference: Reference) -> None:
 
     def put(number: int) -> None:
         opened = open_repository(reference, Access())
-        opened.put_manifest(manifest(kept(opened, b"{}"), kept(opened, b"%d" % number)), f"t{number}")
+        opened.put_manifest(
+            manifest(kept(opened, b"{}"), kept(opened, b"%d" % number)), f"t{number}"
+        )
         opened.close()
 
     with ThreadPoolExecutor(8) as pool:

@@ -243,7 +243,7 @@ class RegistryRepository:
         if answer.status in (404, 416):
             raise Passing(f"it says {answer.status}{_reason(answer.data)}")
         if answer.status == 400:
-            raise ServiceError(
+            raise Rejected(
                 f"`{self.reference.place}` does not take the blob `{digest.oci}`"
                 f"{_reason(answer.data)}"
             )
