@@ -211,7 +211,7 @@ class TokenServer:
         basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if authorization not in ("", basic):
             return 401, {"details": "wrong user or password"}
-        access = []
+        access: list[dict[str, object]] = []
         for scope in query.get("scope", []):
             kind, name, actions = scope.split(":")
             may = [each for each in actions.split(",") if authorization or each == "pull"]
