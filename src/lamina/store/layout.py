@@ -105,8 +105,14 @@ class LayoutRepository:
             raise IntegrityError(f"`{self._blob(digest)}` is not what it is called")
 
     def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
-        """Keep a blob: a further name of the source's file where it can have one."""
+        """Keep a blob: a further name of the source's file where it can have one.
+
+        Of a file the size alone is looked at: whoever reads it compares it with its digest.
+        """
         del mount_from  # a folder is one repository
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
+            raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
         self._make()
         if self._has(digest):
             return

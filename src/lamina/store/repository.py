@@ -69,7 +69,10 @@ class Repository(Protocol):
         """Let a blob arrive, after the bytes of it that have arrived already; it is checked."""
 
     def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
-        """Keep a blob; it may be in one of some other repositories of the same registry."""
+        """Keep a blob; it may be in one of some other repositories of the same registry.
+
+        Raises Rejected or IntegrityError where the source is another blob.
+        """
 
     def tags(self) -> list[str]:
         """All tags, sorted."""
