@@ -11,6 +11,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version
 from lamina.core.tree import File, content_size
 from lamina.store import packages
+from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
@@ -192,10 +193,17 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     watched = [str(path) for path in versions.watched(session.root)]
     known.save({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
+
+
+def _kept(session: Session, found: Package) -> Digest:
+    """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
+    for gone in session.store.missing(layer.blob for layer in found.layers):
+        raise BlobMissing(gone)
+    return packages.put(found, session.store)
 
 
 def survey(session: Session, target: str) -> Packaged:
@@ -246,7 +254,7 @@ def _make(session: Session, target: str, order: Order, *, survey: bool = False) 
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     result = {
         "package": str(digest),
         "inputs": inputs,
