@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a base image is mounted by root")
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -109,6 +108,7 @@ def test_a_program_sees_the_image_and_its_package(workspace: Path, lamina: Lamin
     assert lines[-2].startswith("/packages/show-")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a base image is mounted by root")
 def test_a_package_tells_of_its_base_and_is_mounted_with_it(
     workspace: Path, lamina: Lamina, tmp_path: Path
 ) -> None:
