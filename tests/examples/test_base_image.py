@@ -217,6 +217,28 @@ def test_the_archive_of_a_root_file_system_is_a_layer(
     assert lamina(workspace, "run", "-q", "//:show").stdout.split("\n")[1] == "/"
 
 
+def test_a_bill_of_materials_tells_what_the_base_holds(workspace: Path, lamina: Lamina) -> None:
+    added = workspace.parent / "added"
+    (added / "var/lib/dpkg").mkdir(parents=True)
+    (added / "var/lib/dpkg/status").write_text(
+        "Package: bash\nStatus: install ok installed\nVersion: 5.2\nArchitecture: amd64\n"
+    )
+    shutil.rmtree(workspace / "image")
+    _image(workspace / "image", _tar(workspace.parent / "lower"), _tar(added))
+
+    done = lamina(workspace, "sbom", "//:show", "--format", "cyclonedx")
+
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)
+    parts = {part["name"]: part for part in written["components"]}
+    manifest = json.loads((workspace / "image/index.json").read_text())["manifests"][0]["digest"]
+    assert parts["base"]["purl"] == f"pkg:oci/base@{manifest}"
+    assert parts["bash"]["purl"] == "pkg:deb/debian/bash@5.2?arch=amd64&distro=debian"
+    needs = {entry["ref"]: entry.get("dependsOn", []) for entry in written["dependencies"]}
+    assert needs["//:show"] == ["//:base"]
+    assert needs["//:base"] == [parts["bash"]["bom-ref"]]
+
+
 def test_an_image_in_a_registry_cannot_be_had_yet(workspace: Path, lamina: Lamina) -> None:
     name = f"registry.example.org/debian@sha256:{'0' * 64}"
     build = (workspace / "BUILD").read_text()
