@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run, call, need
+from .conftest import PYTHON, Run, call, need
 from .test_images import LAST_LINE, NETWORK, rootfs, written
 from .test_registry import Registry, registry
 
@@ -129,3 +129,34 @@ def test_a_root_file_system_is_a_base_as_well(
     assert docker("run", *NETWORK, "a:v1").splitlines()[-1] == LAST_LINE
     assert rootfs(docker, "a:v1")[0] == f"sha256:{call('sha256sum', small_root).split()[0]}"
     docker("rmi", "-f", "a:v1")
+
+
+def test_what_docker_has_removed_is_gone_for_everybody(
+    lamina: Run, docker: Run, based: Path, base: Path, tmp_path: Path
+) -> None:
+    docker("load", "-i", base)
+    change = (
+        "import os; os.makedirs('/data/folder'); open('/data/folder/old', 'w').close();"
+        "open('/data/gone', 'w').close()",
+        "import os, shutil; os.unlink('/data/gone'); shutil.rmtree('/data/folder');"
+        "os.mkdir('/data/folder'); open('/data/folder/new', 'w').close()",
+    )
+    for number, program in enumerate(change, 1):
+        words = ("--name", "changed", "--network", "host", "--user", "0", f"base:{number}")
+        docker("run", *words, PYTHON.resolve(), "-c", program)
+        docker("commit", "changed", f"base:{number + 1}")
+        docker("rm", "changed")
+    docker("save", "-o", based / "changed.tar", "base:3")
+    (based / "BUILD").write_text(
+        (based / "BUILD").read_text().replace('srcs = glob(["base/**"])', 'src = "changed.tar"')
+    )
+    (based / "small.py").write_text(
+        "import os\nprint(os.listdir('/data'), os.listdir('/data/folder'))\n"
+    )
+
+    seen = lamina(based, "run", "-q", "//:small")
+    docker("load", "-i", written(lamina, based, "docker", target="//:small"))
+
+    assert seen == "['folder'] ['new']"
+    assert docker("run", *NETWORK, "small:v1").strip() == seen
+    docker("rmi", "-f", "small:v1", "base:1", "base:2", "base:3")

@@ -199,6 +199,17 @@ def test_who_starts_it_stays_who_it_is(show: Callable[..., str], launcher: Launc
     assert ("secret" if mine == 0 else "Permission denied") in owners
 
 
+@pytest.mark.root
+def test_root_sees_the_same_where_its_kernel_knows_no_squashfs(
+    root: Person, base: list[Path], program: Path, clean: None
+) -> None:
+    code, words = start(Launcher("fuse", root), base, program, "ls folder replaced; ls gone")
+
+    assert code == 2, words
+    code, words = start(Launcher("fuse", root), base, program, "ls folder replaced")
+    assert words.splitlines() == ["folder:", "new", "", "replaced:", "new"]
+
+
 def test_layers_are_not_merged_where_the_kernel_stacks_none(
     user: Person, base: list[Path], program: Path, clean: None
 ) -> None:
