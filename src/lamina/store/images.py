@@ -41,7 +41,7 @@ def read(tree: Mapping[str, Node], choice: Choice, store: LocalStore) -> Image:
     node = next(iter(tree.values()), None)
     if len(tree) == 1 and isinstance(node, File):
         if not _is_image(node.digest, store):
-            return Image(layers=(_root(node.digest, store),))
+            return Image(choice.architecture, layers=(_root(node.digest, store),))
         tree = unpack(node.digest, Unpacking(), store)
     tree = _inner(tree)
     _check_is_image([*tree])

@@ -121,6 +121,7 @@ def test_any_other_archive_is_a_root_file_system(store: LocalStore) -> None:
         assert layer.blob == Digest.of(data)
         return layer
 
+    assert images.read({"x": File(store.write(data))}, AMD, store).architecture == "amd64"
     assert root(data).diff_id == hashlib.sha256(data).hexdigest()
     assert root(data).media_type == ociimage.LAYER
     assert root(gzip.compress(data)).media_type == ociimage.MEDIA_TYPES["gzip"]
