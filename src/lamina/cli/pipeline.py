@@ -143,7 +143,7 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    if order.files and not _tells_files(session, found):
+    if order.files and not (_tells_files(session, found) and _tells_base(session, found)):
         return None
     if known.same:
         return Packaged(found, digest, frozenset())
@@ -162,6 +162,13 @@ def _tells_files(session: Session, found: Package) -> bool:
         if session.store.missing(node.digest for node in tree.values() if isinstance(node, File)):
             return False
     return True
+
+
+def _tells_base(session: Session, found: Package) -> bool:
+    """Whether the store has the layers of its base image as others know them."""
+    layers = found.image.layers
+    known = len(layers) == found.base_layers  # an older lamina has not told them
+    return known and not session.store.missing(layer.blob for layer in layers)
 
 
 def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
