@@ -14,6 +14,7 @@ from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
 from bench.scale import FULL, QUICK, SMOKE
+from bench.transfer import command as transfer
 
 _SUITES = {
     "start": start.suite,
@@ -22,7 +23,12 @@ _SUITES = {
     "layers": layers.suite,
     "forms": forms.suite,
 }
-_ALONE = {"compat": compat.main, "starlark": conformance.main, grouping.WORD: grouping.main}
+_ALONE = {
+    "compat": compat.main,
+    "starlark": conformance.main,
+    grouping.WORD: grouping.main,
+    "transfer": transfer.main,
+}
 
 
 def main() -> None:

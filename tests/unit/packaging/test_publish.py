@@ -340,6 +340,60 @@ def test_a_large_layer_goes_on_where_it_stopped(
     assert repository.bytes < 100_000
 
 
+def upgraded(store: LocalStore) -> tuple[Digest, Digest]:
+    """Two versions of a package with one large layer that differs a little."""
+    found = []
+    for version in (b"1", b"2"):
+        noise = b"".join(Digest.of(b"%d" % number).hash.encode() for number in range(40_000))
+        blob = store.write(noise[: 1 << 20] + version * 1000 + noise[1 << 20 :])
+        layers = (Layer("//third_party:large", Digest.of(version), blob),)
+        found.append(packages.put(Package("p/a", f"v{version.decode()}", "//p:a", layers), store))
+    return found[0], found[1]
+
+
+def test_a_large_layer_that_changed_a_little_comes_as_a_delta(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    brought(theirs, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+
+    pulled, repository = brought(theirs, tmp_path / "r", "v2")
+
+    assert pulled.layers == 1
+    assert packages.is_whole(second, theirs)
+    assert repository.bytes < 100_000
+    assert not list((theirs.folder / "partial").glob("?" * 64))
+
+
+@pytest.mark.parametrize("how", ["nothing here", "damaged base", "damaged delta", "delta gone"])
+def test_without_a_good_delta_the_whole_layer_comes(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, how: str
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+    told = transfer.decode(Counting(tmp_path / "r").manifest(transfer.tag(second.hash)).data)
+    [known] = told.deltas
+    blob = tmp_path / "r/blobs/sha256" / known.blob.hash
+    if how != "nothing here":
+        brought(theirs, tmp_path / "r", "v1")
+    if how == "damaged base":
+        theirs.path(known.base).chmod(0o644)
+        theirs.path(known.base).write_bytes(bytes(known.base.size))
+    elif how.startswith("d"):
+        blob.unlink()
+        if how == "damaged delta":
+            blob.write_bytes(bytes(known.blob.size))
+
+    brought(theirs, tmp_path / "r", "v2")
+
+    assert theirs.read(known.target) == ours.read(known.target)
+
+
 def test_a_tag_that_moves_is_the_last_one(
     stores: tuple[LocalStore, LocalStore], tmp_path: Path
 ) -> None:
