@@ -115,11 +115,12 @@ class Exchange:
         self.asked.sent += len(data)
 
     def cut(self) -> None:
-        """Reset the connection."""
+        """End the connection: by a reset, unless a part of the answer is on its way."""
         self._handler.close_connection = True
         with contextlib.suppress(OSError):
-            option = struct.pack("ii", 1, 0)
-            self._handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+            if not self.asked.sent:
+                option = struct.pack("ii", 1, 0)
+                self._handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
             self._handler.connection.close()
         raise Gone
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lamina.node.pull import Pulled
     from lamina.store.local import LocalStore
     from lamina.store.repository import Repository
+    from lamina.store.transport import Access
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +30,21 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@contextlib.contextmanager
-def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
-    """The repository of a reference."""
-    from lamina.store.repositories import open_repository
+def access(args: argparse.Namespace) -> Access:
+    """How a registry is reached."""
     from lamina.store.transport import Access
 
     if args.ca is not None and not args.ca.is_file():
         raise UserError(f"`--ca`: there is no file `{args.ca}`")
-    repository = open_repository(wanted, Access(ca=args.ca, plain_http=args.plain_http))
+    return Access(ca=args.ca, plain_http=args.plain_http)
+
+
+@contextlib.contextmanager
+def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
+    """The repository of a reference."""
+    from lamina.store.repositories import open_repository
+
+    repository = open_repository(wanted, access(args))
     try:
         yield repository
     finally:

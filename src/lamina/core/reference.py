@@ -97,6 +97,15 @@ def repository_of(text: str) -> Reference:
     return found
 
 
+def host_of(text: str) -> str:
+    """Read the name of a registry, `host` or `host:port`; raises UserError."""
+    if not re.fullmatch(_HOST, text):
+        raise UserError(
+            f"`{text}` is no host", hint="a registry is named as `registry.example:5000`"
+        )
+    return text
+
+
 def repository_name(name: str) -> str:
     """The name of a package as one of a repository, which has lower-case letters only."""
     parts = (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("/"))

@@ -68,6 +68,11 @@ class Authentication:
         """Whether the registry was told of a user."""
         return self._known is not None
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether the registry wants to know who asks."""
+        return bool(self._scheme)
+
     def header(self, scope: str) -> str:
         """What the next request says of who asks; empty before the registry wants to know."""
         with self._lock:

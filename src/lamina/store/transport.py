@@ -127,6 +127,11 @@ class Transport:
             data = b"" if method == "HEAD" else _body(response, limit)
             return Answer(response.status_code, response.headers, data)
 
+    def log_in(self) -> bool:
+        """Try whether the registry knows who asks; whether it wanted to know. Raises Refused."""
+        self.request("GET", "/v2/")
+        return self._who.was_asked
+
     def again(self, work: Callable[[], T], what: str) -> T:
         """What some work gives, which is tried again as long as its faults may pass."""
         until = time.monotonic() + _PATIENCE
@@ -285,6 +290,8 @@ class Transport:
         return urlsplit(path).path
 
     def _scope(self, method: str) -> str:
+        if not self._reference.repository:
+            return ""
         actions = "pull" if method in ("GET", "HEAD") else "pull,push"
         return f"repository:{self._reference.repository}:{actions}"
 
