@@ -47,10 +47,10 @@ def _tell(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5, help="in all; 5 by default")
-    parser.add_argument("--only", action="append", choices=list(TARGETS), metavar="NAME",
-                        help=f"this target, of {', '.join(TARGETS)}; may be given again")  # fmt: skip
-    parser.add_argument("--folder", type=Path, default=Path("fuzz-crashes"),
-                        help="where inputs that fail are kept")  # fmt: skip
+    words = f"this target, of {', '.join(TARGETS)}; may be given again"
+    parser.add_argument("--only", action="append", choices=list(TARGETS), metavar="X", help=words)
+    words = "where inputs that fail are kept"
+    parser.add_argument("--folder", type=Path, default=Path("fuzz-crashes"), help=words)
     parser.add_argument("--seed", type=int, help="the same again; else it is another each time")
     return parser
 

@@ -31,7 +31,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label, Pattern
 from lamina.core.manifest import Image as ImageConfig
 from lamina.core.manifest import Layer, Package
-from lamina.core.tree import File, Folder, Symlink
+from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import archive, erofs, imagelayer, oci, ociimage, pylock, reapi, squashfs, xar
 from lamina.formats.image import Choice
 from lamina.node import mounts
@@ -178,7 +178,8 @@ def _tar_header(data: bytes, chance: random.Random) -> bytes:
                                  (157, 100), (257, 8), (329, 8), (337, 8), (345, 155)))  # fmt: skip
     values = (
         chance.randbytes(size), b"7" * size, b"\xff" * size, b"\x80" + b"\xff" * 11, b"-1\0",
-        b"../x\0", b"/x\0", bytes(size), bytes([chance.choice(b"01234567xgLKSV")]), b"00000001000\0",
+        b"../x\0", b"/x\0", bytes(size), bytes([chance.choice(b"01234567xgLKSV")]),
+        b"00000001000\0",
     )  # fmt: skip
     value = chance.choice(values)[:size]
     block[start : start + len(value)] = value
@@ -325,8 +326,7 @@ def _image_files(data: bytes) -> dict[str, bytes]:
     files[ociimage.place(hashlib.sha256(layer).hexdigest())] = layer
     second = second.replace(b"CONFIG", names[b"CONFIG"].encode())
     if not more:
-        files = {f"{names[b'CONFIG']}.json": first, "layer.tar": layer, "manifest.json": second}
-        return files
+        return {f"{names[b'CONFIG']}.json": first, "layer.tar": layer, "manifest.json": second}
     below, name = second, b"MANIFEST"
     for each in more:
         hexadecimal = hashlib.sha256(below).hexdigest()
@@ -336,8 +336,8 @@ def _image_files(data: bytes) -> dict[str, bytes]:
 
 
 _IMAGE_WORDS = (
-    *_OCI_WORDS, "application/vnd.docker.distribution.manifest.list.v2+json", '"Layers":', '"Config":',
-    "nondistributable", "MANIFEST", "INNER", "CONFIG", "arm64",
+    *_OCI_WORDS, "application/vnd.docker.distribution.manifest.list.v2+json",
+    '"Layers":', '"Config":', "nondistributable", "MANIFEST", "INNER", "CONFIG", "arm64",
 )  # fmt: skip
 
 
@@ -367,7 +367,7 @@ def _image_below(data: bytes) -> None:
 
 def _messages() -> list[bytes]:
     digest = Digest.of(b"x")
-    children = {"a": File(digest, True), "l": Symlink("a"), "d": digest}
+    children: dict[str, reapi.Child] = {"a": File(digest, True), "l": Symlink("a"), "d": digest}
     outputs = (("a", File(digest)), ("d", Folder()), ("l", Symlink("a")))
     return [
         reapi.encode_directory(children),
@@ -410,8 +410,9 @@ inputs = ["requirements.txt"]
 """.replace("SHA", "0" * 64)
 
 _TOML_WORDS = (
-    "= 1\n", "= []\n", "= {}\n", "= true\n", '= ""\n', "[[packages]]\n", "[tool]\n", "[", "]]", "{", "}",
-    '"""', "'''", "nan", "inf", "1979-05-27", "\\u0000", "\\ud800", "0x", "9" * 5000, "[" * 2000, "a." * 500,
+    "= 1\n", "= []\n", "= {}\n", "= true\n", '= ""\n', "[[packages]]\n", "[tool]\n", "[",
+    "]]", "{", "}", '"""', "'''", "nan", "inf", "1979-05-27", "\\u0000", "\\ud800", "0x",
+    "9" * 5000, "[" * 2000, "a." * 500,
     '"..\\u0000"', '"../../x"', '"[x]"', "\r", "\0",
 )  # fmt: skip
 
@@ -481,38 +482,44 @@ def _module(data: bytes) -> None:
 _BUILD = b"""\
 load("@bazel_skylib//lib:paths.bzl", "paths")
 package(default_visibility = ["//visibility:public"])
-python_library(name = "a", srcs = glob(["*.py"]), deps = [":b"] + select({"//conditions:default": []}))
+python_library(name = "a", srcs = glob(["*.py"]), deps = [":b"] + select({
+    "//conditions:default": [],
+}))
 genrule(name = "b", outs = ["b.py"], cmd = "echo $(location :c) > $@", srcs = [":c"])
 filegroup(name = "c", srcs = ["BUILD"])
 cc_binary(name = "d", srcs = ["d.cc"], copts = ["-DX=%d" % 3], deps = [])
 [python_binary(name = "e%d" % i, main = "a.py") for i in range(3)]
 exports_files(["x"])
 """
+_BUILD_FILES = [_BUILD, *(each + b"\n" for each in _BUILD.split(b"\n") if each.endswith(b")"))]
 _BUILD_WORDS = (
     "select({", "})", "glob([", "])", 'load("', "None", "True", "{}", "-1", "lambda x: x", "*args",
-    '"//..."', '":a"', '"../x"', "struct(", "fail(", "print(", "name = ", "%s" * 50, "(" * 500, "[" * 500,
-    "existing_rules()", 'native.', 'alias(name = "z", actual = ":z")', "\\x00", "\\ud800", "\0", "\t", "\r",
-    "package_name()", "repository_name()", "visibility = ", "def f():\n  ", "for i in [1]:\n  ", "1 << 99",
+    '"//..."', '":a"', '"../x"', "struct(", "fail(", "print(", "name = ", "%s" * 50, "(" * 500,
+    "[" * 500, "existing_rules()", "native.", 'alias(name = "z", actual = ":z")', "\\x00",
+    "\\ud800", "\0", "\t", "\r", "package_name()", "repository_name()", "visibility = ",
+    "def f():\n  ", "for i in [1]:\n  ", "1 << 99",
     'test_suite(name = "t")', 'config_setting(name = "s", values = {})', "environment_variables",
 )  # fmt: skip
 
 
-@_target(
-    "BUILD",
-    lambda: [_BUILD, *(line + b"\n" for line in _BUILD.splitlines())],
-    _BUILD_WORDS,
-    (lines,),
-)
+@_target("BUILD", lambda: _BUILD_FILES, _BUILD_WORDS, (lines,))
 def _build_file(data: bytes) -> None:
     if b"range" not in data.replace(b"range(3)", b""):  # a long loop is no fault of the reader
         _loaded({"BUILD": data, "a.py": b"", "d.cc": b""})
 
 
-@_target("requirements",
-         lambda: [b"a==1.0\nb[x]>=2 ; python_version > '3'  # why\n-c other.txt\n--index-url x\nc @ file:///c.whl\n\\\n",
-                  b'[project]\ndependencies = ["a"]\n[dependency-groups]\nd = ["a", {include-group = "d"}]\n[tool.uv]\n'],
-         ("-r ", "-e .", "--hash=sha256:0", "\\\n", "${HOME}", "@ ", ";", "'", '"', "--", *_TOML_WORDS),
-         (lines,))  # fmt: skip
+_WANTED = [
+    b"a==1.0\nb[x]>=2 ; python_version > '3'  # why\n-c other.txt\n--index-url x\n",
+    b"c @ file:///c.whl\n-r requirements.txt\n./d-1.0.tar.gz\n\\\n",
+    b'[project]\ndependencies = ["a"]\n[dependency-groups]\n'
+    b'd = ["a", { include-group = "d" }]\n[tool.uv]\nconstraint-dependencies = ["b"]\n',
+]
+_WANTED_WORDS = (
+    "-r ", "-e .", "--hash=sha256:0", "\\\n", "${HOME}", "@ ", ";", "'", '"', "--", *_TOML_WORDS,
+)  # fmt: skip
+
+
+@_target("requirements", lambda: _WANTED, _WANTED_WORDS, (lines,))
 def _requirements(data: bytes) -> None:
     for name in ("requirements.txt", "pyproject.toml"):
         path = Path(name)
@@ -525,8 +532,11 @@ def _spoken(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
-@_target("label", lambda: [b"//a/b:c", b"@x//a/...", b":c", b"a/b", b"-//a:all", b"@@x//:y", b"//a:*"],
-         ("//", "...", ":", "@", "..", "all", "\0", "*", "-", "/", "é", "\xff"))  # fmt: skip
+_LABELS = [b"//a/b:c", b"@x//a/...", b":c", b"a/b", b"-//a:all", b"@@x//:y", b"//a:*"]
+_LABEL_WORDS = ("//", "...", ":", "@", "..", "all", "\0", "*", "-", "/", b"\xff")
+
+
+@_target("label", lambda: _LABELS, _LABEL_WORDS)
 def _label(data: bytes) -> None:
     for parse in (Label.parse, Pattern.parse):
         with contextlib.suppress(UserError):
@@ -535,17 +545,29 @@ def _label(data: bytes) -> None:
                 assert Label.parse(str(found)) == found
 
 
-@_target("query", lambda: [b"deps(//a:b, 2) - kind('rule', //...)", b"let x = set(a b) in $x ^ somepath(a, b)"],
-         ("deps(", "(", ")", ",", "let ", " in ", "$x", "'", '"', "+", "union", "(" * 2000, "-(" * 400, "set("))  # fmt: skip
+_QUERIES = [
+    b"deps(//a:b, 2) - kind('rule', //...)",
+    b"let x = set(a b) in $x ^ somepath(a, b)",
+]
+_QUERY_WORDS = (
+    "deps(", "(", ")", ",", "let ", " in ", "$x", "'", '"', "+", "union", "(" * 2000, "-(" * 400,
+)  # fmt: skip
+
+
+@_target("query", lambda: _QUERIES, _QUERY_WORDS)
 def _query(data: bytes) -> None:
     syntax.parse(_spoken(data))
 
 
-@_target(
-    "depfile",
-    lambda: [b"x.o: a.h \\\n b\\ c.h $$d.h\n\na.h:\n"],
-    ("\\\n", "\\", "$$", ": ", "\r\n", "/work/"),
-)
+_DEPFILES = [b"x.o: a.h \\\n b\\ c.h $$d.h\n\na.h:\n"]
+
+
+@_target("depfile", lambda: _DEPFILES, ("\\\n", "\\", "$$", ": ", "\r\n", "/work/"))
 def _depfile(data: bytes) -> None:
-    inputs = {"a.h": Symlink("l/a.h"), "l": Symlink("."), "m": Symlink("../.."), "n": Folder()}
+    inputs: dict[str, Node] = {
+        "a.h": Symlink("l/a.h"),
+        "l": Symlink("."),
+        "m": Symlink("../.."),
+        "n": Folder(),
+    }
     assert set(depfile.used(_spoken(data), inputs)) <= set(inputs)

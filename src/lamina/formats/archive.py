@@ -33,6 +33,7 @@ from lamina.core.errors import IntegrityError
 _GROWTH, _ALLOWANCE = 200, 256 << 20
 _MOST_ENTRIES = 1_000_000
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, as in Linux
+_PATIENCE = 64  # times that `tarfile` may ask for more behind the end
 
 # Types by the names that BUILD files give them: how they are compressed, or that it is a zip.
 TYPES = {
@@ -152,6 +153,7 @@ class _Bounded(io.RawIOBase):
         self._budget = budget
         self._whole = whole
         self._size = 0  # bytes so far
+        self._asked = 0  # times behind the end
 
     def read(self, size: int = -1) -> bytes:
         # Asked for all of a huge header, it stops soon after there is too much of it.
@@ -159,6 +161,11 @@ class _Bounded(io.RawIOBase):
             size = self._budget.left + 1
         data = self._stream.read(size)
         self._budget.spend(len(data))
+        if not data and size:
+            # To go over a file that claims to have 2^60 bytes, it would ask for each 10 KiB of it.
+            self._asked += 1
+            if self._asked > _PATIENCE:
+                raise EOFError("it ends before the file that it says it holds")
         if self._whole is not None:
             self._whole.update(data)
             self._size += len(data)

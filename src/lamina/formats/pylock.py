@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lamina.core.errors import UserError
+from lamina.formats import tomltext
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOOL = "lamina"
@@ -79,8 +79,8 @@ class Lock:
 def decode(text: str) -> Lock:
     """Read a lock; raises UserError with what is wrong in it."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomltext.loads(text)
+    except tomltext.Fault as error:
         raise UserError(f"not TOML: {error}") from error
     version = document.get("lock-version")
     if not isinstance(version, str) or version.partition(".")[0] != "1":

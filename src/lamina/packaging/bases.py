@@ -25,6 +25,11 @@ from lamina.store.local import LocalStore
 _WANTED = "a folder in OCI image layout, or an archive of `docker save` or `skopeo`"
 _INDEXES = (ociimage.INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
 
+# What reading raises for files that are no image, or documents that do not say what they should.
+_FAULTS = (
+    OSError, tarfile.TarError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
+)  # fmt: skip
+
 
 class _Files(Protocol):
     """The files of a layout, in a folder or in an archive."""
@@ -43,7 +48,7 @@ def read(at: Path, store: LocalStore) -> Base:
             return _read(_Folder(at), store)
         with tarfile.open(at) as archive:
             return _read(_Archive(archive), store)
-    except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
+    except _FAULTS as error:
         if isinstance(error, tarfile.TarError):
             why = "it is neither a folder nor a tar archive"
         else:

@@ -10,6 +10,7 @@ from lamina.core.manifest import Package, is_version
 from lamina.core.tree import check_path
 from lamina.formats import oci
 from lamina.linux import filesystem
+from lamina.store import verified
 from lamina.store.local import LocalStore
 
 LATEST = ".latest"  # no legal version, so it can stand beside them
@@ -35,8 +36,14 @@ def read(digest: Digest, store: LocalStore) -> Package:
 
 
 def images(package: Package, store: LocalStore) -> list[Path]:
-    """Where the layers of a package lie in the store, bottom first; raises BlobMissing."""
-    return [store.path(layer.blob) for layer in package.layers]
+    """Where the layers of a package lie in the store, bottom first.
+
+    Raises BlobMissing, and IntegrityError where one does not match its name: whoever mounts them
+    need not look again.
+    """
+    for layer in package.layers:
+        store.path(layer.blob)  # raises at once, before seconds go by with reading others
+    return [verified.path(layer.blob, store) for layer in package.layers]
 
 
 def resolve(reference: str, store: LocalStore) -> Digest:
