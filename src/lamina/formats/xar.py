@@ -115,6 +115,8 @@ def _lines(first_bytes: bytes) -> list[str]:
         lines = (head if found else head[:SIZE]).decode().split("\n")[1:]
     except UnicodeDecodeError as error:
         raise IntegrityError("the header of this XAR is not UTF-8 text") from error
+    if any("\0" in line for line in lines):
+        raise IntegrityError("the header of this XAR has a NUL in it")
     return [line for line in lines if line and not line.startswith("#")]
 
 

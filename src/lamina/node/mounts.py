@@ -60,7 +60,8 @@ def opened(path: Path) -> Iterator[Image]:
     Raises IntegrityError naming the file if it is none.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Of a pipe in its place, it would else wait for who writes into that.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
     try:

@@ -75,11 +75,13 @@ def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
 
 
 def _unknown(reference: str, store: LocalStore) -> UserError:
-    return UserError(
-        f"there is no package `{reference}` in the store `{store.folder}`",
-        hint="`lamina package TARGET` makes one; a reference is `name`, `name:version` "
-        "or `name@sha256:<digest>`",
+    hint = (
+        "`lamina package TARGET` makes one; a reference is `name`, `name:version` "
+        "or `name@sha256:<digest>`"
     )
+    if reference.endswith(".xar"):
+        hint = "`xarexec FILE` runs a XAR file, `xarexec -m FILE` mounts it"
+    return UserError(f"there is no package `{reference}` in the store `{store.folder}`", hint=hint)
 
 
 def _path(store: LocalStore, name: str, version: str) -> Path:
