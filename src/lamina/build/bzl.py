@@ -195,6 +195,8 @@ class Evaluator:
     def _unknown_symbol(self, place: Place, symbol: str, path: str, text: str) -> Fault:
         """The fault of a load that asks a file for a symbol which it has not."""
         file = loads.source_of(text, symbol)
+        if not file:  # its words are such that the statement cannot be read
+            return Fault(place, f"a file that is loaded has no symbol `{symbol}`")
         cell, package = self._cells.owner(path.rpartition("/")[0])
         loaded = self._path(_load_label(file, self._cells.home(cell, package)))
         known = SourceMap(loaded, self.text(loaded)).symbols()

@@ -41,9 +41,11 @@ def images(package: Package, store: LocalStore) -> list[Path]:
     Raises BlobMissing, and IntegrityError where one does not match its name: whoever mounts them
     need not look again.
     """
-    for layer in package.layers:
-        store.path(layer.blob)  # raises at once, before seconds go by with reading others
-    return [verified.path(layer.blob, store) for layer in package.layers]
+    blobs = dict.fromkeys(layer.blob for layer in package.layers)
+    for blob in blobs:
+        store.path(blob)  # raises at once, before seconds go by with reading others
+    files = {blob: verified.path(blob, store) for blob in blobs}
+    return [files[layer.blob] for layer in package.layers]
 
 
 def resolve(reference: str, store: LocalStore) -> Digest:
