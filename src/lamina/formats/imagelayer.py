@@ -185,6 +185,8 @@ def _check(path: str, member: tarfile.TarInfo) -> None:
     if member.ischr() and (member.devmajor, member.devminor) == (0, 0):
         raise ArchiveError(f"`{path}` is a character device 0:0, which hides what lies below it")
     for key in member.pax_headers:
+        if not key.isprintable():  # or not UTF-8: such bytes stand there as surrogates
+            raise ArchiveError(f"`{path}` has an attribute whose name is none: {key!r:.80}")
         if any(name in key for name in _OURS):
             raise ArchiveError(f"`{path}` has the attribute `{key}`, which only overlayfs may set")
     if member.issym() and not member.linkname:
