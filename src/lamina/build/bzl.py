@@ -9,7 +9,7 @@ from pathlib import Path
 
 import starlark
 
-from lamina.build import loads, starlark_errors
+from lamina.build import loads, nesting, starlark_errors
 from lamina.build.disk import Disk, join
 from lamina.build.evaluation import CallFault, Evaluation
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
@@ -86,11 +86,13 @@ class Evaluator:
     def text(self, path: str) -> str:
         """The text of a file of the workspace; raises FaultReport when it cannot be read."""
         try:
-            return Path(self._workspace.locate(path)).read_text(encoding="utf-8")
+            text = Path(self._workspace.locate(path)).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise FaultReport([Fault(Place(path), "not UTF-8 text")]) from error
         except OSError as error:
             raise FaultReport([Fault(Place(path), f"cannot read it: {error.strerror}")]) from error
+        nesting.check(path, text)
+        return text
 
     def _file_loader(self, importer: _Importer) -> starlark.FileLoader:
         def load(name: str) -> starlark.FrozenModule:

@@ -18,7 +18,7 @@ def loads(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except Fault:
         raise
-    except RecursionError:
+    except (RecursionError, MemoryError):
         raise Fault("values lie too deep in each other") from None
     except ValueError:
         raise Fault("a number has too many digits") from None
