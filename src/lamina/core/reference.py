@@ -65,6 +65,8 @@ def is_remote(text: str) -> bool:
     if text.startswith(LAYOUT):
         return True
     first, slash, _ = text.partition("/")
+    if first in (".", ".."):  # a file
+        return False
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or "[" in first)
 
 

@@ -28,13 +28,16 @@ from functools import partial
 from typing import IO, Protocol
 
 from lamina.core.errors import IntegrityError
+from lamina.core.tree import DEEPEST
 
 # What an archive may grow to: so much, and so many times its own size. Sources grow to ten times
 # it, files of zeros to a thousand times.
 _GROWTH, _ALLOWANCE = 200, 256 << 20
 _MOST_ENTRIES = 1_000_000
 _LEVEL = 6  # of gzip, where we compress
-_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, as in Linux
+# Bytes: Linux takes paths of 4,095, of which some are left for the folder that all is laid out in.
+_LONGEST_PATH, _LONGEST_NAME = 3584, 255
+_PATIENCE = 64  # times that `tarfile` may ask for more behind the end
 
 # Types by the names that BUILD files give them: how they are compressed, or that it is a zip.
 TYPES = {
@@ -112,6 +115,8 @@ def clean(path: str) -> str:
         raise ArchiveError(f"the name of its entry `{_printable(path)[:60]}…` is too long")
     if "\0" in text:
         raise ArchiveError(f"the name of its entry {path!r} is none")
+    if len(parts) > DEEPEST:
+        raise ArchiveError(f"its entry `{_printable(path)[:60]}…` lies in {len(parts) - 1} folders")
     return text
 
 
@@ -154,6 +159,7 @@ class _Bounded(io.RawIOBase):
         self._budget = budget
         self._whole = whole
         self._size = 0  # bytes so far
+        self._asked = 0  # times behind the end
 
     def read(self, size: int = -1) -> bytes:
         # Asked for all of a huge header, it stops soon after there is too much of it.
@@ -161,6 +167,11 @@ class _Bounded(io.RawIOBase):
             size = self._budget.left + 1
         data = self._stream.read(size)
         self._budget.spend(len(data))
+        if not data and size:
+            # To go over a file that claims to have 2^60 bytes, it would ask for each 10 KiB of it.
+            self._asked += 1
+            if self._asked > _PATIENCE:
+                raise EOFError("it ends before the file that it says it holds")
         if self._whole is not None:
             self._whole.update(data)
             self._size += len(data)
@@ -291,6 +302,8 @@ def _members(stream: _Bounded, budget: _Budget) -> Iterator[Member]:
                 member = archive.next()
             if member is None:
                 break
+            if member.size < 0:  # `tarfile` would go back, or take it for the end
+                raise ArchiveError(f"its entry `{_printable(member.name)}` has {member.size} bytes")
             archive.members.clear()  # type: ignore[attr-defined]  # else it would keep all of them
             data = archive.extractfile(member) if member.isfile() else None
             yield member, partial(_read, data or io.BytesIO(), budget)

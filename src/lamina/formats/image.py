@@ -78,7 +78,14 @@ def _read(use: Callable[[], Found]) -> Found:
         return use()
     except KeyError as error:
         raise IntegrityError(f"the image has no {error}") from error
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise IntegrityError(f"the image is malformed: {error}") from error
 
 
@@ -121,7 +128,7 @@ def named(document: bytes) -> list[str]:
     """Where a layout has the manifests that an index lists; none where it is no index."""
     try:
         return [_blob(each) for each in json.loads(document).get("manifests", ())]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise IntegrityError(f"the image is malformed: {error}") from error
 
 

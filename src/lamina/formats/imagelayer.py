@@ -158,7 +158,7 @@ def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> No
         if member.islnk() and info.linkname not in written:
             raise ArchiveError(f"`{path}` is a hard link to `{info.linkname}`, not before it")
         written.add(path)
-        made.addfile(info, cast("IO[bytes]", _Data(read)) if member.isfile() else None)
+        made.addfile(info, cast("IO[bytes]", _Data(read, member)) if member.isfile() else None)
     for path in sorted(plan.opaque):
         folder(path)
     for path in plan.whiteouts:
@@ -172,12 +172,16 @@ def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> No
 class _Data:
     """What `tarfile` reads a member's bytes from."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], member: tarfile.TarInfo) -> None:
         self._read = read
+        self._member = member
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes."""
-        return self._read(size)
+        """The next bytes; it is asked for no more than there should be."""
+        data = self._read(size)
+        if len(data) < size:
+            raise ArchiveError(f"its entry `{clean(self._member.name)}` is shorter than it says")
+        return data
 
 
 def _copy(path: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -220,6 +224,8 @@ def _check(path: str, member: tarfile.TarInfo) -> None:
     if member.ischr() and (member.devmajor, member.devminor) == (0, 0):
         raise ArchiveError(f"`{path}` is a character device 0:0, which hides what lies below it")
     for key in member.pax_headers:
+        if not key.isprintable():  # or not UTF-8: such bytes stand there as surrogates
+            raise ArchiveError(f"`{path}` has an attribute whose name is none: {key!r:.80}")
         if any(name in key for name in _OURS):
             raise ArchiveError(f"`{path}` has the attribute `{key}`, which only overlayfs may set")
     if member.issym() and not member.linkname:

@@ -34,6 +34,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 PACKAGE = "application/vnd.lamina.package.v1"
 CONFIG = "application/vnd.lamina.config.v1+json"
+LARGEST = 16 << 20  # bytes of either document; one of 20,000 layers has 8 MB
 
 _TITLE = "org.opencontainers.image.title"
 _VERSION = "org.opencontainers.image.version"
@@ -279,14 +280,30 @@ def decode(manifest: bytes, config: bytes) -> Package:
 
 def _part(manifest: bytes, config: bytes) -> Package:
     """A package, or what an index names of one."""
-    document = _read(manifest, "package manifest", lambda found: found)
+    document = _read(manifest, "package manifest", _known)
     return _read(config, "package config", lambda found: _package(document, found))
 
 
 def _config_digest(document: Mapping[str, object]) -> Digest:
-    if document["artifactType"] != PACKAGE:
-        raise IntegrityError(f"not a lamina package: artifact type `{document['artifactType']}`")
-    return _digest(_mapping(document["config"]))
+    return _digest(_mapping(_known(document)["config"]))
+
+
+def _known(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The manifest itself, if it is one that this lamina knows."""
+    kind = document["artifactType"]
+    if kind != PACKAGE:
+        raise IntegrityError(f"not a lamina package: artifact type {kind!r:.80}")
+    config = _mapping(document["config"])
+    for what, found, known in (
+        ("a manifest", document["schemaVersion"], 2),
+        ("a manifest", document.get("mediaType", MANIFEST), MANIFEST),
+        ("a config", config["mediaType"], CONFIG),
+    ):
+        if found != known:
+            raise IntegrityError(
+                f"{what} of the unknown form {found!r:.80}", hint="use a newer lamina"
+            )
+    return document
 
 
 def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Package:
@@ -295,27 +312,38 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
     if len(blobs) != len(details):
         raise IntegrityError(f"a manifest of {len(blobs)} layers and a config of {len(details)}")
     environment = _mapping(config["environment"])
+    if not all(key and "=" not in key for key in map(_text, environment)):
+        raise ValueError("a name of a variable without letters or with `=`")
     base_layers = _number(config.get("baseLayers", 0))
+    if details and base_layers > len(details):
+        raise ValueError(f"{base_layers} layers of a base image among {len(details)}")
+    if not base_layers and "image" in config:
+        raise ValueError("a base image without layers")
     return Package(
-        name=check_path(_text(config["name"])),  # name and version become paths
+        name=check_path(_shown(config["name"])),  # name and version become paths
         version=_version(_text(config["version"])),
-        label=_text(config["label"]),
+        label=_shown(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
-        entry_point=tuple(_text(word) for word in _sequence(config["entryPoint"])),
+        entry_point=_entry_point(config["entryPoint"]),
         program=tuple(_text(word) for word in _sequence(config.get("program", []))),
         environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),
         base_layers=base_layers,
-        image=_read_image(_mapping(config.get("image", {})), base_layers),
+        image=_read_image(_mapping(config["image"]), base_layers) if base_layers else Image(),
         commit=_text(config["commit"]),
         dirty=_flag(config["dirty"]),
     )
 
 
+def _entry_point(value: object) -> tuple[str, ...]:
+    words = tuple(map(_text, _sequence(value)))
+    if words:
+        check_path(words[0])  # from the package root, which nothing of a package leads out of
+    return words
+
+
 def _read_image(found: Mapping[str, object], base_layers: int) -> Image:
-    if not found:
-        return Image()
     layers = tuple(map(_image_layer, _list(found.get("layers", []))))
     if layers and len(layers) != base_layers:  # an older lamina wrote none
         raise ValueError(f"an image of {len(layers)} layers below as {base_layers} layers")
@@ -353,16 +381,16 @@ def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
     media_type = _text(blob["mediaType"])
     if media_type not in EXTENSIONS:
         raise IntegrityError(
-            f"a layer has the unknown form `{media_type}`", hint="use a newer lamina"
+            f"a layer has the unknown form `{_shown(media_type)}`", hint="use a newer lamina"
         )
     return Layer(
-        label=_text(detail["label"]),
+        label=_shown(detail["label"]),
         tree=_digest(_mapping(detail["tree"])),
         blob=_digest(blob),
         media_type=media_type,
         files=_number(detail["files"]),
         content_size=_number(detail["contentSize"]),
-        labels=tuple(_text(label) for label in _sequence(detail.get("labels", []))),
+        labels=tuple(_shown(label) for label in _sequence(detail.get("labels", []))),
     )
 
 
@@ -383,10 +411,25 @@ def _json(document: Mapping[str, object]) -> bytes:
 
 
 def _read(data: bytes, what: str, use: Callable[[Mapping[str, object]], T]) -> T:
+    if len(data) > LARGEST:
+        raise IntegrityError(f"not a {what}: it has {len(data)} bytes, more than {LARGEST}")
     try:
-        return use(_mapping(json.loads(data)))
+        found = json.loads(data, object_pairs_hook=_object, parse_constant=_no_number)
+        return use(_mapping(found))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"not a {what}: {error!r}") from error
+        raise IntegrityError(f"not a {what}: {error!r:.200}") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Of two values of one name, another reader might take the other one."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has two values of one name")
+    return found
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no number in JSON")
 
 
 def _digest(descriptor: Mapping[str, object]) -> Digest:
@@ -418,6 +461,14 @@ def _text(value: object) -> str:
     return value
 
 
+def _shown(value: object) -> str:
+    """A text that is shown to people: on a terminal, control characters would act."""
+    text = _text(value)
+    if not text.isprintable():
+        raise ValueError(f"a control character in {text!r:.80}")
+    return text
+
+
 def _version(text: str) -> str:
     if not is_version(text):
         raise ValueError(f"a version is wanted, not {text!r:.40}")
@@ -431,6 +482,6 @@ def _flag(value: object) -> bool:
 
 
 def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise TypeError(f"a size is wanted, not {value!r:.40}")
     return value

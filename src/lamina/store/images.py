@@ -173,6 +173,8 @@ def _is_image(digest: Digest, store: LocalStore) -> bool:
 
 def _file(path: str, tree: Mapping[str, Node]) -> Digest:
     """A file of an image; equal layers of an archive are links to one."""
+    if not isinstance(path, str):  # it comes from JSON
+        raise IntegrityError(f"the image names a file by {path!r:.80}")
     for _ in range(3):
         node = tree.get(posixpath.normpath(path))
         if node is None:

@@ -35,6 +35,13 @@ def layer(*members: Member) -> bytes:
     return out.getvalue()
 
 
+def large(name: str, size: int) -> bytes:
+    """A file that says it has so many bytes, and ends."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
 def converted(data: bytes) -> dict[str, tarfile.TarInfo]:
     out = io.BytesIO()
     imagelayer.convert(io.BytesIO(data), len(data), out)
@@ -170,6 +177,17 @@ REFUSED = {
         "not before it",
     ),
     "all below it hidden": (layer(member(".wh..wh..opq")), "hides all layers"),
+    "an attribute whose name is no text": (
+        layer(member("f", pax_headers={"SCHILY.xattr.user.é": "y"})).replace(
+            "é".encode(), b"\xc3("
+        ),
+        "an attribute whose name is none",
+    ),
+    "a file of 2^60 bytes that is not there": (
+        large("f", 1 << 60),
+        "it is broken",
+    ),
+    "folders without end": (layer(member("a/" * 1000 + "b")), "lies in 1000 folders"),
     "half of it": (layer(member("f", b"x" * 3000))[:1500], "it is broken"),
 }
 
