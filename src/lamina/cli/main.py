@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "build a target, mount its layers and run it",
     "package": "build a target, make its layers and list them",
     "layers": "show how a package is cut into layers",
+    "diff": "tell what differs between two packages, and what has to be shipped",
     "exec": "run a package of the store, without a workspace",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",

@@ -54,7 +54,7 @@ class Order:
 
     program: bool = False  # that it can be run
     form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
-    files: bool = False  # that the store can tell the files of each layer
+    files: bool = False  # that the store has the files of each layer, and can tell them
     version: str = ""  # in place of the one that was found
 
 
@@ -306,18 +306,16 @@ def _images(
     built = session.engine.build(outputs.values())
     images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
-    if order.files:
-        _tell_files(session, own)
+    _tell_files(session, own)
     return images, frozenset(made)
 
 
 def _tell_files(session: Session, own: list[OwnFiles]) -> None:
-    """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+    """Keep what each layer holds, file by file: the package tells it when its sources are gone."""
     from lamina.store import trees
 
     for part in own:
-        for blob in trees.encode(part.tree)[1]:
-            session.store.write(blob, durable=False)
+        trees.write(part.tree, session.store)
 
 
 def name_of(label: Label) -> str:
