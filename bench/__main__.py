@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench import conformance, forms, grouping, imports, layers, machine, mount, report, start
+from bench.application import command as application
 from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
@@ -22,7 +23,12 @@ _SUITES = {
     "layers": layers.suite,
     "forms": forms.suite,
 }
-_ALONE = {"compat": compat.main, "starlark": conformance.main, grouping.WORD: grouping.main}
+_ALONE = {
+    application.WORD: application.main,
+    "compat": compat.main,
+    "starlark": conformance.main,
+    grouping.WORD: grouping.main,
+}
 
 
 def main() -> None:

@@ -152,6 +152,7 @@ def small_root(folder: Path, libraries: Sequence[str] = ()) -> Path:
         for library in re.findall(r"(/\S+) \(0x", call("ldd", program)):
             _copy(Path(library), root)
     (root / "usr/bin/sh").symlink_to("dash")
+    (root / "tmp").mkdir(mode=0o1777)
     for name in ("bin", "lib", "lib64"):
         if Path(f"/{name}").is_symlink() and not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
