@@ -40,10 +40,14 @@ class Stack:
     libraries: tuple[str, ...] = ()  # that wheels want of the system
 
 
-_CXX = ("libstdc++.so.6", "libgcc_s.so.1")
+# The library of C++, and parts of that of C which older code names one by one.
+_SYSTEM = (
+    "libstdc++.so.6", "libgcc_s.so.1",
+    "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1",
+)  # fmt: skip
 STACKS = {
-    "torch": Stack("torch", ("torch", "numpy"), ("torch", "numpy"), _CXX),
-    "scipy": Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _CXX),
+    "torch": Stack("torch", ("torch", "numpy"), ("torch", "numpy"), _SYSTEM),
+    "scipy": Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM),
     "small": Stack("small", ("six",), ("six",)),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -118,6 +119,53 @@ def test_files_that_the_store_no_longer_tells_are_not_known(lamina: Lamina, firs
 
     assert files is None
     assert "not known" in lamina("diff", first, second).stdout
+
+
+@pytest.mark.parametrize("tool", ["git", "hg"])
+def test_a_label_is_compared_with_what_it_was(lamina: Lamina, tool: str) -> None:
+    lamina.write({"sub/BUILD": 'python_library(name = "l", srcs = ["l.py"])', "sub/l.py": "1\n"})
+    committed(lamina.root, tool)
+    lamina.write({"sub/l.py": "22\n"})
+
+    done = lamina(
+        "diff", "--json", "-q", ":l", "--since", {"git": "HEAD", "hg": "."}[tool], at="sub"
+    )
+
+    assert done.returncode == 0, done.stderr
+    (layer,) = json.loads(done.stdout)["layers"]
+    assert (layer["label"], layer["change"]) == ("//sub:l", "changed")
+    sizes = {each["path"]: (each["old_size"], each["new_size"]) for each in layer["files"]}
+    assert sizes["sub/l.py"] == (2, 3)
+    assert len(list((lamina.store / "workspaces").iterdir())) == 1
+
+
+def committed(root: Path, tool: str) -> None:
+    """Put all files under version control."""
+    who = {"git": ("-c", "user.name=a", "-c", "user.email=a@b.invalid"), "hg": ()}[tool]
+    add, commit = {
+        "git": (("add", "-A"), ("commit", "-qm", "x")),
+        "hg": (("addremove", "-q"), ("commit", "-qm", "x", "-u", "a")),
+    }[tool]
+    for words in (("init", "-q") if tool == "git" else ("init",), add, (*who, *commit)):
+        subprocess.run([tool, *words], cwd=root, check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("//:main",), "compares two packages"),
+        (("//:main", "//:lib", "--since", "HEAD"), "compares two packages"),
+        (("main", "--since", "HEAD"), "goes with a label"),
+        (("//:main", "--since", "HEAD"), "is under no version control"),
+    ],
+)
+def test_words_that_make_no_comparison_are_told_of(
+    lamina: Lamina, words: tuple[str, ...], told: str
+) -> None:
+    done = lamina("diff", *words)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert told in done.stderr
 
 
 def test_a_package_that_is_not_there_is_an_error(lamina: Lamina, first: str) -> None:

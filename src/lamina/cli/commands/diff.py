@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
+from lamina.core.errors import UserError
 from lamina.store import packages
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     text = "a package of the store, or a label, which is packaged now"
     parser.add_argument("old", metavar="OLD", help=text)
-    parser.add_argument("new", metavar="NEW", help="the same")
+    parser.add_argument("new", metavar="NEW", nargs="?", help="the same")
+    parser.add_argument(
+        "--since", default="", metavar="REV",
+        help="in place of NEW: compare a label at a commit of git or Mercurial with what it is now",
+    )  # fmt: skip
     parser.add_argument("--files", action="store_true", help="list all files, of all layers")
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -51,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     from lamina.packaging import difference
     from lamina.store import local
 
-    sides = {word: _packaged(args, word) for word in (args.old, args.new) if _is_label(word)}
+    _check(args)
     with contextlib.closing(local.LocalStore(local.default_folder())) as store:
-        old, new = (sides.get(word) or _stored(word, store) for word in (args.old, args.new))
+        old, new = _sides(args, store)
         base = {layer.tree for side in (old, new) for layer in _base_layers(side.package)}
 
         def tree_of(layer: Layer) -> Tree | None:
@@ -67,8 +72,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    if bool(args.new) == bool(args.since):
+        message = "`lamina diff` compares two packages, or a label with what it was"
+        raise UserError(message, hint="`lamina diff OLD NEW`, `lamina diff LABEL --since REV`")
+    if args.since and not _is_label(args.old):
+        hint = "a label is `//folder:name` or `:name`"
+        raise UserError(f"`--since` goes with a label, which `{args.old}` is not", hint=hint)
+
+
 def _is_label(word: str) -> bool:
     return "//" in word or word.startswith(":")
+
+
+def _sides(args: argparse.Namespace, store: LocalStore) -> tuple[_Side, _Side]:
+    if args.since:
+        return _was(args, store), _packaged(args, args.old)
+    old, new = (
+        _packaged(args, word) if _is_label(word) else _stored(word, store)
+        for word in (args.old, args.new)
+    )
+    return old, new
+
+
+def _was(args: argparse.Namespace, store: LocalStore) -> _Side:
+    """The package that a label was at a commit."""
+    from lamina.cli import past
+
+    with past.checked_out(args.since, store) as here, contextlib.chdir(here.root):
+        return _packaged(args, f"//{here.folder}{args.old}" if args.old[0] == ":" else args.old)
 
 
 def _packaged(args: argparse.Namespace, target: str) -> _Side:
