@@ -15,6 +15,7 @@ from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
 from bench.scale import FULL, QUICK, SMOKE
+from bench.transfer import command as transfer
 
 _SUITES = {
     "start": start.suite,
@@ -28,6 +29,7 @@ _ALONE = {
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
+    "transfer": transfer.main,
 }
 
 

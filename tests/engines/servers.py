@@ -102,10 +102,9 @@ class Registry:
         call(find("skopeo"), "copy", *words)
 
     @property
-    def blobs(self) -> dict[str, int]:
-        """All there is, with its size."""
-        found = self._blobs.glob("*/*/data")
-        return {path.parent.name: path.stat().st_size for path in found}
+    def blobs(self) -> set[str]:
+        """The digests of all there is."""
+        return {path.parent.name for path in self._blobs.glob("*/*/data")}
 
 
 @contextmanager

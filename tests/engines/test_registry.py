@@ -23,10 +23,10 @@ def test_a_second_push_moves_the_changed_layer_and_what_lists_it(
     lamina: Run, article: Path, registry: Registry
 ) -> None:
     def pushed(version: str) -> set[str]:
-        before = set(registry.blobs)
+        before = registry.blobs
         words = ("package", "//:A", "--format", "oci", "-o", str(article.parent))
         registry.push(Path(lamina(article, *words, "--version", version)), version)
-        return registry.blobs.keys() - before
+        return registry.blobs - before
 
     first = pushed("v1")
     renamed = pushed("v2")

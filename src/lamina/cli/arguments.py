@@ -138,6 +138,16 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     _complete_labels(parser)
 
 
+def is_label(text: str) -> bool:
+    """Whether a word means a target; any other one means a package."""
+    return "//" in text or text.startswith(":")
+
+
+def complete_labels(parser: argparse.ArgumentParser) -> None:
+    """Let a shell complete the last argument to labels."""
+    _complete_labels(parser)
+
+
 def add_patterns(parser: argparse.ArgumentParser, *, default: str = "") -> None:
     """Any number of target patterns; without a default, one at least."""
     parser.set_defaults(default_patterns=[default] if default else [])

@@ -69,6 +69,17 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def redraw(lines: Sequence[str], drawn: int) -> int:
+    """Draw lines in place of the last so many on the terminal; how many there are now."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns - 1
+    up = f"\x1b[{drawn}A" if drawn else ""
+    text = "".join(f"\r\x1b[K{line[:width]}\n" for line in lines)
+    print(f"{up}{text}\x1b[J", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return len(lines)
+
+
 def _alone() -> AbstractContextManager[None]:
     return contextlib.nullcontext() if region is None else region.away()
 

@@ -12,6 +12,11 @@ Layout (see docs/formats.md):
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
     cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
+    leases/, gc.lock            what must stay, each locked by who needs it (`leases`)
+    pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
+    partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
+    pulled/<32 hex>             what a tag stood for when it was pulled
+    pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
 """
@@ -38,6 +43,7 @@ FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "merged", "cells", "workspaces",
+    "partial", "pulled", "pushed", "pins", "used",
 )  # fmt: skip
 
 
@@ -255,6 +261,15 @@ class LocalStore:
                 self._adopt(temporary, digest)
 
             yield Incoming(file, adopt)
+
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Give a file of the store's file system its name as a blob; it was compared with that.
+
+        The folder is synced too: a power cut takes nothing back. So the file must be, before.
+        """
+        place = self._place(digest)
+        filesystem.move(str(path), place)
+        filesystem.sync_folder(Path(place).parent)
 
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         """Give a file its name."""

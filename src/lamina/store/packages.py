@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.digest import Digest
@@ -16,22 +17,58 @@ LATEST = ".latest"  # no legal version, so it can stand beside them
 
 
 def put(package: Package, store: LocalStore) -> Digest:
-    """Keep a package's manifest and config, name it, and return the manifest's digest.
+    """Keep a package's documents, name it, and return the digest of its manifest or index.
 
     All layers must be in the store already: a named package is a whole one.
     """
-    store.write(oci.encode_config(package))
-    digest = store.write(oci.encode_manifest(package))
+    for document in oci.documents(package):
+        digest = store.write(document.data)
+    name(package, digest, store)
+    return digest
+
+
+def name(package: Package, digest: Digest, store: LocalStore) -> None:
+    """Let a package that is here as a whole be found by its name and version."""
     for version in (package.version, LATEST):
         path = _path(store, package.name, version)
         filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
-    return digest
 
 
 def read(digest: Digest, store: LocalStore) -> Package:
     """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
-    manifest = store.read(digest)
-    return oci.decode(manifest, store.read(oci.config_of(manifest)))
+    return oci.decode_package(store.read(digest), store.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A package that the store has under a name."""
+
+    name: str
+    version: str
+    digest: Digest  # of its manifest
+
+
+def kept(store: LocalStore) -> list[Kept]:
+    """All packages that have a name, by that."""
+    top = store.folder / "packages"
+    found = []
+    for path in sorted(top.rglob("*")):
+        if path.name != LATEST and path.is_file():
+            try:
+                digest = Digest.parse(path.read_text(errors="replace").strip())
+            except (UserError, FileNotFoundError):
+                continue  # damaged, or just removed: no name of anything
+            found.append(Kept(path.parent.relative_to(top).as_posix(), path.name, digest))
+    return found
+
+
+def is_whole(digest: Digest, store: LocalStore) -> bool:
+    """Whether a package is in the store with all its layers."""
+    try:
+        package = read(digest, store)
+    except IntegrityError:
+        return False
+    return not store.missing(layer.blob for layer in package.layers)
 
 
 def images(package: Package, store: LocalStore) -> list[Path]:

@@ -8,21 +8,38 @@ from typing import IO
 
 from lamina.core.digest import Digest
 
+_CHUNK = 1 << 20
+
 
 class Incoming:
     """A blob on its way into a store."""
 
-    def __init__(self, file: IO[bytes], adopt: Callable[[Digest], None]) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        adopt: Callable[[Digest], None],
+        told: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        """`told` is called with the length of each piece that arrives."""
         self._file = file
         self._adopt = adopt
+        self._told = told
         self._hasher = hashlib.sha256()
         self.size = 0  # bytes that have arrived
+
+    def take_up(self) -> None:
+        """Go on after what lies in the file already."""
+        self._file.seek(0)
+        while piece := self._file.read(_CHUNK):
+            self._hasher.update(piece)
+            self.size += len(piece)
 
     def write(self, data: bytes) -> int:
         """Take a piece; its length."""
         self._hasher.update(data)
         self._file.write(data)
         self.size += len(data)
+        self._told(len(data))
         return len(data)
 
     def restart(self) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import Image, Layer, Package
+from lamina.core.manifest import Image, ImageLayer, Layer, Package, Step
 from lamina.formats import oci
 
 PACKAGE = Package(
@@ -44,6 +44,8 @@ layers = st.builds(
     Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
     media_type=st.sampled_from(["xar", "erofs"]).map("application/vnd.lamina.layer.v1.{}".format),
 )  # fmt: skip
+image_layers = st.builds(ImageLayer, digests, digests.map(lambda digest: digest.hash), words)
+steps = st.builds(Step, words, words, words, words, st.booleans())
 texts = st.lists(words, max_size=3).map(tuple)
 packages = st.builds(
     Package,
@@ -68,7 +70,19 @@ packages = st.builds(
     layers=st.lists(layers, min_size=1, max_size=3).map(tuple),
     base=words,
     base_layers=st.just(1),
-    image=st.builds(Image, words, texts, texts, texts, words, words),
+    image=st.builds(
+        Image,
+        words,
+        texts,
+        texts,
+        texts,
+        words,
+        words,
+        layers=st.lists(image_layers, max_size=1).map(tuple),
+        history=st.lists(steps, max_size=3).map(tuple),
+        name=words,
+        digest=st.just("") | digests.map(lambda digest: digest.hash),
+    ),
 )
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | words,
@@ -131,6 +145,15 @@ def test_both_documents_are_canonical_json() -> None:
             json.loads(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         assert data == again.encode()
+
+
+def test_an_image_below_has_as_many_layers_as_lie_below() -> None:
+    layer = ImageLayer(Digest.of(b""), "e" * 64, "x")
+    image = dataclasses.replace(PACKAGE.image, layers=(layer, layer))
+    package = dataclasses.replace(PACKAGE, image=image)
+
+    with pytest.raises(IntegrityError, match="an image of 2 layers below as 1 layers"):
+        oci.decode(oci.encode_manifest(package), oci.encode_config(package))
 
 
 def test_the_order_of_the_layers_is_kept() -> None:
@@ -245,3 +268,95 @@ def test_bytes_that_are_no_object_give_only_an_integrity_error(data: bytes) -> N
 def test_bytes_at_random_give_only_an_integrity_error(data: bytes) -> None:
     with pytest.raises(IntegrityError):
         oci.config_of(data)
+
+
+def many(count: int, **changes: Any) -> Package:
+    """A package of so many layers."""
+    layers = tuple(
+        Layer(f"//p:t{number}", Digest.of(b"tree %d" % number), Digest.of(b"blob %d" % number))
+        for number in range(count)
+    )
+    if not layers:
+        changes |= {"base_layers": 0, "image": Image()}
+    return dataclasses.replace(PACKAGE, layers=layers, **changes)
+
+
+@pytest.mark.parametrize("count", [0, 1, 48, 49, 50, 127, 1000])
+def test_a_package_of_many_layers_reads_back(count: int) -> None:
+    package = many(count)
+    documents = oci.documents(package)
+    by_digest = {each.digest: each.data for each in documents}
+
+    assert oci.decode_package(documents[-1].data, by_digest.__getitem__) == package
+    assert oci.is_package(documents[-1].data)
+    assert oci.media_type(documents[-1].data) == documents[-1].media_type
+    assert documents[-1].media_type == (oci.MANIFEST if count <= 48 else oci.INDEX)
+
+
+def test_each_document_comes_after_those_it_names() -> None:
+    seen: set[Digest] = set()
+    layers = {layer.blob for layer in many(200).layers}
+    for document in oci.documents(many(200)):
+        if document.is_manifest:
+            named = {child for _, child in oci.children(document.data)}
+            assert named <= seen | layers
+        seen.add(document.digest)
+
+
+def test_an_edit_changes_one_run_and_the_index() -> None:
+    before = many(1000)
+    layers = list(before.layers)
+    layers[500] = dataclasses.replace(
+        layers[500], tree=Digest.of(b"other"), blob=Digest.of(b"edited")
+    )
+    after = dataclasses.replace(before, layers=tuple(layers), version="next")
+
+    old = {each.digest for each in oci.documents(before)}
+    new = [each for each in oci.documents(after) if each.digest not in old]
+
+    # The head and the run, each with its config, and the index.
+    assert [each.media_type for each in new] == [oci.CONFIG, oci.MANIFEST] * 2 + [oci.INDEX]
+    assert sum(len(each.data) for each in new) < 64 << 10
+
+
+def test_a_layer_more_changes_few_runs() -> None:
+    before = many(1000)
+    layers = list(before.layers)
+    layers.insert(300, Layer("//p:new", Digest.of(b"new tree"), Digest.of(b"new blob")))
+    after = dataclasses.replace(before, layers=tuple(layers))
+
+    old = {each.digest for each in oci.documents(before)}
+    new = [each for each in oci.documents(after) if each.digest not in old and each.is_manifest]
+
+    assert len(new) <= 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.pop("artifactType"),
+        lambda found: found.update(artifactType="other"),
+        lambda found: found.update(manifests=[]),
+        lambda found: found["manifests"].reverse(),
+        lambda found: found["manifests"][0].update(mediaType="other"),
+        lambda found: found["manifests"][0].update(digest="sha256:12"),
+        lambda found: found.update(manifests=None),
+    ],
+)
+def test_an_index_with_a_fault_is_refused(change: Callable[[dict[str, Any]], object]) -> None:
+    documents = oci.documents(many(100))
+    by_digest = {each.digest: each.data for each in documents}
+    root = json.loads(documents[-1].data)
+    change(root)
+
+    with pytest.raises(IntegrityError):
+        oci.decode_package(json.dumps(root).encode(), by_digest.__getitem__)
+
+
+def test_children_of_any_manifest_are_found() -> None:
+    blob = {"mediaType": "t", "digest": "sha256:" + "a" * 64, "size": 3}
+    manifest = {"config": blob, "layers": [blob], "subject": {"other": 1}}
+
+    assert oci.children(json.dumps(manifest).encode()) == [("t", Digest("a" * 64, 3))] * 2
+    with pytest.raises(IntegrityError):
+        oci.children(b'{"layers": [{"digest": "sha256:.."}]}')

@@ -1,18 +1,21 @@
-"""`lamina exec`: run a package that lies in the store; no workspace is needed."""
+"""`lamina exec`: run a package of the store or a registry; no workspace is needed."""
 
 from __future__ import annotations
 
 import argparse
 
-from lamina.cli import arguments
+from lamina.cli import arguments, repositories
 from lamina.core.errors import UserError
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "package", metavar="PACKAGE", help="`name`, `name:version` or `name@sha256:<digest>`"
-    )
+        "package", metavar="PACKAGE",
+        help="`name`, `name:version` or `name@sha256:<digest>`; with a registry before it, or as "
+        "`oci:FOLDER:tag`, it is pulled where it is not here",
+    )  # fmt: skip
+    repositories.add_pull(parser)
     arguments.add_driver(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
@@ -20,10 +23,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become the program: its exit code, signals and streams are its own."""
     from lamina.node import launch
-    from lamina.store import local, packages
+    from lamina.store import leases, local, packages
 
     store = local.LocalStore(local.default_folder())
-    found = packages.read(packages.resolve(args.package, store), store)
+    digest = repositories.find(args.package, store, args)
+    leases.run_package(store.folder, digest)
+    found = packages.read(digest, store)
     if not found.entry_point:
         raise UserError(f"`{found.label}` is not a program: its package only holds files")
     images = packages.images(found, store)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli import arguments, output
+from lamina.cli import arguments, output, repositories
 from lamina.store import packages
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "without it, what is mounted is listed",
     )  # fmt: skip
     parser.add_argument("at", metavar="FOLDER", nargs="?", type=Path, help="an empty folder")
+    repositories.add_pull(parser)
     arguments.add_build(parser)
     arguments.add_json(parser)
 
@@ -46,13 +47,13 @@ def _find(args: argparse.Namespace) -> tuple[Package, list[Path]]:
     from lamina.cli.session import Session
     from lamina.store import local
 
-    if "//" in args.what or args.what.startswith(":"):
+    if arguments.is_label(args.what):
         with Session(arguments.options(args)) as session:
             made = pipeline.package(session, args.what)
             output.note(made.summary())
             return made.package, packages.images(made.package, session.store)
     store = local.LocalStore(local.default_folder())
-    found = packages.read(packages.resolve(args.what, store), store)
+    found = packages.read(repositories.find(args.what, store, args), store)
     return found, packages.images(found, store)
 
 

@@ -1,0 +1,48 @@
+"""`lamina pull`: bring a package from a registry into the store of this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from lamina.cli import arguments, output, repositories
+from lamina.core import reference
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "reference", metavar="REF",
+        help="`host/repository:tag`, `host/repository@sha256:<digest>` or `oci:FOLDER[:tag]`",
+    )  # fmt: skip
+    repositories.add_access(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pull, and print what the package is called here."""
+    from lamina.node import find
+    from lamina.store import local, packages
+
+    wanted = reference.parse(args.reference)
+    store = local.LocalStore(local.default_folder())
+    try:
+        found = repositories.pull(wanted, store, args)
+        find.remember(wanted, found.digest, store)
+        package = packages.read(found.digest, store)
+    finally:
+        store.close()
+    name = f"{package.name}:{package.version}"
+    if not args.json:
+        output.data(name)
+        return 0
+    output.document(
+        {
+            "name": package.name,
+            "version": package.version,
+            "digest": found.digest.oci,
+            "blobs": found.blobs,
+            "bytes": found.size,
+            "layers": found.layers,
+        }
+    )
+    return 0

@@ -1,0 +1,94 @@
+"""`lamina push`: send a package to a registry, or into a folder in OCI image layout."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lamina.cli import arguments, output, repositories
+from lamina.core import reference
+from lamina.core.digest import Digest
+from lamina.core.errors import UserError
+
+if TYPE_CHECKING:
+    from lamina.core.manifest import Package
+    from lamina.core.reference import Reference
+    from lamina.packaging.publish import Pushed
+    from lamina.store.local import LocalStore
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "what", metavar="TARGET|PACKAGE",
+        help="a target, which is packaged, or a package of the store",
+    )  # fmt: skip
+    arguments.complete_labels(parser)
+    parser.add_argument(
+        "reference", metavar="REF",
+        help="`host/repository[:tag]` or `oci:FOLDER[:tag]`; the tag is the version by default",
+    )  # fmt: skip
+    parser.add_argument("--version", default="", metavar="VERSION", help="in place of the commit")
+    repositories.add_access(parser)
+    arguments.add_build(parser)
+    arguments.add_grouping(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Push, and print the reference by digest."""
+    wanted = reference.parse(args.reference)
+    if wanted.digest:
+        raise UserError(
+            f"`{wanted}` names a digest, but what is pushed has its own",
+            hint=f"`{replace(wanted, digest='')}`",
+        )
+    if arguments.is_label(args.what):
+        from lamina.cli import pipeline
+        from lamina.cli.session import Session
+
+        with Session(arguments.options(args)) as session:
+            made = pipeline.package(session, args.what, pipeline.Order(version=args.version))
+            output.note(made.summary())
+            return _push(args, wanted, made.digest, made.package, session.store)
+    from lamina.store import local, packages
+
+    store = local.LocalStore(local.default_folder())
+    digest = packages.resolve(args.what, store)
+    return _push(args, wanted, digest, packages.read(digest, store), store)
+
+
+def _push(
+    args: argparse.Namespace, wanted: Reference, digest: Digest, package: Package, store: LocalStore
+) -> int:
+    from lamina.cli.moving import Progress
+    from lamina.packaging import publish
+
+    tag = wanted.tag or package.version
+    names = {layer.blob: layer.name for layer in package.layers}
+    with repositories.opened(wanted, args) as repository, Progress("pushing", names) as progress:
+        sent = publish.push(
+            digest, store, repository, tag, planned=progress.planned, moved=progress.moved
+        )
+    found = replace(wanted, tag=tag, digest=digest.oci)
+    if args.json:
+        output.document(_fields(found, sent))
+        return 0
+    output.note(
+        f"pushed {sent.layers} of {output.plural(len(package.layers), 'layer')}, "
+        f"{output.size(sent.size)}; {output.duration(progress.seconds)}"
+    )
+    output.data(str(found))
+    return 0
+
+
+def _fields(found: Reference, sent: Pushed) -> dict[str, object]:
+    return {
+        "reference": str(found),
+        "digest": sent.digest.oci,
+        "blobs": sent.blobs,
+        "bytes": sent.size,
+        "layers": sent.layers,
+        "manifests": sent.manifests,
+    }

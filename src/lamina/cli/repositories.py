@@ -1,0 +1,82 @@
+"""Repositories as the command line names them: how they are reached, and pulls with progress."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.cli import output
+from lamina.core.digest import Digest
+from lamina.core.errors import UserError
+from lamina.core.reference import Reference
+
+if TYPE_CHECKING:
+    from lamina.node.pull import Pulled
+    from lamina.store.local import LocalStore
+    from lamina.store.repository import Repository
+    from lamina.store.transport import Access
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Declare how registries are reached."""
+    parser.add_argument(
+        "--plain-http", action="store_true", help="speak HTTP without TLS, also to other hosts"
+    )
+    parser.add_argument(
+        "--ca", type=Path, metavar="FILE", help="certificates that the registry is trusted by"
+    )
+
+
+def access(args: argparse.Namespace) -> Access:
+    """How a registry is reached."""
+    from lamina.store.transport import Access
+
+    if args.ca is not None and not args.ca.is_file():
+        raise UserError(f"`--ca`: there is no file `{args.ca}`")
+    return Access(ca=args.ca, plain_http=args.plain_http)
+
+
+@contextlib.contextmanager
+def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
+    """The repository of a reference."""
+    from lamina.store.repositories import open_repository
+
+    repository = open_repository(wanted, access(args))
+    try:
+        yield repository
+    finally:
+        repository.close()
+
+
+def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pulled:
+    """Bring a package into the store, and tell of it."""
+    from lamina.cli.moving import Progress
+    from lamina.node import pull
+
+    with opened(wanted, args) as repository, Progress("pulling") as progress:
+        found = pull.pull(repository, store, planned=progress.planned, moved=progress.moved)
+    if not getattr(args, "json", False):
+        output.note(
+            f"pulled `{wanted}`: {output.plural(found.layers, 'layer')} new, "
+            f"{output.size(found.size)}; {output.duration(progress.seconds)}"
+        )
+    return found
+
+
+def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:
+    """The package that a reference names, pulled where that must be."""
+    from lamina.node import find
+
+    return find.find(text, store, lambda wanted: pull(wanted, store, args).digest, args.pull)
+
+
+def add_pull(parser: argparse.ArgumentParser) -> None:
+    """Declare when a package is pulled."""
+    parser.add_argument(
+        "--pull", choices=("missing", "always", "never"), default="missing",
+        help="when to ask the registry (default: where the package is not here)",
+    )  # fmt: skip
+    add_access(parser)

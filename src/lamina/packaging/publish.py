@@ -1,0 +1,155 @@
+"""Pushes packages: what a repository lacks of their blobs, and an advice how to fetch them.
+
+What the repository should have is known from the push before; then only what is new is asked for
+and sent. A repository that has lost some of it rejects the manifest, and everything is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lamina.core import parallel
+from lamina.core.digest import Digest
+from lamina.core.errors import LaminaError
+from lamina.formats import transfer
+from lamina.formats.oci import Document
+from lamina.formats.transfer import Advice
+from lamina.linux import filesystem
+from lamina.packaging import advice
+from lamina.packaging.advice import Content, Former
+from lamina.store import packages
+from lamina.store.local import LocalStore
+from lamina.store.repository import Manifest, Rejected, Repository
+
+_AT_ONCE = 8  # blobs under way
+
+Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push has moved."""
+
+    digest: Digest  # of the manifest
+    blobs: int  # that the repository did not have
+    size: int  # bytes of these
+    layers: int  # that are among them
+    manifests: int  # that were sent, with the advice
+
+
+def push(
+    digest: Digest,
+    store: LocalStore,
+    repository: Repository,
+    tag: str,
+    *,
+    mount_from: Sequence[str] = (),
+    planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
+    moved: Moved = lambda _digest, _size: None,
+) -> Pushed:
+    """Push the package with this manifest, and give it a tag.
+
+    Raises BlobMissing where the store lacks some of it, and what the repository raises.
+    """
+    content = advice.content(digest, store)
+    former = _recall(store, repository)
+    sender = _Sender(store, repository, mount_from, planned, moved)
+    try:
+        return sender.send(content, former, tag)
+    except Rejected:
+        if not former.names:
+            raise
+    return sender.send(content, Former(), tag)
+
+
+class _Sender:
+    """Sends the content of a package."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        repository: Repository,
+        mount_from: Sequence[str],
+        planned: Callable[[Iterable[Digest]], None],
+        moved: Moved,
+    ) -> None:
+        self._store = store
+        self._repository = repository
+        self._mount_from = mount_from
+        self._planned = planned
+        self._moved = moved
+
+    def send(self, content: Content, former: Former, tag: str) -> Pushed:
+        unknown = [each for each in content.blobs if each.hash not in former.names]
+        missing = self._repository.missing(unknown)
+        plan = advice.advise(content, former, self._store)
+        packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
+        missing |= {each.blob for each in plan.deltas}
+        self._planned([*missing, *(Digest.of(each) for each in packs)])
+        self._send_blobs(missing, packs)
+        manifests = [
+            each for each in content.manifests[:-1] if each.digest.hash not in former.names
+        ]
+        parallel.run([partial(self._put, each) for each in manifests], _AT_ONCE)
+        # Whoever finds the package finds this: so it comes first.
+        self._put(transfer.encode(plan.advice), transfer.tag(content.root.digest.hash))
+        self._put(content.root, tag)
+        _remember(self._store, self._repository, content, plan.advice)
+        return Pushed(
+            content.root.digest,
+            len(missing),
+            sum(each.size for each in missing),
+            len(missing & content.layers.keys()),
+            len(manifests) + 2,
+        )
+
+    def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:
+        # The largest first: else the last of them keeps one connection busy at the end.
+        work = [partial(self._send, each) for each in sorted(missing, key=lambda each: -each.size)]
+        work += [partial(self._send_pack, each) for each in packs]
+        parallel.run(work, _AT_ONCE)
+
+    def _send(self, digest: Digest) -> None:
+        self._repository.push(digest, self._store.path(digest), mount_from=self._mount_from)
+        self._moved(digest, digest.size)
+
+    def _send_pack(self, data: bytes) -> None:
+        digest = Digest.of(data)
+        if self._repository.missing([digest]):
+            self._repository.push(digest, data)
+        self._moved(digest, digest.size)
+
+    def _put(self, document: Document, tag: str = "") -> None:
+        self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
+
+
+def _record(store: LocalStore, repository: Repository) -> Path:
+    name = Digest.of(repository.reference.place.encode()).hash
+    return store.folder / "pushed" / name[:16]
+
+
+def _recall(store: LocalStore, repository: Repository) -> Former:
+    """What the last push from here has left in a repository; nothing where that is not known."""
+    try:
+        document = json.loads(_record(store, repository).read_bytes())
+        content = advice.content(Digest.parse(document["package"]), store)
+        told = transfer.decode(store.read(Digest.parse(document["advice"])))
+        package = packages.read(content.root.digest, store)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
+        return Former()  # it costs some questions
+    names = {each.digest.hash for each in content.documents} | {
+        each.hash for each in content.layers
+    }
+    layers = {layer.label: layer.blob for layer in package.layers}
+    return Former(frozenset(names), layers, told.packs, told.deltas)
+
+
+def _remember(store: LocalStore, repository: Repository, content: Content, told: Advice) -> None:
+    kept = store.write(transfer.encode(told).data)
+    document = {"package": str(content.root.digest), "advice": str(kept)}
+    data = json.dumps(document).encode()
+    filesystem.write_atomic(_record(store, repository), data, scratch=store.scratch)

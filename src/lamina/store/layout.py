@@ -1,0 +1,233 @@
+"""A repository in a folder, in OCI image layout: no server is needed.
+
+Specification: github.com/opencontainers/image-spec, image-layout.md. The index names each manifest
+by its tag; one without a tag is named by its digest alone, so that nobody takes it for garbage. A
+manifest's referrers are found by their `subject`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lamina.core.digest import Digest
+from lamina.core.errors import HostError, IntegrityError
+from lamina.core.reference import Reference
+from lamina.formats import oci
+from lamina.linux import filesystem
+from lamina.store.blobs import verified
+from lamina.store.repository import Manifest, NotThere
+from lamina.store.streams import Incoming
+
+_TAG = "org.opencontainers.image.ref.name"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_LOCK = ".lamina.lock"
+_LIMIT = 1 << 22  # bytes of a manifest
+_CHUNK = 1 << 20
+
+
+class LayoutRepository:
+    """The repository in a folder; many processes may use it at once."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        self._folder = Path(reference.repository).absolute()
+
+    def manifest(self, wanted: str, *, limit: int = _LIMIT) -> Manifest:
+        """The manifest of a tag or a digest; without a tag, the only one that there is."""
+        descriptor = self._descriptor(wanted)
+        digest = _digest_of(descriptor)
+        if digest.size > limit:
+            raise IntegrityError(f"the manifest `{wanted}` has more than {limit} bytes")
+        data = self.read(digest)
+        kind = descriptor.get("mediaType")
+        return Manifest(data, kind if isinstance(kind, str) else oci.media_type(data))
+
+    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        """Keep a manifest; a tag that was another one's is taken from that."""
+        digest = manifest.digest
+        self._make()
+        self._keep(digest, manifest.data)
+        entry: dict[str, Any] = {
+            "mediaType": manifest.media_type,
+            "digest": digest.oci,
+            "size": digest.size,
+        }
+        document = json.loads(manifest.data)
+        if isinstance(kind := document.get("artifactType"), str):
+            entry["artifactType"] = kind
+        if tag:
+            entry["annotations"] = {_TAG: tag}
+        with filesystem.locked(self._folder / _LOCK):
+            kept = [
+                each
+                for each in self._entries(missing_ok=True)
+                if not (tag and _tag_of(each) == tag)
+                and not (each.get("digest") == digest.oci and _tag_of(each) in ("", tag))
+            ]
+            index = {
+                "schemaVersion": 2,
+                "mediaType": oci.INDEX,
+                "manifests": [*kept, entry],
+            }
+            data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+            filesystem.write_atomic(self._folder / "index.json", data, durable=True)
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those of some blobs that the folder lacks, by name and size."""
+        return {digest for digest in digests if not self._has(digest)}
+
+    def find(self, wanted: str) -> Digest:
+        """The digest of a blob, with the size of its file."""
+        digest = Digest.from_oci(wanted, 0)
+        try:
+            return Digest(digest.hash, self._blob(digest).stat().st_size)
+        except FileNotFoundError:
+            raise self._absent(wanted) from None
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob."""
+        path = self._blob(digest)
+        try:
+            if path.stat().st_size != digest.size:
+                raise IntegrityError(f"`{path}` has not the {digest.size} bytes it should have")
+            return verified(digest, path.read_bytes())
+        except FileNotFoundError:
+            raise self._absent(digest.oci) from None
+
+    def fetch(self, digest: Digest, incoming: Incoming) -> None:
+        """Let the rest of a blob arrive."""
+        try:
+            with self._blob(digest).open("rb") as file:
+                file.seek(incoming.size)
+                while piece := file.read(_CHUNK):
+                    incoming.write(piece)
+                    if incoming.size > digest.size:
+                        break
+        except FileNotFoundError:
+            raise self._absent(digest.oci) from None
+        if Digest(incoming.sha256, incoming.size) != digest:
+            raise IntegrityError(f"`{self._blob(digest)}` is not what it is called")
+
+    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+        """Keep a blob: a further name of the source's file where it can have one.
+
+        Of a file the size alone is looked at: whoever reads it compares it with its digest.
+        """
+        del mount_from  # a folder is one repository
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
+            raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
+        self._make()
+        if self._has(digest):
+            return
+        if isinstance(source, bytes):
+            self._keep(digest, source)
+            return
+        temporary = Path(filesystem.fresh_name(self._folder))
+        try:
+            filesystem.link_or_copy(source, temporary, 0o444)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.rename(self._blob(digest))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def tags(self) -> list[str]:
+        """All tags but those that lead to what goes with a manifest."""
+        return sorted(tag for each in self._entries() if (tag := _tag_of(each)))
+
+    def referrers(self, digest: Digest) -> list[dict[str, object]]:
+        """The descriptors of the manifests whose subject is a manifest."""
+        found: dict[str, dict[str, object]] = {}
+        for entry in self._entries():
+            child = _digest_of(entry)
+            subject = oci.subject(self.read(child)) if child.size <= _LIMIT else None
+            if subject == digest.oci:
+                found[child.oci] = {
+                    key: value for key, value in entry.items() if key != "annotations"
+                }
+        return list(found.values())
+
+    def close(self) -> None:
+        """There is nothing to give up."""
+
+    def _make(self) -> None:
+        try:
+            (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            if not (self._folder / "oci-layout").exists():
+                filesystem.write_atomic(self._folder / "oci-layout", _LAYOUT)
+        except OSError as error:
+            raise HostError(
+                f"cannot make a repository in `{self._folder}`: {error.strerror}"
+            ) from error
+
+    def _keep(self, digest: Digest, data: bytes) -> None:
+        if not self._has(digest):
+            filesystem.write_atomic(self._blob(digest), data, mode=0o444, durable=True)
+
+    def _has(self, digest: Digest) -> bool:
+        try:
+            return self._blob(digest).stat().st_size == digest.size
+        except FileNotFoundError:
+            return False
+
+    def _blob(self, digest: Digest) -> Path:
+        return self._folder / "blobs" / "sha256" / digest.hash
+
+    def _descriptor(self, wanted: str) -> dict[str, Any]:
+        entries = self._entries()
+        if wanted.startswith("sha256:"):
+            for entry in entries:
+                if entry.get("digest") == wanted:
+                    return entry
+            path = self._folder / "blobs" / "sha256" / wanted.removeprefix("sha256:")
+            if path.is_file():
+                return {"digest": wanted, "size": path.stat().st_size}
+        found = [each for each in entries if _tag_of(each) == wanted]
+        if not found and not self.reference.tag and wanted == "latest":
+            found = [each for each in entries if not _is_beside(_tag_of(each))]
+        if len(found) != 1:
+            raise self._absent(wanted)
+        return found[0]
+
+    def _entries(self, *, missing_ok: bool = False) -> list[dict[str, Any]]:
+        try:
+            document = json.loads((self._folder / "index.json").read_bytes())
+            found = document["manifests"]
+            if not all(isinstance(each, dict) for each in found):
+                raise TypeError("descriptors are wanted")
+            return list(found)
+        except FileNotFoundError:
+            if missing_ok:
+                return []
+            raise NotThere(
+                f"there is no OCI image layout in `{self._folder}`",
+                hint="`lamina push TARGET oci:FOLDER` makes one",
+            ) from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise IntegrityError(f"`{self._folder}/index.json` is malformed: {error!r}") from error
+
+    def _absent(self, wanted: str) -> NotThere:
+        return NotThere(f"`{self.reference.place}` has no `{wanted}`")
+
+
+def _is_beside(tag: str) -> bool:
+    """Whether a tag leads to what goes with a manifest: an advice, signatures."""
+    return tag.startswith("sha256-")
+
+
+def _tag_of(entry: dict[str, Any]) -> str:
+    annotations = entry.get("annotations")
+    tag = annotations.get(_TAG) if isinstance(annotations, dict) else None
+    return tag if isinstance(tag, str) else ""
+
+
+def _digest_of(entry: dict[str, Any]) -> Digest:
+    size = entry.get("size")
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise IntegrityError("a descriptor without a size")
+    return Digest.from_oci(str(entry.get("digest")), size)

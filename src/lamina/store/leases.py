@@ -1,0 +1,160 @@
+"""Leases: which blobs must stay, because somebody pulls them, mounts them, or runs what is in them.
+
+A lease is a file in `leases/` that its owner keeps locked, with a line for each blob (its hash) or
+for a package as a whole (`package <hash of its manifest>`). It ends with the last process that has
+the file open: also a program that took the owner's place, whatever kills it. One with a line
+`mount <folder>` lasts as long as something is mounted there. Leases are made under a shared lock,
+and blobs removed under an exclusive one (`gc`): so what was there when its lease was made stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.linux import filesystem
+
+FOLDER, LOCK, USED = "leases", "gc.lock", "used"
+_PACKAGE, _MOUNT = "package ", "mount "
+
+
+class Lease:
+    """Blobs that stay as long as this is open."""
+
+    def __init__(self, folder: Path, descriptor: int, path: Path) -> None:
+        self._folder = folder
+        self._descriptor = descriptor
+        self._path = path
+
+    def add(self, digests: Iterable[Digest]) -> None:
+        """Let more blobs stay: from now on those that are here."""
+        text = "".join(f"{digest.hash}\n" for digest in digests)
+        with filesystem.locked(self._folder / LOCK, shared=True):
+            _write(self._descriptor, text.encode())
+
+    def hand_on(self) -> None:
+        """Let it end with the program that takes the place of this process, and its children."""
+        os.set_inheritable(self._descriptor, True)
+
+    def end(self) -> None:
+        """Let the blobs go."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def lease_package(store: Path, package: Digest, mount: Path | None = None) -> Lease:
+    """A lease on a package with its layers, and note that it is used now.
+
+    With `mount`, for as long as something is mounted there. Whether its layers are here is to be
+    asked after that. Raises OSError for a store that cannot be written: nobody can remove anything
+    from it either.
+    """
+    (store / FOLDER).mkdir(exist_ok=True)
+    # All who run a package share one file: a file for each start would stay when that is killed.
+    path = store / FOLDER / (package.hash if mount is None else f"{package.hash}-{_key(mount)}")
+    text = f"{_PACKAGE}{package.hash}\n" + ("" if mount is None else f"{_MOUNT}{mount}\n")
+    with filesystem.locked(store / LOCK, shared=True):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if os.fstat(descriptor).st_size != len(text.encode()):
+            _write(descriptor, text.encode())
+    _use(store, package)
+    return Lease(store, descriptor, path)
+
+
+def run_package(store: Path, package: Digest) -> None:
+    """Lease a package for the program that takes the place of this process."""
+    try:
+        lease_package(store, package).hand_on()
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+
+
+def _key(mount: Path) -> str:
+    return Digest.of(str(mount).encode()).short
+
+
+def _lease(store: Path, digests: Iterable[Digest]) -> Lease:
+    folder = store / FOLDER
+    folder.mkdir(exist_ok=True)
+    path = Path(filesystem.fresh_name(folder))
+    with filesystem.locked(store / LOCK, shared=True):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _write(descriptor, "".join(f"{digest.hash}\n" for digest in digests).encode())
+    return Lease(store, descriptor, path)
+
+
+def _use(store: Path, package: Digest) -> None:
+    path = store / USED / package.hash
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+
+def used(store: Path) -> dict[str, float]:
+    """When packages were last started, by the hash of their manifest."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(store / USED) as entries:
+        for entry in entries:
+            found[entry.name] = entry.stat().st_mtime
+    return found
+
+
+@contextlib.contextmanager
+def leased(store: Path, digests: Iterable[Digest] = ()) -> Iterator[Lease]:
+    """A lease for the time of a block."""
+    found = _lease(store, digests)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def held(store: Path) -> tuple[set[str], set[str]]:
+    """The hashes of the blobs, and of the packages, on which there are leases.
+
+    Those that have ended are removed. To be called under the exclusive lock.
+    """
+    blobs: set[str] = set()
+    found: set[str] = set()
+    with contextlib.suppress(FileNotFoundError):
+        for path in list((store / FOLDER).iterdir()):
+            for line in _lines(path):
+                if line.startswith(_PACKAGE):
+                    found.add(line.removeprefix(_PACKAGE))
+                elif not line.startswith(_MOUNT):
+                    blobs.add(line)
+    return blobs, found
+
+
+def _lines(path: Path) -> list[str]:
+    """What a lease tells; nothing where its owner is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        lines = (
+            os.read(descriptor, os.fstat(descriptor).st_size).decode(errors="replace").split("\n")
+        )
+        mounts = (line.removeprefix(_MOUNT) for line in lines if line.startswith(_MOUNT))
+        if not filesystem.try_lock(descriptor) or any(map(os.path.ismount, mounts)):
+            return [line for line in lines if line]
+        path.unlink(missing_ok=True)
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,406 @@
+"""Packages pushed to a repository and pulled from it: what moves, in how many requests."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError, UserError
+from lamina.core.manifest import Layer, Package
+from lamina.core.reference import Reference
+from lamina.formats import oci, pack, transfer
+from lamina.node.pull import Pulled, pull
+from lamina.packaging.publish import Pushed, push
+from lamina.store import packages
+from lamina.store.blobs import BlobMissing
+from lamina.store.layout import LayoutRepository
+from lamina.store.local import LocalStore
+from lamina.store.repository import Manifest, NotThere, Rejected
+from lamina.store.streams import Incoming
+
+
+class Counting(LayoutRepository):
+    """A folder that counts what would be requests to a registry, and the bytes of the answers."""
+
+    def __init__(self, folder: Path, wanted: str = "") -> None:
+        digest = wanted if wanted.startswith("sha256:") else ""
+        super().__init__(Reference("", str(folder), "" if digest else wanted, digest))
+        self.calls: Counter[str] = Counter()
+        self.bytes = 0
+
+    def manifest(self, wanted: str, *, limit: int = 1 << 22) -> Manifest:
+        self.calls["get"] += 1
+        found = super().manifest(wanted, limit=limit)
+        self.bytes += len(found.data)
+        return found
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        digests = list(digests)
+        self.calls["head"] += len(digests)
+        return super().missing(digests)
+
+    def read(self, digest: Digest) -> bytes:
+        self.calls["get"] += 1
+        self.bytes += digest.size
+        return super().read(digest)
+
+    def fetch(self, digest: Digest, incoming: Incoming) -> None:
+        self.calls["get"] += 1
+        self.bytes += digest.size - incoming.size
+        super().fetch(digest, incoming)
+
+    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+        self.calls["push"] += 1
+        super().push(digest, source, mount_from=mount_from)
+
+    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        self.calls["put"] += 1
+        super().put_manifest(manifest, tag)
+
+
+class Strict(Counting):
+    """One that, like a registry, takes no manifest that names what it lacks."""
+
+    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        for _, child in oci.children(manifest.data):
+            if LayoutRepository.missing(self, [child]):
+                raise Rejected(f"`{child.oci}` is unknown")
+        super().put_manifest(manifest, tag)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[tuple[LocalStore, LocalStore]]:
+    ours, theirs = LocalStore(tmp_path / "ours"), LocalStore(tmp_path / "theirs")
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def package(store: LocalStore, count: int, version: str = "v1", edited: int = -1) -> Digest:
+    """A package of so many small layers, one of which may be edited."""
+    layers = []
+    for number in range(count):
+        data = b"layer %d of %s" % (number, version.encode() if number == edited else b"v1") * 200
+        layers.append(Layer(f"//p:t{number}", Digest.of(data), store.write(data)))
+    return packages.put(Package("p/a", version, "//p:a", tuple(layers), ("a",)), store)
+
+
+def sent(
+    store: LocalStore, digest: Digest, folder: Path, tag: str = "v1"
+) -> tuple[Pushed, Counting]:
+    repository = Strict(folder, tag)
+    return push(digest, store, repository, tag), repository
+
+
+def brought(store: LocalStore, folder: Path, wanted: str = "v1") -> tuple[Pulled, Counting]:
+    repository = Counting(folder, wanted)
+    found = pull(repository, store)
+    # What a repository reads of its own to answer is no request.
+    return found, repository
+
+
+@pytest.mark.parametrize("count", [1, 8, 48, 49, 127, 600])
+def test_a_package_is_the_same_on_the_other_side(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, count: int
+) -> None:
+    ours, theirs = stores
+    digest = package(ours, count)
+
+    pushed, _ = sent(ours, digest, tmp_path / "r")
+    pulled, _ = brought(theirs, tmp_path / "r")
+
+    assert pulled.digest == pushed.digest == digest
+    assert pulled.layers == pushed.layers == count
+    assert packages.read(digest, theirs) == packages.read(digest, ours)
+    assert packages.is_whole(digest, theirs)
+    assert packages.resolve("p/a:v1", theirs) == digest
+    assert sorted((theirs.folder / "leases").iterdir()) == []
+
+
+def test_an_edit_sends_only_what_is_new(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, _ = stores
+    sent(ours, package(ours, 600), tmp_path / "r")
+
+    pushed, repository = sent(ours, package(ours, 600, "v2", 300), tmp_path / "r", "v2")
+
+    assert pushed.layers == 1
+    assert repository.calls["head"] <= 4
+    assert repository.calls["push"] == pushed.blobs <= 3  # the layer, and two configs
+    assert repository.calls["put"] <= 5
+
+
+def test_an_edit_comes_in_two_requests_and_few_bytes(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    sent(ours, package(ours, 1000), tmp_path / "r")
+    brought(theirs, tmp_path / "r")
+    sent(ours, package(ours, 1000, "v2", 300), tmp_path / "r", "v2")
+
+    pulled, repository = brought(theirs, tmp_path / "r", "v2")
+
+    assert pulled.layers == 1
+    assert answers(repository) == 2
+    assert repository.bytes <= 2 * (64 << 10)
+
+
+def answers(repository: Counting) -> int:
+    """Requests: a folder reads a manifest's blob to answer."""
+    return repository.calls["get"] // 2
+
+
+def test_by_its_digest_an_edit_comes_in_one_request(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    sent(ours, package(ours, 1000), tmp_path / "r")
+    brought(theirs, tmp_path / "r")
+    new = package(ours, 1000, "v2", 300)
+    sent(ours, new, tmp_path / "r", "v2")
+
+    pulled, repository = brought(theirs, tmp_path / "r", new.oci)
+
+    assert (pulled.layers, answers(repository)) == (1, 1)
+
+
+def test_many_small_layers_come_together(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    sent(ours, package(ours, 127), tmp_path / "r")
+
+    pulled, repository = brought(theirs, tmp_path / "r")
+
+    assert pulled.layers == 127
+    assert repository.calls["get"] <= 12
+
+
+def test_what_is_here_is_not_asked_for(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    digest = package(ours, 127)
+    sent(ours, digest, tmp_path / "r")
+    brought(theirs, tmp_path / "r")
+
+    pulled, repository = brought(theirs, tmp_path / "r", digest.oci)
+
+    assert (pulled.blobs, repository.calls["get"]) == (0, 0)
+
+
+@pytest.mark.parametrize("count", [8, 127])
+def test_without_advice_each_blob_is_asked_for(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, count: int
+) -> None:
+    ours, theirs = stores
+    digest = package(ours, count)
+    sent(ours, digest, tmp_path / "r")
+    index = json.loads((tmp_path / "r/index.json").read_bytes())
+    index["manifests"] = [
+        each for each in index["manifests"]
+        if not str(each.get("annotations", {})).count("lamina")
+    ]  # fmt: skip
+    (tmp_path / "r/index.json").write_text(json.dumps(index))
+
+    brought(theirs, tmp_path / "r")
+
+    assert packages.is_whole(digest, theirs)
+
+
+@pytest.mark.parametrize(
+    "newest", [b"", b"nonsense", pack.encode({Digest.of(b"x"): b"y"}), pack.encode({})]
+)
+def test_a_wrong_advice_does_no_harm(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, newest: bytes
+) -> None:
+    ours, theirs = stores
+    digest = package(ours, 127)
+    _, repository = sent(ours, digest, tmp_path / "r")
+    every = transfer.Pack(
+        Digest("a" * 64, 3), frozenset(bytes([b, *c]) for b in range(256) for c in [b"abc"])
+    )
+    advice = transfer.encode(transfer.Advice(newest, (every,)))
+    LayoutRepository.put_manifest(
+        repository, Manifest(advice.data, advice.media_type), transfer.tag(digest.hash)
+    )
+
+    brought(theirs, tmp_path / "r")
+
+    assert packages.is_whole(digest, theirs)
+
+
+def test_a_repository_that_lost_its_blobs_gets_them_again(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    digest = package(ours, 60)
+    sent(ours, digest, tmp_path / "r")
+    for path in (tmp_path / "r/blobs/sha256").iterdir():
+        path.unlink()
+
+    new = package(ours, 60, "v2", 3)
+    pushed, _ = sent(ours, new, tmp_path / "r", "v2")
+
+    assert pushed.layers >= 59  # one may have been sent before the repository told
+    brought(theirs, tmp_path / "r", "v2")
+    assert packages.is_whole(new, theirs)
+
+
+def test_packs_are_made_anew_when_little_of_them_is_wanted(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    found = None
+    for version in range(30):
+        layers = tuple(
+            Layer(f"//p:t{number}", Digest.of(data), ours.write(data))
+            for number in range(20)
+            for data in [
+                b"%d %d" % (number, version) + Digest.of(b"%d" % number).hash.encode() * 99
+            ]
+        )
+        found = packages.put(Package("p/a", f"v{version}", "//p:a", layers, ("a",)), ours)
+        sent(ours, found, tmp_path / "r", f"v{version}")
+
+    assert found is not None
+    advice = transfer.decode(Counting(tmp_path / "r").manifest(transfer.tag(found.hash)).data)
+    assert len(advice.packs) <= 8
+    _, repository = brought(theirs, tmp_path / "r", found.oci)
+    assert repository.calls["get"] <= 6
+
+
+def test_a_blob_that_is_gone_here_cannot_be_pushed(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, _ = stores
+    digest = package(ours, 3)
+    ours.path(packages.read(digest, ours).layers[1].blob).unlink()
+
+    with pytest.raises(BlobMissing):
+        sent(ours, digest, tmp_path / "r")
+    with pytest.raises(NotThere):
+        Counting(tmp_path / "r").manifest("v1")
+
+
+def test_an_image_of_another_kind_is_no_package(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    _, theirs = stores
+    repository = Counting(tmp_path / "r", "v1")
+    config = b"{}"
+    repository.push(Digest.of(config), config)
+    document = {
+        "schemaVersion": 2,
+        "config": {"mediaType": "x", "digest": Digest.of(config).oci, "size": 2},
+        "layers": [],
+    }
+    repository.put_manifest(Manifest(json.dumps(document).encode(), oci.MANIFEST), "v1")
+
+    with pytest.raises(UserError, match="is no lamina package"):
+        pull(repository, theirs)
+
+
+def test_wrong_bytes_are_not_kept(stores: tuple[LocalStore, LocalStore], tmp_path: Path) -> None:
+    ours, theirs = stores
+    layer = ours.write(bytes(1 << 20))
+    digest = packages.put(Package("p/a", "v1", "//p:a", (Layer("//p:a", layer, layer),)), ours)
+    sent(ours, digest, tmp_path / "r")
+    path = tmp_path / "r/blobs/sha256" / layer.hash
+    path.unlink()
+    path.write_bytes(bytes((1 << 20) - 1) + b"x")
+
+    with pytest.raises(IntegrityError):
+        brought(theirs, tmp_path / "r")
+
+    assert not theirs.has(layer)
+    assert not theirs.has(digest)
+    assert not (theirs.folder / "partial" / layer.hash).exists()
+
+
+def test_a_large_layer_goes_on_where_it_stopped(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    layer = ours.write(bytes(1 << 20))
+    digest = packages.put(Package("p/a", "v1", "//p:a", (Layer("//p:a", layer, layer),)), ours)
+    sent(ours, digest, tmp_path / "r")
+    (theirs.folder / "partial").mkdir()
+    (theirs.folder / "partial" / layer.hash).write_bytes(bytes(1000_000))
+
+    _, repository = brought(theirs, tmp_path / "r")
+
+    assert theirs.has(layer)
+    assert repository.bytes < 100_000
+
+
+def upgraded(store: LocalStore) -> tuple[Digest, Digest]:
+    """Two versions of a package with one large layer that differs a little."""
+    found = []
+    for version in (b"1", b"2"):
+        noise = b"".join(Digest.of(b"%d" % number).hash.encode() for number in range(40_000))
+        blob = store.write(noise[: 1 << 20] + version * 1000 + noise[1 << 20 :])
+        layers = (Layer("//third_party:large", Digest.of(version), blob),)
+        found.append(packages.put(Package("p/a", f"v{version.decode()}", "//p:a", layers), store))
+    return found[0], found[1]
+
+
+def test_a_large_layer_that_changed_a_little_comes_as_a_delta(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    brought(theirs, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+
+    pulled, repository = brought(theirs, tmp_path / "r", "v2")
+
+    assert pulled.layers == 1
+    assert packages.is_whole(second, theirs)
+    assert repository.bytes < 100_000
+    assert not list((theirs.folder / "partial").glob("?" * 64))
+
+
+@pytest.mark.parametrize("how", ["nothing here", "damaged base", "damaged delta", "delta gone"])
+def test_without_a_good_delta_the_whole_layer_comes(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, how: str
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+    told = transfer.decode(Counting(tmp_path / "r").manifest(transfer.tag(second.hash)).data)
+    [known] = told.deltas
+    blob = tmp_path / "r/blobs/sha256" / known.blob.hash
+    if how != "nothing here":
+        brought(theirs, tmp_path / "r", "v1")
+    if how == "damaged base":
+        theirs.path(known.base).chmod(0o644)
+        theirs.path(known.base).write_bytes(bytes(known.base.size))
+    elif how.startswith("d"):
+        blob.unlink()
+        if how == "damaged delta":
+            blob.write_bytes(bytes(known.blob.size))
+
+    brought(theirs, tmp_path / "r", "v2")
+
+    assert theirs.read(known.target) == ours.read(known.target)
+
+
+def test_a_tag_that_moves_is_the_last_one(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    first, second = package(ours, 3), package(ours, 3, "v2", 1)
+    sent(ours, first, tmp_path / "r", "main")
+    sent(ours, second, tmp_path / "r", "main")
+
+    assert brought(theirs, tmp_path / "r", "main")[0].digest == second
+    assert Counting(tmp_path / "r").tags().count("main") == 1
