@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import PYTHON, Run, call, need
+from .conftest import need
+from .servers import PYTHON, Registry, Run, call
 from .test_images import LAST_LINE, NETWORK, rootfs, written
-from .test_registry import Registry, registry
+from .test_registry import registry
 
 __all__ = ["registry"]  # the fixture
 

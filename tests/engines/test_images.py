@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run, call, need
+from .conftest import need
+from .servers import Run, call
 
 LAST_LINE = "There is one F: D and E use one counter, at one address"
 NETWORK = ("--rm", "--network", "host")

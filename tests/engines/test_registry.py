@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import Run, call, need
-
-
-class Registry:
-    """A registry of this test alone."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.place = f"127.0.0.1:{port}"
-        self._blobs = folder / "docker/registry/v2/blobs/sha256"
-
-    def push(self, layout: Path, tag: str) -> None:
-        image = f"docker://{self.place}/a:{tag}"
-        words = ("--insecure-policy", "--dest-tls-verify=false", f"oci:{layout}:{tag}", image)
-        call(need("skopeo"), "copy", *words)
-
-    @property
-    def blobs(self) -> set[str]:
-        return {path.parent.name for path in self._blobs.glob("*/*/data")}
+from . import servers
+from .conftest import need
+from .servers import Registry, Run
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    program = need("docker-registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = tmp_path / "registry.yml"
-    storage = f"storage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}"
-    settings.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "127.0.0.1:{port}"}}\n')
-    started = subprocess.Popen([program, "serve", settings], stdout=-3, stderr=-3)
-    try:
-        _await(f"http://127.0.0.1:{port}/v2/")
-        yield Registry(tmp_path / "registry", port)
-    finally:
-        started.terminate()
-        started.wait(30)
-
-
-def _await(address: str) -> None:
-    until = time.monotonic() + 30
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        else:
-            return
+    need("docker-registry"), need("skopeo")
+    with servers.registry(tmp_path) as found:
+        yield found
 
 
 def test_a_second_push_moves_the_changed_layer_and_what_lists_it(

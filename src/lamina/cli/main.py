@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "build a target, mount its layers and run it",
     "package": "build a target, make its layers and list them",
     "layers": "show how a package is cut into layers",
+    "diff": "tell what differs between two packages, and what has to be shipped",
     "push": "send a package to a registry",
     "pull": "bring a package from a registry to this machine",
     "copy": "copy a package or an image from one repository to another",

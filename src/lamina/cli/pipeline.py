@@ -55,7 +55,7 @@ class Order:
 
     program: bool = False  # that it can be run
     form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
-    files: bool = False  # that the store can tell the files of each layer
+    files: bool = False  # that the store has the files of each layer, and can tell them
     version: str = ""  # in place of the one that was found
 
 
@@ -179,12 +179,12 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
 
     if any(part.purpose == bases.PURPOSE for part in known.parts):
         return None  # it may have other layers, and as many as it likes
-    if known.parts and known.result["crossing"]:
-        return None  # some targets write the same paths: only all together tell if that is right
     groups = known.result.get("groups", [])
     if known.result.get("basis", []) != layering.basis(session):
         return None  # what there is to learn from is more now
     changed = {part.name for part in known.parts}
+    if not changed.isdisjoint(known.result.get("crossings", changed)):
+        return None  # only all targets together tell whether two write one path
     beside = (group for group in groups if not changed.isdisjoint(group))
     parts = known.named(changed.union(*beside))
     own = [
@@ -265,7 +265,7 @@ def _make(session: Session, target: str, order: Order, *, survey: bool = False) 
     result = {
         "package": str(digest),
         "inputs": inputs,
-        "crossing": crossing,
+        "crossings": crossing,
         "groups": groups,
         "basis": layering.basis(session),
         "sizes": {member.name: member.made for member in members if layering.learns(session)},
@@ -288,24 +288,27 @@ def _versioned(session: Session, package: Package, inputs: list[str]) -> Package
     return replace(package, version=str(version), commit=version.commit, dirty=version.dirty)
 
 
-def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], bool]:
-    """Build the own files of some targets; also whether their paths may come to cross."""
+def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], list[str]]:
+    """Build the own files of some targets; also those whose paths may come to cross others'."""
     from lamina.core.tree import place
     from lamina.packaging.layers import OwnFiles
 
     built = session.engine.build(file for part in parts for _, file in part.files)
     found: list[OwnFiles] = []
-    paths: set[str] = set()
-    crossing = False
+    owners: dict[str, str] = {}
+    crossing: set[str] = set()
     for part in parts:
         tree: dict[str, Node] = {}
         for path, artifact in part.files:
             tree |= place(path, built[artifact])
-            crossing |= "" not in built[artifact]  # a folder may hold other files another time
-        crossing |= not paths.isdisjoint(tree)
-        paths.update(tree)
+            if "" not in built[artifact]:
+                crossing.add(part.name)  # a folder may hold other files another time
+        for path in tree:
+            other = owners.setdefault(path, part.name)
+            if other != part.name:
+                crossing |= {other, part.name}
         found.append(OwnFiles(part.name, dict(sorted(tree.items())), part.purpose))
-    return found, crossing
+    return found, sorted(crossing)
 
 
 def _images(
@@ -321,18 +324,22 @@ def _images(
     built = session.engine.build(outputs.values())
     images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
-    if order.files:
-        _tell_files(session, own)
+    _tell_files(session, images, whole=order.files)
     return images, frozenset(made)
 
 
-def _tell_files(session: Session, own: list[OwnFiles]) -> None:
-    """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+def _tell_files(
+    session: Session, images: list[tuple[OwnFiles, Layer]], *, whole: bool = False
+) -> None:
+    """Keep what each layer holds, file by file: the package tells it when its sources are gone.
+
+    A root is written last, so where it is the rest was too; with `whole` that is looked after.
+    """
     from lamina.store import trees
 
-    for part in own:
-        for blob in trees.encode(part.tree)[1]:
-            session.store.write(blob, durable=False)
+    for part, layer in images:
+        if whole or not session.store.has(layer.tree):
+            trees.write(part.tree, session.store)
 
 
 def name_of(label: Label) -> str:
