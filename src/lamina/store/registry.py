@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, ServiceError
 from lamina.core.reference import Reference
 from lamina.formats import oci
+from lamina.store.answers import codes, reason
 from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Incoming
-from lamina.store.transport import Access, Passing, Transport, codes, reason
+from lamina.store.transport import Access, Passing, Transport
 from lamina.store.upload import Upload
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class RegistryRepository:
             index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, entry]}
             data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
             self.put_manifest(Manifest(data, oci.INDEX), tag)
-            # Somebody may have read the index before that and write it after: so look again.
+            # Somebody may have read the index before that and write it after: so look again. It is
+            # no lock, which registries do not have: who writes still later takes it away for good.
 
     def _fallback_index(self, tag: str) -> list[dict[str, object]]:
         try:
@@ -200,7 +201,7 @@ class RegistryRepository:
             following = _following(answer.headers.get("Link", ""))
             if following is None:
                 return sorted(found)
-            url = urljoin(f"{self._transport.base}{path}", following)
+            url = self._transport.joined(f"{self._transport.base}{path}", following)
             if not url.startswith(f"{self._transport.base}/"):
                 raise ServiceError(f"the registry `{self.reference.host}` lists tags elsewhere")
             asked.add(path)

@@ -439,14 +439,20 @@ def test_a_circle_of_addresses_has_an_end(repository: RegistryRepository, betwee
     assert len(between.asked) < 20
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/a", "https:///", "//"])
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/passwd", "ftp://127.0.0.1/a", "https:///", "http://a:99999/", "http://[::1/"],
+)
 def test_an_address_that_is_none_of_a_registry_is_not_asked(
     repository: RegistryRepository, between: Proxy, address: str
 ) -> None:
-    between.spoil(faults.say(307, Location=address), times=1000)
+    between.spoil(faults.say(307, Location=address), method="GET", times=1000)
+    between.spoil(faults.say(202, Location=address), method="POST", times=1000)
 
     with pytest.raises(ServiceError):
         repository.manifest("v1")
+    with pytest.raises(ServiceError):
+        repository.push(BLOB, DATA)
 
 
 def test_tags_come_in_pages(repository: RegistryRepository, between: Proxy) -> None:
