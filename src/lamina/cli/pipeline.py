@@ -11,6 +11,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version
 from lamina.core.tree import File, content_size
 from lamina.store import packages
+from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
@@ -142,7 +143,7 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    if order.files and not _tells_files(session, found):
+    if order.files and not (_tells_files(session, found) and _tells_base(session, found)):
         return None
     if known.same:
         return Packaged(found, digest, frozenset())
@@ -161,6 +162,13 @@ def _tells_files(session: Session, found: Package) -> bool:
         if session.store.missing(node.digest for node in tree.values() if isinstance(node, File)):
             return False
     return True
+
+
+def _tells_base(session: Session, found: Package) -> bool:
+    """Whether the store has the layers of its base image as others know them."""
+    layers = found.image.layers
+    known = len(layers) == found.base_layers  # an older lamina has not told them
+    return known and not session.store.missing(layer.blob for layer in layers)
 
 
 def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
@@ -192,10 +200,17 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     watched = [str(path) for path in versions.watched(session.root)]
     known.save({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
+
+
+def _kept(session: Session, found: Package) -> Digest:
+    """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
+    for gone in session.store.missing(layer.blob for layer in found.layers):
+        raise BlobMissing(gone)
+    return packages.put(found, session.store)
 
 
 def survey(session: Session, target: str) -> Packaged:
@@ -246,7 +261,7 @@ def _make(session: Session, target: str, order: Order, *, survey: bool = False) 
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     result = {
         "package": str(digest),
         "inputs": inputs,

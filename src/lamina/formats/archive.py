@@ -13,6 +13,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import hashlib
 import io
 import lzma
 import stat
@@ -32,6 +33,7 @@ from lamina.core.errors import IntegrityError
 # it, files of zeros to a thousand times.
 _GROWTH, _ALLOWANCE = 200, 256 << 20
 _MOST_ENTRIES = 1_000_000
+_LEVEL = 6  # of gzip, where we compress
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, as in Linux
 
 # Types by the names that BUILD files give them: how they are compressed, or that it is a zip.
@@ -81,11 +83,11 @@ def entries(file: IO[bytes], size: int, kind: str = "") -> Iterator[Entry]:
 
     Raises ArchiveError for what is no archive, is broken, or leads out of its folder.
     """
-    compression = _sniff(file)
-    if kind and TYPES[kind] != compression:
-        name = _WORDS.get(compression, f"tar.{compression}")
+    found_kind = compression(file)
+    if kind and TYPES[kind] != found_kind:
+        name = _WORDS.get(found_kind, f"tar.{found_kind}")
         raise ArchiveError(f"it is no `{kind}` archive, by its first bytes it is `{name}`")
-    if compression == "zip":
+    if found_kind == "zip":
         found = _zip_entries(file, _Budget(_ALLOWANCE + _GROWTH * size))
     else:
         found = _tar_entries(members(file, size))
@@ -183,11 +185,11 @@ def _words(error: BaseException) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _sniff(file: IO[bytes]) -> str:
-    """The compression, or `zip`; "" also for what is no archive at all."""
+def compression(file: IO[bytes]) -> str:
+    """The compression by the first bytes, or `zip`; "" also for what is no archive at all."""
     head = file.read(6)
     file.seek(0)
-    for compression, magic in (
+    for found, magic in (
         ("gz", b"\x1f\x8b"),
         ("bz2", b"BZh"),
         ("xz", b"\xfd7zXZ\0"),
@@ -196,7 +198,7 @@ def _sniff(file: IO[bytes]) -> str:
         ("zip", b"PK\x05\x06"),
     ):
         if head.startswith(magic):
-            return compression
+            return found
     return ""
 
 
@@ -216,16 +218,45 @@ class _Zstd:
             raise ValueError(str(error)) from error
 
 
-def _decompressed(file: IO[bytes], compression: str) -> _Stream:
-    if compression == "gz":
+def _decompressed(file: IO[bytes], kind: str) -> _Stream:
+    if kind == "gz":
         return gzip.GzipFile(fileobj=file)
-    if compression == "bz2":
+    if kind == "bz2":
         return bz2.BZ2File(file)
-    if compression == "xz":
+    if kind == "xz":
         return lzma.LZMAFile(file)
-    if compression == "zst":
+    if kind == "zst":
         return _Zstd(file)
     return file
+
+
+def plain(file: IO[bytes], size: int) -> str:
+    """The sha256 of a tar archive before it was compressed; raises ArchiveError."""
+    whole = hashlib.sha256()
+    for _ in members(file, size, whole):
+        pass
+    return whole.hexdigest()
+
+
+def to_gzip(file: IO[bytes], size: int, out: IO[bytes]) -> str:
+    """Write a tar archive in any compression anew, by gzip and without a time; as `plain`."""
+    with gzip.GzipFile("", "wb", _LEVEL, out, mtime=0) as packed:
+        whole = _Copying(packed)
+        for _ in members(file, size, whole):
+            pass
+    return whole.hash.hexdigest()
+
+
+class _Copying:
+    """Hashes what it is told of, and writes it."""
+
+    def __init__(self, out: gzip.GzipFile) -> None:
+        self._out = out
+        self.hash = hashlib.sha256()
+
+    def update(self, data: bytes, /) -> None:
+        self.hash.update(data)
+        self._out.write(data)
 
 
 Member = tuple[tarfile.TarInfo, Callable[[int], bytes]]  # and what reads its next bytes
@@ -239,7 +270,7 @@ def members(file: IO[bytes], size: int, whole: _Hash | None = None) -> Iterator[
     Raises ArchiveError.
     """
     most = _ALLOWANCE + _GROWTH * size
-    stream = _Bounded(_decompressed(file, _sniff(file)), _Budget(most), whole)
+    stream = _Bounded(_decompressed(file, compression(file)), _Budget(most), whole)
     return _members(stream, _Budget(most))
 
 

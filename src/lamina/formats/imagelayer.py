@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -23,6 +23,7 @@ from lamina.formats.archive import ArchiveError, clean, members
 _WHITEOUT, _OPAQUE, _INTERNAL = ".wh.", ".wh..wh..opq", ".wh..wh."
 _XATTR = "SCHILY.xattr."
 _OURS = ("trusted.overlay.", "user.overlay.")
+_MOST_READ = 64 << 20  # bytes of a file that is read whole
 _LATEST = (1 << 32) - 1  # seconds since 1970 that squashfs can tell
 
 
@@ -94,6 +95,44 @@ def convert(file: IO[bytes], size: int, out: IO[bytes]) -> str:
     ) as made:
         _write(plan, file, size, made)
     return whole.hexdigest()
+
+
+def stacked_files(
+    below: Mapping[str, bytes], file: IO[bytes], size: int, wanted: Callable[[str], bool]
+) -> dict[str, bytes]:
+    """Some files of a layer and of those below it, by path; they are small.
+
+    `below` is what the same call gave for these. Raises ArchiveError.
+    """
+    own: dict[str, bytes] = {}
+    gone: set[str] = set()  # what is no folder, or hides what is below it
+    emptied: set[str] = set()
+    for member, read in members(file, size):
+        path = clean(member.name)
+        folder, _, name = path.rpartition("/")
+        if name == _OPAQUE:
+            emptied.add(folder)
+        elif name.startswith(_WHITEOUT):
+            hidden = name.removeprefix(_WHITEOUT)
+            gone.add(f"{folder}/{hidden}" if folder else hidden)
+        elif not member.isdir():
+            gone.add(path)
+            own.pop(path, None)
+            if member.isfile() and wanted(path):
+                own[path] = _small(path, member.size, read)
+    hiding = gone | emptied
+    kept = {
+        path: data
+        for path, data in below.items()
+        if path not in gone and hiding.isdisjoint(("", *_parents(path)))
+    }
+    return kept | own
+
+
+def _small(path: str, size: int, read: Callable[[int], bytes]) -> bytes:
+    if size > _MOST_READ:
+        raise ArchiveError(f"its `{path}` of {size >> 20} MiB is too large to be read")
+    return read(size)
 
 
 def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> None:

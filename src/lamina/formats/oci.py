@@ -19,7 +19,15 @@ from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import EXTENSIONS, Image, Layer, Package, is_version
+from lamina.core.manifest import (
+    EXTENSIONS,
+    Image,
+    ImageLayer,
+    Layer,
+    Package,
+    Step,
+    is_version,
+)
 from lamina.core.tree import check_path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -195,7 +203,14 @@ def encode_config(package: Package) -> bytes:
 
 
 def _image(image: Image) -> dict[str, object]:
+    seldom: dict[str, object] = {"name": image.name, "digest": image.digest}
+    seldom["layers"] = [
+        {**_descriptor(layer.media_type, layer.blob), "diffId": layer.diff_id}
+        for layer in image.layers
+    ]
+    seldom["history"] = [_step(step) for step in image.history]
     return {
+        **{key: value for key, value in seldom.items() if value},
         "architecture": image.architecture,
         "command": list(image.command),
         "entryPoint": list(image.entry_point),
@@ -203,6 +218,17 @@ def _image(image: Image) -> dict[str, object]:
         "folder": image.folder,
         "user": image.user,
     }
+
+
+def _step(step: Step) -> dict[str, object]:
+    found = {
+        "author": step.author,
+        "comment": step.comment,
+        "created": step.created,
+        "createdBy": step.created_by,
+        "empty": step.empty,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _detail(layer: Layer) -> dict[str, object]:
@@ -269,6 +295,7 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
     if len(blobs) != len(details):
         raise IntegrityError(f"a manifest of {len(blobs)} layers and a config of {len(details)}")
     environment = _mapping(config["environment"])
+    base_layers = _number(config.get("baseLayers", 0))
     return Package(
         name=check_path(_text(config["name"])),  # name and version become paths
         version=_version(_text(config["version"])),
@@ -279,16 +306,20 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
         interpreter=_text(config["interpreter"]),
         base=_text(config["base"]),
-        base_layers=_number(config.get("baseLayers", 0)),
-        image=_read_image(_mapping(config.get("image", {}))),
+        base_layers=base_layers,
+        image=_read_image(_mapping(config.get("image", {})), base_layers),
         commit=_text(config["commit"]),
         dirty=_flag(config["dirty"]),
     )
 
 
-def _read_image(found: Mapping[str, object]) -> Image:
+def _read_image(found: Mapping[str, object], base_layers: int) -> Image:
     if not found:
         return Image()
+    layers = tuple(map(_image_layer, _list(found.get("layers", []))))
+    if layers and len(layers) != base_layers:  # an older lamina wrote none
+        raise ValueError(f"an image of {len(layers)} layers below as {base_layers} layers")
+    digest = _text(found.get("digest", ""))
     return Image(
         architecture=_text(found["architecture"]),
         environment=tuple(map(_text, _sequence(found["environment"]))),
@@ -296,6 +327,25 @@ def _read_image(found: Mapping[str, object]) -> Image:
         command=tuple(map(_text, _sequence(found["command"]))),
         folder=_text(found["folder"]),
         user=_text(found["user"]),
+        layers=layers,
+        history=tuple(map(_read_step, _list(found.get("history", [])))),
+        name=_text(found.get("name", "")),
+        digest=Digest.from_oci(f"sha256:{digest}", 0).hash if digest else "",
+    )
+
+
+def _image_layer(found: Mapping[str, object]) -> ImageLayer:
+    diff_id = Digest.from_oci(f"sha256:{_text(found['diffId'])}", 0).hash
+    return ImageLayer(_digest(found), diff_id, _text(found["mediaType"]))
+
+
+def _read_step(found: Mapping[str, object]) -> Step:
+    return Step(
+        created=_text(found.get("created", "")),
+        created_by=_text(found.get("createdBy", "")),
+        author=_text(found.get("author", "")),
+        comment=_text(found.get("comment", "")),
+        empty=_flag(found.get("empty", False)),
     )
 
 

@@ -28,8 +28,11 @@ class Driver(Protocol):
     def enter(self) -> None:
         """Move this process into a mount namespace of its own."""
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first; after `enter`."""
+    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
+        """A detached mount of the images, bottom first; after `enter`.
+
+        Where they can not be stacked, they may be merged: those of a base image may not.
+        """
 
 
 def driver(name: str) -> Driver:

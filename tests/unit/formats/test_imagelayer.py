@@ -182,3 +182,45 @@ def test_what_is_not_to_be_trusted_is_refused(name: str) -> None:
         converted(data)
 
     assert words in caught.value.message
+
+
+def stacked(*layers: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for each in layers:
+        found = imagelayer.stacked_files(
+            found, io.BytesIO(each), len(each), lambda path: path.endswith("db")
+        )
+    return found
+
+
+LOWER = layer(folder("a"), member("./a/db", b"1"), member("b/c/db", b"2"), member("x", b"3"))
+
+
+def test_files_are_read_through_a_stack_of_layers() -> None:
+    assert stacked(LOWER) == {"a/db": b"1", "b/c/db": b"2"}
+    assert stacked(LOWER, gzip.compress(layer(folder("a"), member("a/db", b"9")))) == {
+        "a/db": b"9", "b/c/db": b"2",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "upper",
+    [
+        member("b/.wh.c"), member(".wh.b"), member("b/c/.wh.db"), member("b/.wh..wh..opq"),
+        member("b"), member("b/c/db", type=tarfile.SYMTYPE, linkname="x"),
+    ],
+    ids=lambda upper: upper[0].name,
+)  # fmt: skip
+def test_what_is_hidden_is_not_read(upper: Member) -> None:
+    assert stacked(LOWER, layer(upper)) == {"a/db": b"1"}
+
+
+def test_all_may_be_hidden() -> None:
+    assert stacked(LOWER, layer(member(".wh..wh..opq"), member("db", b"4"))) == {"db": b"4"}
+
+
+def test_what_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagelayer, "_MOST_READ", 1)
+
+    with pytest.raises(ArchiveError, match="`db` of 0 MiB is too large"):
+        stacked(layer(member("db", b"12")))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import Image, Layer, Package
+from lamina.core.manifest import Image, ImageLayer, Layer, Package, Step
 from lamina.formats import oci
 
 PACKAGE = Package(
@@ -44,6 +44,8 @@ layers = st.builds(
     Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
     media_type=st.sampled_from(["xar", "erofs"]).map("application/vnd.lamina.layer.v1.{}".format),
 )  # fmt: skip
+image_layers = st.builds(ImageLayer, digests, digests.map(lambda digest: digest.hash), words)
+steps = st.builds(Step, words, words, words, words, st.booleans())
 texts = st.lists(words, max_size=3).map(tuple)
 packages = st.builds(
     Package,
@@ -68,7 +70,19 @@ packages = st.builds(
     layers=st.lists(layers, min_size=1, max_size=3).map(tuple),
     base=words,
     base_layers=st.just(1),
-    image=st.builds(Image, words, texts, texts, texts, words, words),
+    image=st.builds(
+        Image,
+        words,
+        texts,
+        texts,
+        texts,
+        words,
+        words,
+        layers=st.lists(image_layers, max_size=1).map(tuple),
+        history=st.lists(steps, max_size=3).map(tuple),
+        name=words,
+        digest=st.just("") | digests.map(lambda digest: digest.hash),
+    ),
 )
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | words,
@@ -131,6 +145,15 @@ def test_both_documents_are_canonical_json() -> None:
             json.loads(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         assert data == again.encode()
+
+
+def test_an_image_below_has_as_many_layers_as_lie_below() -> None:
+    layer = ImageLayer(Digest.of(b""), "e" * 64, "x")
+    image = dataclasses.replace(PACKAGE.image, layers=(layer, layer))
+    package = dataclasses.replace(PACKAGE, image=image)
+
+    with pytest.raises(IntegrityError, match="an image of 2 layers below as 1 layers"):
+        oci.decode(oci.encode_manifest(package), oci.encode_config(package))
 
 
 def test_the_order_of_the_layers_is_kept() -> None:
