@@ -70,6 +70,8 @@ class RegistryRepository:
                 f"`{self.reference.place}` gives another manifest than `{told}`",
                 hint="the registry, or something on the way to it, is broken",
             )
+        if not told:
+            _check_object(answer.data, self.reference)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return Manifest(answer.data, kind or oci.media_type(answer.data))
 
@@ -228,6 +230,15 @@ def _goes_on(response: httpx.Response, size: int, digest: Digest) -> bool:
     if match is None or int(match[1]) != size:
         raise Passing("it goes on at another place than was asked for")
     return match[3] in ("*", str(digest.size))
+
+
+def _check_object(data: bytes, reference: Reference) -> None:
+    """Raises IntegrityError for what can be no manifest, where nobody has told its digest."""
+    try:
+        if not isinstance(json.loads(data), dict):
+            raise ValueError("an object is wanted")
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"`{reference.place}` gives a manifest that is none") from error
 
 
 def _wrong(reference: Reference, digest: Digest) -> IntegrityError:

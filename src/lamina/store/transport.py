@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,15 +174,31 @@ class Transport:
         """Ask once, and give the answer while it arrives; raises Passing for what may pass."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._faults(f"{method} {self._shown(path)}"))
+            ask = partial(self._authorised, method, path, dict(headers or {}), content, scope)
             try:
-                work = self._authorised(method, path, dict(headers or {}), content, scope)
-                response = stack.enter_context(work)
+                response = stack.enter_context(ask())
             except _Tls:
-                self.base = f"https://{_address(self._host)}"
-                work = self._authorised(method, path, dict(headers or {}), content, scope)
-                response = stack.enter_context(work)
+                response = stack.enter_context(self._with_tls(ask))
             self._check(response, method, path, ok)
             yield response
+
+    @contextlib.contextmanager
+    def _with_tls(
+        self, ask: Callable[[], AbstractContextManager[httpx.Response]]
+    ) -> Iterator[httpx.Response]:
+        """Ask a registry of this machine with TLS, from now on if it has it."""
+        import httpx
+
+        address = _address(self._host)
+        self.base = f"https://{address}"
+        try:
+            with ask() as response:
+                yield response
+        except httpx.ConnectError as error:
+            if not certificates.is_without_tls(error):
+                raise
+            self.base, self._may_be_tls = f"http://{address}", False
+            raise Passing("it says 400 Bad Request") from error
 
     @contextlib.contextmanager
     def _faults(self, what: str) -> Iterator[None]:
