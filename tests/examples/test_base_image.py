@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests import servers
+
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -63,6 +65,8 @@ def _image(at: Path, *layers: bytes) -> None:
     }
     manifest = {
         "config": blob(json.dumps(config).encode(), "config.v1+json"),
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "layers": [blob(each, "layer.v1.tar+gzip") for each in layers],
     }
     index = {"manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
@@ -239,21 +243,23 @@ def test_a_bill_of_materials_tells_what_the_base_holds(workspace: Path, lamina: 
     assert needs["//:base"] == [parts["bash"]["bom-ref"]]
 
 
-def test_an_image_in_a_registry_cannot_be_had_yet(workspace: Path, lamina: Lamina) -> None:
-    name = f"registry.example.org/debian@sha256:{'0' * 64}"
-    build = (workspace / "BUILD").read_text()
-    (workspace / "BUILD").write_text(
-        build.replace("srcs = glob(['image/**'])", f"image = '{name}'")
-    )
+def test_an_image_may_lie_in_a_registry(workspace: Path, lamina: Lamina) -> None:
+    with servers.registry(workspace.parent / "registry") as registry:
+        copied = lamina(workspace, "copy", "oci:image", f"{registry.host}/base:v1", "--json")
+        assert copied.returncode == 0, copied.stderr
+        digest = json.loads(copied.stdout)["reference"].rpartition("@")[2]
+        shutil.rmtree(workspace / "image")
+        build = (workspace / "BUILD").read_text()
+        named = build.replace(
+            "srcs = glob(['image/**'])", f"image = '{registry.host}/base@{digest}'"
+        )
+        (workspace / "BUILD").write_text(named)
+        done = lamina(workspace, "run", "-q", "//:show")
 
-    done = lamina(workspace, "package", "//:show")
-
-    assert done.returncode == 3
-    assert done.stderr.splitlines()[-2:] == [
-        f"error: `//:base`: `{name}` lies in a registry, from which nothing is fetched yet",
-        f"hint: `skopeo copy docker://{name} oci:FOLDER` makes an OCI layout of it:"
-        ' `srcs = glob(["FOLDER/**"])`',
-    ]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["the image", "/data"]
+    # It is here now.
+    assert lamina(workspace, "run", "-q", "//:show").stdout == done.stdout
 
 
 def test_another_image_is_noticed(workspace: Path, lamina: Lamina) -> None:

@@ -42,7 +42,7 @@ def make(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> 
     from lamina.cli import incremental
     from lamina.formats.image import Choice
     from lamina.packaging import layerforms, layers
-    from lamina.store import images
+    from lamina.store import images, repositories
 
     name = analysed[label].base
     info = analysed[name].image if name else None
@@ -55,7 +55,7 @@ def make(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> 
     tree = incremental.tree_of(session, part)
     try:
         if info.reference:
-            found = images.pulled(info.reference, choice, session.store)
+            found = images.pulled(info.reference, choice, session.store, repositories.bring)
         else:
             found = images.read(tree, choice, session.store)
     except BlobMissing:

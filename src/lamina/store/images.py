@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, UserError
+from lamina.core.errors import IntegrityError
 from lamina.core.manifest import Image, ImageLayer
 from lamina.core.tree import File, Node, Symlink
 from lamina.formats import archive, image
@@ -64,16 +64,7 @@ def at(path: Path, choice: Choice, store: LocalStore) -> Image:
     return _image(names, file, choice, store)
 
 
-def bring(reference: str, _kind: str, _digest: str, _store: LocalStore) -> None:
-    """A `Bring` for what lies in a registry. There is no client for those yet: raises UserError."""
-    raise UserError(
-        f"`{reference}` lies in a registry, from which nothing is fetched yet",
-        hint=f"`skopeo copy docker://{reference} oci:FOLDER` makes an OCI layout of it:"
-        ' `srcs = glob(["FOLDER/**"])`',
-    )
-
-
-def pulled(reference: str, choice: Choice, store: LocalStore, bring: Bring = bring) -> Image:
+def pulled(reference: str, choice: Choice, store: LocalStore, bring: Bring) -> Image:
     """The image of a reference, `host/repository@sha256:…`; what the store lacks is brought to it.
 
     Raises UserError and IntegrityError as `read` does, and what `bring` raises.

@@ -80,6 +80,14 @@ class LayoutRepository:
         """Those of some blobs that the folder lacks, by name and size."""
         return {digest for digest in digests if not self._has(digest)}
 
+    def find(self, wanted: str) -> Digest:
+        """The digest of a blob, with the size of its file."""
+        digest = Digest.from_oci(wanted, 0)
+        try:
+            return Digest(digest.hash, self._blob(digest).stat().st_size)
+        except FileNotFoundError:
+            raise self._absent(wanted) from None
+
     def read(self, digest: Digest) -> bytes:
         """A small blob."""
         path = self._blob(digest)

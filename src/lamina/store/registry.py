@@ -135,6 +135,13 @@ class RegistryRepository:
         told = answer.headers.get("Content-Length", "")
         return not told.isdecimal() or int(told) == digest.size
 
+    def find(self, wanted: str) -> Digest:
+        answer = self._transport.request("HEAD", f"{self._path}/blobs/{wanted}")
+        told = answer.headers.get("Content-Length", "")
+        if not told.isdecimal():
+            raise ServiceError(f"`{self.reference.place}` does not tell the size of `{wanted}`")
+        return Digest.from_oci(wanted, int(told))
+
     def read(self, digest: Digest) -> bytes:
         for is_last in (False, True):
             answer = self._transport.request(

@@ -62,6 +62,9 @@ class Repository(Protocol):
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those of some blobs that the repository lacks."""
 
+    def find(self, wanted: str) -> Digest:
+        """The digest of a blob (`sha256:…`) with its size, as the repository tells it."""
+
     def read(self, digest: Digest) -> bytes:
         """A small blob."""
 

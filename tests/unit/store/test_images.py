@@ -15,18 +15,24 @@ from typing import Any
 import pytest
 import zstandard
 
+from lamina.core import reference
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, UserError
 from lamina.core.manifest import Image, ImageLayer, Step
 from lamina.core.tree import File, Node
 from lamina.formats import ociimage
 from lamina.formats.image import Choice
-from lamina.store import images
+from lamina.store import images, repositories
 from lamina.store.local import LocalStore
+from lamina.store.repositories import open_repository
+from lamina.store.repository import Manifest, NotThere
+from lamina.store.transport import Access
+from tests import servers
 
 RUN = {"Env": ["PATH=/bin", "A=1"], "Cmd": ["sh"], "WorkingDir": "/srv", "User": "7"}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 def tar(files: Mapping[str, bytes]) -> bytes:
@@ -59,7 +65,8 @@ class Layout:
         ids = [f"sha256:{each}" for each in IDS]
         config = {"architecture": architecture, "config": RUN, "rootfs": {"diff_ids": ids}}
         layers = [self.blob(layer, ociimage.LAYER) for layer in LAYERS]
-        return self.blob({"config": self.blob(config), "layers": layers}, MANIFEST, **more)
+        document = {"schemaVersion": 2, "config": self.blob(config, CONFIG), "layers": layers}
+        return self.blob(document, MANIFEST, **more)
 
     def index(self, *images: dict[str, Any]) -> dict[str, bytes]:
         self.files["index.json"] = json.dumps({"manifests": images}).encode()
@@ -228,9 +235,28 @@ def test_an_image_of_a_registry_is_what_is_brought(store: LocalStore) -> None:
     assert asked == []  # the store has all of it
 
 
-def test_what_lies_in_a_registry_cannot_be_had_yet(store: LocalStore) -> None:
-    with pytest.raises(UserError, match="from which nothing is fetched yet"):
-        images.pulled(f"host.example/a@sha256:{'0' * 64}", AMD, store)
+def test_an_image_is_brought_from_a_real_registry(store: LocalStore, tmp_path: Path) -> None:
+    layout = Layout()
+    image = layout.image("amd64", platform={"architecture": "amd64", "os": "linux"})
+    index = layout.blob({"schemaVersion": 2, "manifests": [image]}, INDEX)
+    with servers.registry(tmp_path / "registry") as registry:
+        place = reference.parse(f"{registry.host}/base")
+        target = open_repository(place, Access())
+        for data in layout.files.values():
+            target.push(Digest.of(data), data)
+        for each in (image, index):
+            data = layout.files[ociimage.place(each["digest"].partition(":")[2])]
+            target.put_manifest(Manifest(data, each["mediaType"]))
+        target.close()
+        found = images.pulled(f"{place}@{index['digest']}", AMD, store, repositories.bring)
+
+    check(found)
+
+
+def test_an_image_that_is_not_there_is_told(store: LocalStore, tmp_path: Path) -> None:
+    with servers.registry(tmp_path / "registry") as registry, pytest.raises(NotThere):
+        wanted = f"{registry.host}/a@sha256:{'0' * 64}"
+        images.pulled(wanted, AMD, store, repositories.bring)
 
 
 @pytest.mark.parametrize(("pack", "kind"), [(gzip.compress, "gzip"), (_zstd, "zstd")])

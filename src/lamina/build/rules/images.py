@@ -56,7 +56,7 @@ RULES = (
             ),
             "image": Attribute(
                 Kind.STRING,
-                doc="one in a registry, `host/repository@sha256:…`; cannot be fetched yet",
+                doc="one in a registry, `host/repository@sha256:…`",
             ),
         },
         base_image,
