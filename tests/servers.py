@@ -37,6 +37,8 @@ class Tls:
     ca: Path
     certificate: Path
     key: Path
+    client: Path  # a certificate for who asks, and its key
+    client_key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,14 @@ def registry(
     *,
     tls: Tls | None = None,
     users: bool = False,
+    clients: bool = False,
     tokens: TokenServer | None = None,
     deletes: bool = True,
 ) -> Iterator[Registry]:
-    """Run a registry that keeps its blobs below a folder."""
+    """Run a registry that keeps its blobs below a folder.
+
+    With `clients` it speaks only to who has a certificate by the authority of `tls`.
+    """
     program = need("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)
     storage = {
@@ -112,7 +118,8 @@ def registry(
     }
     http: dict[str, object] = {"addr": "127.0.0.1:0"}
     if tls is not None:
-        http["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
+        pair: dict[str, object] = {"certificate": str(tls.certificate), "key": str(tls.key)}
+        http["tls"] = {**pair, "clientcas": [str(tls.ca)]} if clients else pair
     settings: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": True}},
@@ -155,7 +162,7 @@ def _listening(log: Path, started: subprocess.Popen[bytes]) -> str:
 def make_tls(folder: Path) -> Tls:
     """An authority, and a certificate by it for `localhost` and 127.0.0.1."""
     folder.mkdir(parents=True, exist_ok=True)
-    tls = Tls(folder / "ca.crt", folder / "server.crt", folder / "server.key")
+    tls = Tls(*(folder / n for n in ("ca.crt", "server.crt", "server.key", "me.cert", "me.key")))
     _certify(
         tls.ca, folder / "ca.key", "the authority of the tests",
         "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign",
@@ -163,6 +170,11 @@ def make_tls(folder: Path) -> Tls:
     _certify(
         tls.certificate, tls.key, "the registry of the tests",
         "subjectAltName=DNS:localhost,IP:127.0.0.1", "basicConstraints=critical,CA:FALSE",
+        by=(tls.ca, folder / "ca.key"),
+    )  # fmt: skip
+    _certify(
+        tls.client, tls.client_key, USER,
+        "extendedKeyUsage=clientAuth", "basicConstraints=critical,CA:FALSE",
         by=(tls.ca, folder / "ca.key"),
     )  # fmt: skip
     return tls

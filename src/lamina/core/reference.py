@@ -17,6 +17,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?"
 _DIGEST = r"sha256:[0-9a-f]{64}"
+_LOCAL = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
 _HINT = "a reference is `host/repository:tag`, `host/repository@sha256:…` or `oci:FOLDER[:tag]`"
 
 
@@ -56,8 +57,7 @@ class Reference:
     @property
     def is_local_host(self) -> bool:
         """Whether the registry is on this machine, by its name: it may speak plain HTTP."""
-        name = self.host.rpartition(":")[0] if re.search(r":[0-9]+$", self.host) else self.host
-        return name in ("localhost", "[::1]", "::1") or name.startswith("127.")
+        return re.fullmatch(_LOCAL, self.host) is not None
 
 
 def is_remote(text: str) -> bool:

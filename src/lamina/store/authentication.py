@@ -13,30 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from lamina.core.errors import ServiceError
 from lamina.core.reference import Reference
 from lamina.store import credentials
+from lamina.store.answers import Answer
 from lamina.store.credentials import Credentials
 from lamina.store.repository import Refused
-
-if TYPE_CHECKING:
-    import httpx
 
 _TOKEN_LIFE = 60  # seconds, where the server does not say
 _PARAMETER = re.compile(r'([a-zA-Z_]+)=(?:"([^"]*)"|([^\s,"]+))')
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server said."""
-
-    status: int
-    headers: httpx.Headers
-    data: bytes
 
 
 # Asks a server, again where that may help: method, address, headers, content.
@@ -52,11 +40,17 @@ class _Token:
 class Authentication:
     """What one registry is told of who asks; safe to use from threads."""
 
-    def __init__(self, host: str, ask: Ask, known: Credentials | None = None) -> None:
-        """`known` is taken in place of what this machine knows for the host."""
+    def __init__(
+        self, host: str, ask: Ask, known: Credentials | None = None, plain_http: bool = False
+    ) -> None:
+        """`known` is taken in place of what this machine knows for the host.
+
+        `plain_http`: the host itself may be told it without TLS.
+        """
         self._host = host
         self._ask = ask
         self._known = known
+        self._plain_http = plain_http
         self._is_known = known is not None
         self._scheme = ""  # once the registry has asked for one
         self._challenge: Mapping[str, str] = {}
@@ -109,11 +103,18 @@ class Authentication:
     def _fetch_token(self, scope: str) -> _Token:
         """Ask the server that the registry named; without a login it may give one to anybody."""
         realm = self._challenge.get("realm", "")
-        parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        try:
+            parts = urlsplit(realm)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            is_address = False
+        if not is_address or "@" in parts.netloc:
             raise ServiceError(f"the registry `{self._host}` names no server for tokens: `{realm}`")
-        is_safe = parts.scheme == "https" or Reference(parts.netloc, "x").is_local_host
-        is_safe = is_safe or parts.netloc == self._host
+        is_safe = (
+            parts.scheme == "https"
+            or Reference(parts.netloc, "").is_local_host
+            or (self._plain_http and parts.netloc == self._host)
+        )
         known = self._known if is_safe else None
         fields = [("scope", each) for each in scope.split(" ") if each]
         if service := self._challenge.get("service"):

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, ServiceError
 from lamina.core.reference import Reference
 from lamina.formats import oci
+from lamina.store.answers import codes, reason
 from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Incoming
-from lamina.store.transport import Access, Passing, Transport, codes, reason
+from lamina.store.transport import Access, Passing, Transport
 from lamina.store.upload import Upload
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class RegistryRepository:
                 f"`{self.reference.place}` gives another manifest than `{told}`",
                 hint="the registry, or something on the way to it, is broken",
             )
+        if not told:
+            _check_object(answer.data, self.reference)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return Manifest(answer.data, kind or oci.media_type(answer.data))
 
@@ -111,7 +113,8 @@ class RegistryRepository:
             index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, entry]}
             data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
             self.put_manifest(Manifest(data, oci.INDEX), tag)
-            # Somebody may have read the index before that and write it after: so look again.
+            # Somebody may have read the index before that and write it after: so look again. It is
+            # no lock, which registries do not have: who writes still later takes it away for good.
 
     def _fallback_index(self, tag: str) -> list[dict[str, object]]:
         try:
@@ -207,7 +210,7 @@ class RegistryRepository:
             following = _following(answer.headers.get("Link", ""))
             if following is None:
                 return sorted(found)
-            url = urljoin(f"{self._transport.base}{path}", following)
+            url = self._transport.joined(f"{self._transport.base}{path}", following)
             if not url.startswith(f"{self._transport.base}/"):
                 raise ServiceError(f"the registry `{self.reference.host}` lists tags elsewhere")
             asked.add(path)
@@ -234,6 +237,15 @@ def _goes_on(response: httpx.Response, size: int, digest: Digest) -> bool:
     if match is None or int(match[1]) != size:
         raise Passing("it goes on at another place than was asked for")
     return match[3] in ("*", str(digest.size))
+
+
+def _check_object(data: bytes, reference: Reference) -> None:
+    """Raises IntegrityError for what can be no manifest, where nobody has told its digest."""
+    try:
+        if not isinstance(json.loads(data), dict):
+            raise ValueError("an object is wanted")
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"`{reference.place}` gives a manifest that is none") from error
 
 
 def _wrong(reference: Reference, digest: Digest) -> IntegrityError:

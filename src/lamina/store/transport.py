@@ -7,21 +7,22 @@ step. Who asks is told to nobody but the registry itself (`authentication`).
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from lamina.core.errors import HostError, IntegrityError, ServiceError
+from lamina.core.errors import HostError, ServiceError
 from lamina.core.reference import Reference
-from lamina.store.authentication import Answer, Authentication
+from lamina.store import certificates
+from lamina.store.answers import Answer, asked_pause, body_of, reason
+from lamina.store.authentication import Authentication
 from lamina.store.credentials import Credentials
 from lamina.store.repository import NotThere, Refused
 
@@ -73,14 +74,17 @@ class Transport:
         self._host = reference.host
         self._reference = reference
         # Nobody else can listen on the way to this machine, where most registries have no TLS.
-        is_guess = reference.is_local_host and access.ca is None and not _certificates(self._host)
-        self._may_be_tls = is_guess and not access.plain_http
+        is_guess = (
+            reference.is_local_host and access.ca is None and not certificates.folders(self._host)
+        )
+        self._may_be_tls = is_guess and not access.plain_http  # until it answers without
         plain = access.plain_http or is_guess
         self.base = f"{'http' if plain else 'https'}://{_address(reference.host)}"
         self._access = access
         self._lock = threading.Lock()
-        self._clients: dict[bool, httpx.Client] = {}  # with TLS, without
-        self._who = Authentication(self._host, self._ask_for_token, known)
+        # By whether it is with TLS, and whether for the registry itself.
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
+        self._who = Authentication(self._host, self._ask_for_token, known, access.plain_http)
 
     def close(self) -> None:
         """Give up all connections."""
@@ -124,7 +128,7 @@ class Transport:
         with self.stream(
             method, path, headers=headers, content=content, scope=scope, ok=ok
         ) as response:
-            data = b"" if method == "HEAD" else _body(response, limit)
+            data = b"" if method == "HEAD" else body_of(response, limit)
             return Answer(response.status_code, response.headers, data)
 
     def log_in(self) -> bool:
@@ -170,17 +174,31 @@ class Transport:
         """Ask once, and give the answer while it arrives; raises Passing for what may pass."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._faults(f"{method} {self._shown(path)}"))
-            for _ in range(2):
-                url = urljoin(f"{self.base}/", path)
-                try:
-                    response = stack.enter_context(
-                        self._authorised(method, url, dict(headers or {}), content, scope)
-                    )
-                    break
-                except _Tls:
-                    self.base = f"https://{_address(self._host)}"
+            ask = partial(self._authorised, method, path, dict(headers or {}), content, scope)
+            try:
+                response = stack.enter_context(ask())
+            except _Tls:
+                response = stack.enter_context(self._with_tls(ask))
             self._check(response, method, path, ok)
             yield response
+
+    @contextlib.contextmanager
+    def _with_tls(
+        self, ask: Callable[[], AbstractContextManager[httpx.Response]]
+    ) -> Iterator[httpx.Response]:
+        """Ask a registry of this machine with TLS, from now on if it has it."""
+        import httpx
+
+        address = _address(self._host)
+        self.base = f"https://{address}"
+        try:
+            with ask() as response:
+                yield response
+        except httpx.ConnectError as error:
+            if not certificates.is_without_tls(error):
+                raise
+            self.base, self._may_be_tls = f"http://{address}", False
+            raise Passing("it says 400 Bad Request") from error
 
     @contextlib.contextmanager
     def _faults(self, what: str) -> Iterator[None]:
@@ -190,13 +208,13 @@ class Transport:
         try:
             yield
         except httpx.ConnectError as error:
-            if _is_certificate(error):
+            if certificates.is_distrust(error):
                 raise HostError(
                     f"the registry `{self._host}` is not trusted: {_words(error)}",
                     hint="`--ca FILE` names the certificate of its authority, "
                     "`--plain-http` speaks without TLS",
                 ) from error
-            if _is_plain(error):
+            if certificates.is_without_tls(error):
                 raise HostError(
                     f"the registry `{self._host}` speaks no TLS: {_words(error)}",
                     hint="`--plain-http` speaks without",
@@ -211,19 +229,21 @@ class Transport:
 
     @contextlib.contextmanager
     def _authorised(
-        self, method: str, url: str, headers: dict[str, str], content: bytes | None, scope: str
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None, scope: str
     ) -> Iterator[httpx.Response]:
+        base = self.base
+        url = self.joined(f"{base}/", path)
         scope = scope or self._scope(method)
+        ours = _origin(url) == _origin(base)
         for is_last in (False, True):
-            ours = _origin(url) == _origin(self.base)
             said = self._who.header(scope) if ours else ""
             mine = {"Authorization": said} if said else {}
             with self._following(method, url, headers | mine, content) as response:
                 # Another server's wish to know who asks is not the registry's.
-                mine_too = _origin(str(response.url)) == _origin(self.base)
-                if mine_too and self._speaks_tls(response):
+                is_its_own = _origin(str(response.url)) == _origin(base)
+                if is_its_own and base.startswith("http:") and self._speaks_tls(response):
                     raise _Tls
-                challenges = response.headers.get_list("WWW-Authenticate") if mine_too else []
+                challenges = response.headers.get_list("WWW-Authenticate") if is_its_own else []
                 if (
                     response.status_code != 401
                     or is_last
@@ -233,10 +253,24 @@ class Transport:
                     return
 
     def _speaks_tls(self, response: httpx.Response) -> bool:
-        """Whether a first answer without TLS is the complaint of a server that has it."""
-        guessed, self._may_be_tls = self._may_be_tls, False
+        """Whether an answer without TLS is the complaint of a server that has it."""
         kind = response.headers.get("Content-Type", "")
-        return guessed and response.status_code == 400 and not kind.startswith("application/")
+        complains = response.status_code == 400 and not kind.startswith("application/")
+        self._may_be_tls = self._may_be_tls and complains
+        return self._may_be_tls
+
+    def joined(self, base: str, path: str) -> str:
+        """The address that one leads to from another; raises ServiceError where that is none."""
+        try:
+            url = urljoin(base, path)
+            scheme, host, _ = _origin(url)
+        except ValueError:
+            scheme = host = ""
+        if scheme not in ("http", "https") or not host:
+            raise ServiceError(f"the registry `{self._host}` sends us to `{path[:200]}`")
+        if base.startswith("https:") and scheme != "https":
+            raise ServiceError(f"the registry `{self._host}` sends us to an address without TLS")
+        return url
 
     @contextlib.contextmanager
     def _following(
@@ -254,14 +288,8 @@ class Transport:
                 ):
                     yield response
                     return
-            before, url = urlsplit(url), urljoin(url, target)
-            after = urlsplit(url)
-            if after.scheme not in ("http", "https") or (before.scheme, after.scheme) == (
-                "https",
-                "http",
-            ):
-                raise ServiceError(f"the registry `{self._host}` sends us to `{after.scheme}://…`")
-            if _origin(before.geturl()) != _origin(url):
+            before, url = url, self.joined(url, target)
+            if _origin(before) != _origin(url):
                 headers = {key: each for key, each in headers.items() if key != "Authorization"}
         raise ServiceError(f"the registry `{self._host}` sends us from one address to the next")
 
@@ -271,9 +299,9 @@ class Transport:
             return
         words = f"{status} {response.reason_phrase}".strip()
         if status in _PASSING:
-            raise Passing(f"it says {words}", _asked_pause(response))
+            raise Passing(f"it says {words}", asked_pause(response))
         if method != "HEAD":
-            words += reason(_body(response, _ANSWER))
+            words += reason(body_of(response, _ANSWER))
         if status in (401, 403):
             known = "does not allow that" if self._who.has_login else "does not know who asks"
             raise Refused(
@@ -308,53 +336,34 @@ class Transport:
                 ) as response,
             ):
                 if response.status_code in _PASSING:
-                    raise Passing(f"it says {response.status_code}", _asked_pause(response))
-                return Answer(response.status_code, response.headers, _body(response, _ANSWER))
+                    raise Passing(f"it says {response.status_code}", asked_pause(response))
+                return Answer(response.status_code, response.headers, body_of(response, _ANSWER))
 
         return self.again(ask, f"token of {place}")
 
     def _open(self, url: str) -> httpx.Client:
         import httpx
 
-        with_tls = url.startswith("https:")
+        with_tls, ours = url.startswith("https:"), _origin(url) == _origin(self.base)
         with self._lock:
-            if with_tls not in self._clients:
+            if (with_tls, ours) not in self._clients:
                 timeout = httpx.Timeout(SILENCE, connect=CONNECT)
                 # What is packed already must come as it is: its digest is of that.
                 headers = {"User-Agent": "lamina", "Accept-Encoding": "identity"}
                 # Reading all certificates of the system is dear, and needed for TLS alone.
-                trust = self._trust() if with_tls else False
+                verify = (
+                    certificates.trust(self._host, self._access.ca, show=ours)
+                    if with_tls
+                    else False
+                )
                 try:
-                    self._clients[with_tls] = httpx.Client(
-                        timeout=timeout, headers=headers, verify=trust
+                    self._clients[with_tls, ours] = httpx.Client(
+                        timeout=timeout, headers=headers, verify=verify
                     )
                 except (ImportError, ValueError, httpx.InvalidURL) as error:
                     # A proxy of a kind that httpx cannot speak to is told as a missing module.
                     raise HostError(f"cannot use the proxy: {error}") from error
-            return self._clients[with_tls]
-
-    def _trust(self) -> ssl.SSLContext:
-        usual = os.environ.get("SSL_CERT_FILE") or None
-        folders = _certificates(self._host)
-        own = [self._access.ca] if self._access.ca is not None else []
-        own += [file for folder in folders for file in sorted(folder.glob("*.crt"))]
-        named = ", ".join(map(str, [*own, *([usual] if usual else [])]))
-        try:
-            context = ssl.create_default_context(cafile=usual)
-            for file in own:
-                context.load_verify_locations(file)
-            for certificate in (file for folder in folders for file in folder.glob("*.cert")):
-                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-        except (OSError, ssl.SSLError) as error:
-            raise HostError(f"cannot use the certificates `{named}`: {error}") from error
-        return context
-
-
-def _certificates(host: str) -> list[Path]:
-    """The folders in which Docker too looks for certificates for a registry."""
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    places = (Path("/etc/docker/certs.d"), own / "docker" / "certs.d")
-    return [place / host for place in places if (place / host).is_dir()]
+            return self._clients[with_tls, ours]
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -365,63 +374,6 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 def _address(host: str) -> str:
     return "registry-1.docker.io" if host in ("docker.io", "index.docker.io") else host
-
-
-def _body(response: httpx.Response, limit: int) -> bytes:
-    """The content of an answer; raises IntegrityError where it has no end."""
-    data = bytearray()
-    for piece in response.iter_raw():
-        data += piece
-        if len(data) > limit:
-            raise IntegrityError(f"the registry answers with more than {limit} bytes")
-    return bytes(data)
-
-
-def reason(data: bytes) -> str:
-    """What an error answer says, for people; empty where it says nothing."""
-    first = next(iter(_errors(data)), {})
-    text = f"{first.get('message') or first.get('code') or ''} {first.get('detail') or ''}".strip()
-    return f": {text}"[:300] if text else ""
-
-
-def codes(data: bytes) -> set[object]:
-    """The faults that an error answer names, as of the specification."""
-    return {each.get("code") for each in _errors(data)}
-
-
-def _errors(data: bytes) -> list[dict[str, object]]:
-    import json
-
-    try:
-        return [each for each in json.loads(data)["errors"] if isinstance(each, dict)]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
-
-
-def _asked_pause(response: httpx.Response) -> float:
-    """The seconds after which the registry wants to be asked again."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    if text:
-        import email.utils
-
-        with contextlib.suppress(ValueError, TypeError):
-            return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    return 0.0
-
-
-def _is_certificate(error: BaseException) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
-def _is_plain(error: BaseException) -> bool:
-    """Whether TLS met a server that speaks something else."""
-    return any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"))
 
 
 def _words(error: Exception) -> str:

@@ -10,13 +10,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, ServiceError
 from lamina.core.reference import Reference
+from lamina.store.answers import reason
 from lamina.store.repository import NotThere, Refused, Rejected
-from lamina.store.transport import Passing, Transport, reason
+from lamina.store.transport import Passing, Transport
 
 if TYPE_CHECKING:
     import httpx
@@ -176,15 +177,10 @@ class Upload:
 
     def _next(self, headers: httpx.Headers, known: str = "") -> str:
         location: str = headers.get("Location") or known
-        base, host = self._transport.base, self._reference.host
         if not location:
+            host = self._reference.host
             raise ServiceError(f"the registry `{host}` names no place for an upload")
-        url = str(urljoin(f"{base}/", location))
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ServiceError(f"the registry `{host}` names no place for an upload: `{location}`")
-        if base.startswith("https:") and not url.startswith("https:"):
-            raise ServiceError(f"the registry `{host}` wants an upload without TLS")
-        return url
+        return self._transport.joined(f"{self._transport.base}/", location)
 
 
 def _sent(headers: httpx.Headers, usual: int) -> int:

@@ -302,6 +302,8 @@ def test_an_identity_token_is_given_for_others() -> None:
         'Bearer realm="file:///etc/passwd"',
         'Bearer realm="http://"',
         'Bearer realm="nonsense',
+        'Bearer realm="http://127.0.0.1@tokens.example/"',
+        'Bearer realm="http://[::1/"',
         "Negotiate",
         "",
     ],
@@ -351,7 +353,9 @@ def test_a_password_goes_to_a_server_for_tokens_elsewhere_only_by_tls() -> None:
 
     for realm, told in (
         ("http://tokens.example/t", False),
-        ("http://registry.example.evil/t", False),
+        ("http://registry.example/t", False),
+        ("http://127.example/t", False),
+        ("http://localhost.example/t", False),
         ("https://tokens.example/t", True),
         ("http://127.0.0.1:9/t", True),
     ):
@@ -378,6 +382,7 @@ def test_an_authority_by_the_usual_variable_is_trusted(
     credentials.keep(with_tls.host, Credentials(USER, PASSWORD))
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.ca))
 
+    assert len(opened(with_tls.host).missing(Digest.of(b"%d" % n) for n in range(40))) == 40
     push(opened(with_tls.host))
 
 
@@ -390,6 +395,22 @@ def test_an_authority_in_the_folder_of_docker_is_trusted(
     (folder / "ca.crt").write_bytes(tls.ca.read_bytes())
 
     push(opened(with_tls.host))
+
+
+def test_a_certificate_of_our_own_is_shown_to_the_registry(
+    tls: Tls, tmp_path: Path, home: Path
+) -> None:
+    with servers.registry(tmp_path / "registry", tls=tls, clients=True) as running:
+        with pytest.raises(LaminaError):
+            opened(running.host, Access(ca=tls.ca)).manifest("v1")
+
+        folder = home / "config/docker/certs.d" / running.host
+        folder.mkdir(parents=True)
+        (folder / "ca.crt").write_bytes(tls.ca.read_bytes())
+        (folder / "client.cert").write_bytes(tls.client.read_bytes())
+        (folder / "client.key").write_bytes(tls.client_key.read_bytes())
+
+        push(opened(running.host))
 
 
 def test_an_unknown_authority_is_not_trusted_and_told_nothing(with_tls: Registry) -> None:
@@ -436,7 +457,7 @@ def test_nothing_goes_from_tls_to_plain_http(with_tls: Registry, tls: Tls) -> No
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        with pytest.raises(ServiceError, match="http"):
+        with pytest.raises(ServiceError, match="without TLS"):
             opened(f"127.0.0.1:{server.server_port}", Access(ca=tls.ca)).manifest("v1")
     finally:
         server.shutdown()

@@ -8,8 +8,12 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, ServiceError
@@ -22,6 +26,8 @@ from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.transport import Access
 from tests import faults, servers
 from tests.faults import Answer, Fault, Proxy
+
+T = TypeVar("T")
 
 DATA = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(40_000))  # 1.3 MB
 BLOB = Digest.of(DATA)
@@ -439,14 +445,20 @@ def test_a_circle_of_addresses_has_an_end(repository: RegistryRepository, betwee
     assert len(between.asked) < 20
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/a", "https:///", "//"])
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/passwd", "ftp://127.0.0.1/a", "https:///", "http://a:99999/", "http://[::1/"],
+)
 def test_an_address_that_is_none_of_a_registry_is_not_asked(
     repository: RegistryRepository, between: Proxy, address: str
 ) -> None:
-    between.spoil(faults.say(307, Location=address), times=1000)
+    between.spoil(faults.say(307, Location=address), method="GET", times=1000)
+    between.spoil(faults.say(202, Location=address), method="POST", times=1000)
 
     with pytest.raises(ServiceError):
         repository.manifest("v1")
+    with pytest.raises(ServiceError):
+        repository.push(BLOB, DATA)
 
 
 def test_tags_come_in_pages(repository: RegistryRepository, between: Proxy) -> None:
@@ -565,3 +577,72 @@ def test_one_request_for_a_small_blob_and_two_for_its_upload(
     assert {each.headers["user-agent"] for each in between.asked} == {"lamina"}
     assert between.asked[-1].headers["accept-encoding"] == "identity"
     assert registry._AT_ONCE <= 16
+
+
+def lie(exchange: faults.Exchange, status: int) -> None:
+    """All is well and nothing is there. When a registry says that it keeps something, it does."""
+    answer = exchange.ask()
+    exchange.say(Answer(status, {}, b"") if exchange.asked.method in ("GET", "HEAD") else answer)
+
+
+ANY: list[Fault | None] = [
+    None,
+    *PASSING.values(),
+    *CUTS.values(),
+    *RESUMED.values(),
+    lambda exchange: lie(exchange, 200),
+    lambda exchange: lie(exchange, 204),
+    faults.say(400),
+    faults.say(401, WWW_Authenticate='Basic realm="x"'),
+    faults.say(403),
+    faults.say(307, Location="/v2/"),
+    faults.change(lambda answer: Answer(answer.status, {}, answer.body)),
+    faults.change(lambda answer: Answer(answer.status, answer.headers, answer.body[:-1])),
+    faults.change(lambda answer: Answer(answer.status, answer.headers, answer.body * 2)),
+]
+
+
+@settings(
+    max_examples=40,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(st.sampled_from(range(len(ANY))), max_size=40), st.binary(max_size=300_000))
+def test_after_any_faults_in_any_order_all_is_right(
+    running: servers.Registry, tmp_path: Path, order: list[int], data: bytes
+) -> None:
+    """Who asks again is served in the end, and never with something else."""
+    with faults.proxy(running.host) as between, TemporaryDirectory(dir=tmp_path) as folder:
+        for number in order:
+            between.spoil(ANY[number] or (lambda exchange: exchange.say(exchange.ask())))
+        unique = hashlib.sha256(folder.encode()).hexdigest()[:16]
+        repository = RegistryRepository(parse(f"{between.host}/any/x{unique}"), Access())
+        store, digest = LocalStore(Path(folder) / "store"), Digest.of(data)
+
+        insist(lambda: push_all(repository, digest, data))
+        found = insist(lambda: repository.manifest("v1"))
+        assert insist(lambda: received(repository, store, digest)) == digest
+        assert insist(lambda: repository.read(digest)) == data
+        between._plans.clear()
+
+        assert found == manifest(digest)
+        assert repository.manifest("v1") == manifest(digest)
+        assert repository.missing([digest]) == set()
+        assert store.read(digest) == data
+        store.close()
+        repository.close()
+
+
+def push_all(repository: RegistryRepository, digest: Digest, data: bytes) -> None:
+    repository.push(digest, data)
+    repository.put_manifest(manifest(digest), "v1")
+
+
+def insist(work: Callable[[], T]) -> T:
+    """What comes of it, once no fault is left."""
+    for _ in range(100):
+        try:
+            return work()
+        except LaminaError as error:
+            last = error
+    raise last
