@@ -339,7 +339,10 @@ def _tell_files(
 
     for part, layer in images:
         if whole or not session.store.has(layer.tree):
-            trees.write(part.tree, session.store)
+            # Not synced: a sync for each folder of a large wheel takes seconds, and it can be told
+            # again.
+            for blob in trees.encode(part.tree)[1]:
+                session.store.write(blob, durable=False)
 
 
 def name_of(label: Label) -> str:

@@ -95,9 +95,13 @@ class _Puller:
                 hint="`lamina copy` copies images of other kinds",
             )
         documents, layers = self._content(root)
-        package = oci.decode_package(data, self._document)
+        package = oci.decode_head(data, self._document)
         lease.add([root, *documents, *layers])
         lacking = self._store.missing([root, *documents, *layers])
+        for digest in lacking:
+            # What is here was looked at when it came.
+            if documents.get(digest) == oci.MANIFEST or digest == root:
+                self._check(self._document(digest))
         self._fetch(lacking & layers.keys())
         # The package's own manifest is the last.
         for digest in [*documents, root]:
@@ -106,6 +110,10 @@ class _Puller:
         packages.name(package, root, self._store)
         size = sum(each.size for each in lacking)
         return Pulled(root, len(lacking), size, len(lacking & layers.keys()))
+
+    def _check(self, manifest: bytes) -> None:
+        if oci.media_type(manifest) == oci.MANIFEST:
+            oci.check_run(manifest, self._document(oci.config_of(manifest)))
 
     def _root(self, wanted: str) -> Digest:
         """The digest of the package's manifest, which is at hand then."""
