@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from . import servers
 from .conftest import need
 from .servers import Registry, Run
+from .test_images import LAST_LINE, NETWORK
 
 
 @pytest.fixture
@@ -36,3 +38,25 @@ def test_a_second_push_moves_the_changed_layer_and_what_lists_it(
     assert len(first) == 7 + 2
     assert len(renamed) == 2  # config and manifest
     assert len(edited) == 1 + 2
+
+
+def test_docker_pulls_and_runs_what_was_pushed_as_an_image(
+    lamina: Run, docker: Run, article: Path, base: Path, registry: Registry
+) -> None:
+    words = ("push", "--format", "oci", "--base", str(base), "--json", "//:A")
+    place = f"{registry.place}/team/a"
+
+    first = json.loads(lamina(article, *words, f"{place}:v1", "--version", "v1"))
+    try:
+        docker("pull", f"{place}:v1")
+        assert docker("run", *NETWORK, f"{place}:v1").splitlines()[-1] == LAST_LINE
+        (article / "A.py").write_text((article / "A.py").read_text() + "# edited\n")
+        second = json.loads(lamina(article, *words, f"{place}:v2", "--version", "v2"))
+        pulled = docker("pull", f"{place}:v2")
+        assert docker("run", *NETWORK, f"{place}:v2").splitlines()[-1] == LAST_LINE
+    finally:
+        docker("rmi", "-f", f"{place}:v1", f"{place}:v2")
+
+    assert first["blobs"] == 1 + 7 + 1
+    assert second["blobs"] == 1 + 1
+    assert pulled.count("Already exists") == 7
