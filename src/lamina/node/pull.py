@@ -42,6 +42,7 @@ class Pulled:
     """A package that is here now, and what came for that."""
 
     digest: Digest  # of its manifest
+    name: str  # what it is called here: `name:version`, or by its digest where that is taken
     blobs: int  # that were not here before
     size: int  # bytes of these
     layers: int  # that are among them
@@ -107,9 +108,10 @@ class _Puller:
         for digest in [*documents, root]:
             if digest in lacking:
                 self._store.write(self._document(digest))
-        packages.name(package, root, self._store)
+        is_named = packages.name_if_free(package, root, self._store)
         size = sum(each.size for each in lacking)
-        return Pulled(root, len(lacking), size, len(lacking & layers.keys()))
+        name = f"{package.name}:{package.version}" if is_named else f"{package.name}@{root.oci}"
+        return Pulled(root, name, len(lacking), size, len(lacking & layers.keys()))
 
     def _check(self, manifest: bytes) -> None:
         if oci.media_type(manifest) == oci.MANIFEST:

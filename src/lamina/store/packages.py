@@ -40,6 +40,20 @@ def read(digest: Digest, store: LocalStore) -> Package:
     return oci.decode_package(store.read(digest), store.read)
 
 
+def name_if_free(package: Package, digest: Digest, store: LocalStore) -> bool:
+    """Let a package that came from elsewhere be found by name and version, unless another one is.
+
+    Whoever sends packages can call them anything: none takes the place of what was made here.
+    Returns whether it is found by that now.
+    """
+    path = _path(store, package.name, package.version)
+    try:
+        return Digest.parse(path.read_text(errors="replace").strip()) == digest
+    except (FileNotFoundError, UserError):
+        filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A package that the store has under a name."""

@@ -122,6 +122,21 @@ def test_a_package_is_the_same_on_the_other_side(
     assert sorted((theirs.folder / "leases").iterdir()) == []
 
 
+def test_what_comes_takes_no_name_from_what_was_made_here(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    mine = package(theirs, 3)
+    edited = package(ours, 4)
+    sent(ours, edited, tmp_path / "r")
+
+    pulled, _ = brought(theirs, tmp_path / "r")
+
+    assert pulled.name == f"p/a@{edited.oci}"
+    assert packages.resolve("p/a:v1", theirs) == packages.resolve("p/a", theirs) == mine
+    assert packages.resolve(pulled.name, theirs) == edited
+
+
 def test_an_edit_sends_only_what_is_new(
     stores: tuple[LocalStore, LocalStore], tmp_path: Path
 ) -> None:
