@@ -126,6 +126,11 @@ def _children(document: Mapping[str, object]) -> list[tuple[str, Digest]]:
     return [(fields.text(each["mediaType"]), fields.digest(each)) for each in named]
 
 
+def is_foreign(media_type: str) -> bool:
+    """Whether what has this media type may lie elsewhere than in the repository."""
+    return any(word in media_type for word in ("foreign", "nondistributable"))
+
+
 def is_package(manifest: bytes) -> bool:
     """Whether a manifest or an index says that it is a package."""
     return fields.read(manifest, "manifest", lambda found: found.get("artifactType") == PACKAGE)

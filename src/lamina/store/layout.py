@@ -19,7 +19,7 @@ from lamina.core.reference import Reference
 from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store.blobs import verified
-from lamina.store.repository import Manifest, NotThere
+from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Incoming
 
 _TAG = "org.opencontainers.image.ref.name"
@@ -47,9 +47,15 @@ class LayoutRepository:
         return Manifest(data, kind if isinstance(kind, str) else oci.media_type(data))
 
     def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        """Keep a manifest; a tag that was another one's is taken from that."""
+        """Keep a manifest; a tag that was another one's is taken from that.
+
+        Raises Rejected where the folder lacks what it names, as registries do.
+        """
         digest = manifest.digest
         self._make()
+        for kind, child in oci.children(manifest.data):
+            if not oci.is_foreign(kind) and not self._has(child):
+                raise Rejected(f"`{self.reference.place}` lacks `{child.oci}`, which is named")
         self._keep(digest, manifest.data)
         entry: dict[str, Any] = {
             "mediaType": manifest.media_type,
