@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,12 +59,23 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
 
     with opened(wanted, args) as repository, Progress("pulling") as progress:
         found = pull.pull(repository, store, planned=progress.planned, moved=progress.moved)
+    _keep_bounds(store, found.digest)
     if not getattr(args, "json", False):
         output.note(
             f"pulled `{wanted}`: {output.plural(found.layers, 'layer')} new, "
             f"{output.size(found.size)}; {output.duration(progress.seconds)}"
         )
     return found
+
+
+def _keep_bounds(store: LocalStore, package: Digest) -> None:
+    """Make room for what was pulled, where the environment says how much there is."""
+    if not any(name in os.environ for name in ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")):
+        return
+    from lamina.store import gc, leases
+
+    with leases.leased_package(store.folder, package):
+        gc.sweep(store, gc.bounds_of(os.environ))
 
 
 def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:

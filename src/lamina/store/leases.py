@@ -132,6 +132,16 @@ def leased(store: Path, digests: Iterable[Digest] = ()) -> Iterator[Lease]:
         found.end()
 
 
+@contextlib.contextmanager
+def leased_package(store: Path, package: Digest) -> Iterator[None]:
+    """A lease on a package with its layers for the time of a block."""
+    lease = lease_package(store, package)
+    try:
+        yield
+    finally:
+        lease.end()
+
+
 def held(store: Path) -> tuple[set[str], set[str]]:
     """The hashes of the blobs, and of the packages, on which there are leases.
 

@@ -215,6 +215,26 @@ def test_what_runs_is_not_removed(made: Lamina) -> None:
     assert told(made("cache", "ls", "--json"))["packages"][0]["layers_here"] == 0
 
 
+def test_pulls_keep_the_store_within_its_bounds(made: Lamina, node: Lamina, place: str) -> None:
+    for version in ("v1", "v2", "v3"):
+        made.write(
+            {"words.py": f"WORD = '{version}'\n", "hello.py": f"import words\nprint('{version}')"}
+        )
+        told(made("push", "//:hello", f"{place}:{version}", "--version", version, "--json"))
+    node.environment["LAMINA_CACHE_SIZE"] = "40K"
+
+    for version in ("v1", "v2", "v3"):
+        assert node("exec", f"{place}:{version}").stdout == f"{version}\n"
+
+    here = {
+        each["version"]: each["layers_here"]
+        for each in told(node("cache", "ls", "--json"))["packages"]
+    }
+    assert here["v3"] == 2
+    assert here["v1"] < 2
+    assert node("exec", f"{place}:v1").stdout == "v1\n"  # it is fetched again
+
+
 def test_wrong_bytes_are_found_and_fetched_again(made: Lamina, node: Lamina, place: str) -> None:
     told(made("push", "hello:v1", place, "--json"))
     told(node("pull", f"{place}:v1", "--json"))
