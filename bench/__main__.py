@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench import conformance, forms, grouping, imports, layers, machine, mount, report, start
+from bench.application import command as application
 from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
@@ -24,6 +25,7 @@ _SUITES = {
     "forms": forms.suite,
 }
 _ALONE = {
+    application.WORD: application.main,
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
@@ -51,6 +53,8 @@ def main() -> None:
             for table in _SUITES[name](Lamina(place / "store"), place, scale):
                 print(f"\n{report.text(table)}", flush=True)
                 tables.append(table)
+    if args.markdown:
+        print(f"\n{forms.markdown(tables)}")
     found["load at the end"] = machine.load()
     print(f"\nload at the end {found['load at the end']}")
     if args.json:
@@ -66,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     scale.add_argument("--quick", action="store_true", help="fewer rounds, smaller files")
     scale.add_argument("--smoke", action="store_true", help="only to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
+    help_ = "print what `forms` measures of layers as a table for docs/packages.md too"
+    parser.add_argument("--markdown", action="store_true", help=help_)
     parser.add_argument(
         "--folder", type=Path, help="where to put what is measured (default: the temporary folder)"
     )

@@ -7,15 +7,20 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 from bench import imports, layers, workspaces
 from bench.lamina import Lamina, environment
-from bench.measure import SIZE, Case, Figures, Table, measure
+from bench.measure import SIZE, Case, Figures, Table, measure, ratio
 from bench.scale import Scale
+from lamina.core.errors import HostError
 from lamina.linux import drivers
+from lamina.linux.versions import ToolVersions
+from lamina.packaging import layerforms
 from lamina.packaging.forms import NAMES
 from lamina.packaging.layerforms import EROFS, XAR, LayerForm
 from lamina.store.local import LocalStore
@@ -37,7 +42,13 @@ _FORMS = {
     "squashfs none": LayerForm(XAR, "none"),
     "EROFS lz4 9": LayerForm(EROFS, "lz4", 9),
     "EROFS none": LayerForm(EROFS, "none"),
+    "EROFS zstd": LayerForm(EROFS, "zstd"),
+    "EROFS gzip": LayerForm(EROFS, "gzip"),
+    "EROFS xz": LayerForm(EROFS, "xz"),
 }
+_LAYERS = "layer by compression"
+_IMPORTS = "imports by compression"
+_HOT, _COLD = f"{_IMPORTS}, all in memory", f"{_IMPORTS}, cold"
 _WRITTEN = "written"
 
 
@@ -56,8 +67,61 @@ def suite(lamina: Lamina, folder: Path, scale: Scale) -> list[Table]:
     return tables + _writing(lamina, root, folder, scale)
 
 
-def _forms(scale: Scale) -> list[tuple[str, LayerForm]]:
-    return list(_FORMS.items())[: scale.compressions]
+def markdown(tables: Sequence[Table]) -> str:
+    """What layers cost by their compression, in one table as in docs/packages.md."""
+    by = {(table.title, table.figure): table for table in tables}
+    there = [(column, by[column.place]) for column in _COLUMNS if column.place in by]
+    names = dict.fromkeys(row.name for _, table in there for row in table.rows)
+    lines = [["layer", *(column.head for column, _ in there)], ["---"] * (len(there) + 1)]
+    lines += [[name, *(column.cell(table, name) for column, table in there)] for name in names]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table in the documentation, of one figure of a measured table."""
+
+    head: str
+    place: tuple[str, str]  # title and figure of what was measured
+    written: Callable[[float], str]
+    peer: str = ""  # the case that the others are divided by
+
+    def cell(self, table: Table, name: str) -> str:
+        """The median of a row, or its ratio to the peer's; `-` where it was not measured."""
+        row, other = table.peer(name), table.peer(self.peer)
+        if row is None or (self.peer and other is None):
+            return "-"
+        return self.written(ratio(row, other) if other else row.median)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f}"
+
+
+def _kibibytes(count: float) -> str:
+    return f"{count / 1024:,.0f}"
+
+
+_COLUMNS = (
+    _Column("size, KiB", (_LAYERS, SIZE), _kibibytes),
+    _Column("of squashfs zstd", (_LAYERS, SIZE), "{:.2f}".format, _USUAL),
+    _Column("made in, ms", (_LAYERS, layers.MADE), _milliseconds),
+    _Column("first import, ms", (_HOT, imports.FIRST), _milliseconds),
+    _Column("of a plain folder", (_HOT, imports.FIRST), "{:.2f}".format, _PLAIN),
+    _Column("cold, ms", (_COLD, imports.FIRST), _milliseconds),
+    _Column("of a plain folder", (_COLD, imports.FIRST), "{:.2f}".format, _PLAIN),
+)
+
+
+def _forms(lamina: Lamina, scale: Scale) -> list[tuple[str, LayerForm]]:
+    """Those that this machine can make."""
+    versions = ToolVersions(lamina.store / "tools.json")
+    found: list[tuple[str, LayerForm]] = []
+    for name, form in list(_FORMS.items())[: scale.compressions]:
+        with suppress(HostError):  # older mkfs.erofs know lz4 alone
+            layerforms.identity(form.settled(), versions)
+            found.append((name, form))
+    return found
 
 
 def _making(lamina: Lamina, root: Path, scale: Scale) -> list[Table]:
@@ -74,23 +138,22 @@ def _making(lamina: Lamina, root: Path, scale: Scale) -> list[Table]:
         finally:
             store.close()
 
-    cases = [Case(name, partial(once, form)) for name, form in _forms(scale)]
-    return measure("layer by compression", cases, scale.layer_rounds, peers=(_USUAL,))
+    cases = [Case(name, partial(once, form)) for name, form in _forms(lamina, scale)]
+    return measure(_LAYERS, cases, scale.layer_rounds, peers=(_USUAL,))
 
 
 def _importing(lamina: Lamina, root: Path, scale: Scale) -> list[Table]:
     """The same modules out of the layer, in memory and cold."""
     plain = [str(root / "lamina-out" / "one.root" / "one")]
     cases = [Case(_PLAIN, partial(imports.probe, plain, root, environment()))]
-    for name, form in _forms(scale):
+    for name, form in _forms(lamina, scale):
         argv = _execution(lamina, root, form)
         cases.append(Case(name, partial(imports.probe, argv, root, lamina.environment)))
-    title = "imports by compression"
     peers = (_PLAIN, _USUAL)
-    tables = measure(f"{title}, all in memory", cases, scale.import_rounds, peers=peers)
+    tables = measure(_HOT, cases, scale.import_rounds, peers=peers)
     if scale.cold and imports.drop_caches():
         cold = [Case(case.name, partial(imports.cold, case.once)) for case in cases]
-        tables += measure(f"{title}, cold", cold, scale.import_rounds, peers=peers)
+        tables += measure(_COLD, cold, scale.import_rounds, peers=peers)
     return [table for table in tables if "import" in table.figure]
 
 

@@ -14,7 +14,8 @@ from bench.measure import Case, Figures, Table, measure
 from bench.scale import Scale
 
 _PLAIN = "plain folder"
-_FIGURES = ("first import", "import again", "first read of data", "read again")
+FIRST = "first import"
+_FIGURES = (FIRST, "import again", "first read of data", "read again")
 
 
 def suite(lamina: Lamina, folder: Path, scale: Scale) -> list[Table]:

@@ -25,7 +25,7 @@ from lamina.packaging import layerforms, layers
 from lamina.packaging.layerforms import DEFAULT, LayerForm
 from lamina.store.local import LocalStore
 
-_MADE = "making it"
+MADE = "making it"
 _ALONE = "mksquashfs, the same options"
 _TAR = "tar | gzip"
 _SAME = "-comp zstd -Xcompression-level 3 -b 131072 -all-root -no-xattrs -no-exports"
@@ -94,7 +94,7 @@ def _by_lamina(lamina: Lamina, files: Path) -> list[Case]:
         try:
             begun = time.perf_counter()
             figures = layer(lamina, store, taken(files, store), files, number)
-            return {**figures, _MADE: time.perf_counter() - begun}
+            return {**figures, MADE: time.perf_counter() - begun}
         finally:
             store.empty()
             store.close()
@@ -130,7 +130,7 @@ def layer(
     seconds = time.perf_counter() - begun
     assert isinstance(image, File)
     store.path(image.digest).unlink()  # the next one is to be written again
-    return {_MADE: seconds, SIZE: image.digest.size}
+    return {MADE: seconds, SIZE: image.digest.size}
 
 
 def _by_programs(files: Path, out: Path) -> list[Case]:
@@ -146,4 +146,4 @@ def _program(line: str, files: Path, out: Path) -> Figures:
     script = f"set -o pipefail; out={shlex.quote(str(out))}; {line}"
     begun = time.perf_counter()
     subprocess.run(["bash", "-ec", script], cwd=files, stderr=subprocess.DEVNULL, check=True)
-    return {_MADE: time.perf_counter() - begun, SIZE: out.stat().st_size}
+    return {MADE: time.perf_counter() - begun, SIZE: out.stat().st_size}

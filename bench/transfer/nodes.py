@@ -66,9 +66,8 @@ def _node(reference: str, store: Path, begin: int, done: int) -> None:
         opened = LocalStore(store)
         os.read(begin, 1)
         found = _pull_into(opened, reference)
-        if packages.is_whole(found, opened):
-            os.write(done, b"\0")
-            code = 0
+        os.write(done, b"\0")
+        code = 0 if packages.is_whole(found, opened) else 1
     finally:
         os._exit(code)
 

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import random
 
+import tensor
 from model import Model
 
 
@@ -19,7 +20,7 @@ def main():
         for place in range(len(text) - model.context)
     ]
     draw = random.Random(1)
-    print(f"{model.size} weights, {len(samples)} samples")
+    print(f"{model.size} weights, {len(samples)} samples, products by {tensor.NAME}")
     for step in range(args.steps + 1):
         loss = model.step(draw.sample(samples, 64), args.rate)
         if step % (args.steps // 6 or 1) == 0:

@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Document]:
     """What it prints, and what it writes."""
     folder = tmp_path_factory.mktemp("bench")
     file = folder / "numbers.json"
-    words = ["--smoke", "--json", str(file), "--folder", str(folder)]
+    words = ["--smoke", "--markdown", "--json", str(file), "--folder", str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True
     )
@@ -54,6 +54,22 @@ def test_every_case_is_measured_in_every_round(tables: list[Document]) -> None:
     for row in (row for table in tables for row in table["rows"]):
         assert row["values"] == [row["median"]]
         assert row["median"] > 0
+
+
+def test_compressions_are_put_in_one_table_for_the_documentation(
+    run: tuple[str, Document], tables: list[Document]
+) -> None:
+    lines = [line.split(" | ") for line in run[0].splitlines() if line.startswith("| ")]
+    sizes = next(t for t in tables if (t["title"], t["figure"]) == ("layer by compression", "size"))
+
+    head, _, *rows = lines
+
+    assert head[1:3] == ["size, KiB", "of squashfs zstd"]
+    told = {cells[0].removeprefix("| "): cells[1] for cells in rows}
+    assert told == {
+        "plain folder": "-",
+        **{row["name"]: f"{row['median'] / 1024:,.0f}" for row in sizes["rows"]},
+    }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root measures both drivers")

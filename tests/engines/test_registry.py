@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import Run, call, need
-
-
-class Registry:
-    """A registry of this test alone."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.place = f"127.0.0.1:{port}"
-        self._blobs = folder / "docker/registry/v2/blobs/sha256"
-
-    def push(self, layout: Path, tag: str) -> None:
-        image = f"docker://{self.place}/a:{tag}"
-        words = ("--insecure-policy", "--dest-tls-verify=false", f"oci:{layout}:{tag}", image)
-        call(need("skopeo"), "copy", *words)
-
-    @property
-    def blobs(self) -> set[str]:
-        return {path.parent.name for path in self._blobs.glob("*/*/data")}
+from . import servers
+from .conftest import need
+from .servers import Registry, Run
+from .test_images import LAST_LINE, NETWORK
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    program = need("docker-registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = tmp_path / "registry.yml"
-    storage = f"storage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}"
-    settings.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "127.0.0.1:{port}"}}\n')
-    started = subprocess.Popen([program, "serve", settings], stdout=-3, stderr=-3)
-    try:
-        _await(f"http://127.0.0.1:{port}/v2/")
-        yield Registry(tmp_path / "registry", port)
-    finally:
-        started.terminate()
-        started.wait(30)
-
-
-def _await(address: str) -> None:
-    until = time.monotonic() + 30
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        else:
-            return
+    need("docker-registry"), need("skopeo")
+    with servers.registry(tmp_path) as found:
+        yield found
 
 
 def test_a_second_push_moves_the_changed_layer_and_what_lists_it(
@@ -81,6 +40,28 @@ def test_a_second_push_moves_the_changed_layer_and_what_lists_it(
     assert len(edited) == 1 + 2
 
 
+def test_docker_pulls_and_runs_what_was_pushed_as_an_image(
+    lamina: Run, docker: Run, article: Path, base: Path, registry: Registry
+) -> None:
+    words = ("push", "--format", "oci", "--base", str(base), "--json", "//:A")
+    place = f"{registry.place}/team/a"
+
+    first = json.loads(lamina(article, *words, f"{place}:v1", "--version", "v1"))
+    try:
+        docker("pull", f"{place}:v1")
+        assert docker("run", *NETWORK, f"{place}:v1").splitlines()[-1] == LAST_LINE
+        (article / "A.py").write_text((article / "A.py").read_text() + "# edited\n")
+        second = json.loads(lamina(article, *words, f"{place}:v2", "--version", "v2"))
+        pulled = docker("pull", f"{place}:v2")
+        assert docker("run", *NETWORK, f"{place}:v2").splitlines()[-1] == LAST_LINE
+    finally:
+        docker("rmi", "-f", f"{place}:v1", f"{place}:v2")
+
+    assert first["blobs"] == 1 + 7 + 1
+    assert second["blobs"] == 1 + 1
+    assert pulled.count("Already exists") == 7
+
+
 def test_a_signature_lies_beside_its_package_in_a_registry(
     lamina: Run, article: Path, registry: Registry
 ) -> None:
@@ -100,7 +81,7 @@ def test_a_signature_lies_beside_its_package_in_a_registry(
         assert "(there.pub)" in told
     # The specification's tag for registries without the referrers API.
     digest = told.split("digest   ")[1].split()[0].replace(":", "-")
-    raw = call(
+    raw = servers.call(
         need("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{place}:{digest}"
     )
     assert raw.count("application/vnd.in-toto+json") == 2

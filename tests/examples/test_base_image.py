@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -15,7 +17,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a base image is mounted by root")
+from tests import servers
+
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -54,8 +57,6 @@ def _image(at: Path, *layers: bytes) -> None:
         media_type = f"application/vnd.oci.image.{kind}"
         return {"digest": f"sha256:{digits}", "mediaType": media_type, "size": len(data)}
 
-    import gzip
-
     ids = [f"sha256:{hashlib.sha256(gzip.decompress(each)).hexdigest()}" for each in layers]
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
@@ -64,6 +65,8 @@ def _image(at: Path, *layers: bytes) -> None:
     }
     manifest = {
         "config": blob(json.dumps(config).encode(), "config.v1+json"),
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "layers": [blob(each, "layer.v1.tar+gzip") for each in layers],
     }
     index = {"manifests": [blob(json.dumps(manifest).encode(), "manifest.v1+json")]}
@@ -109,6 +112,7 @@ def test_a_program_sees_the_image_and_its_package(workspace: Path, lamina: Lamin
     assert lines[-2].startswith("/packages/show-")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a base image is mounted by root")
 def test_a_package_tells_of_its_base_and_is_mounted_with_it(
     workspace: Path, lamina: Lamina, tmp_path: Path
 ) -> None:
@@ -126,33 +130,136 @@ def test_a_package_tells_of_its_base_and_is_mounted_with_it(
     assert not at.exists()
 
 
-def test_an_image_of_it_is_put_on_the_same_base(
-    workspace: Path, lamina: Lamina, tmp_path: Path
-) -> None:
-    words = ("package", "//:show", "--format", "oci", "-o", str(tmp_path / "out"))
-    refused = lamina(workspace, *words)
-    assert refused.returncode == 3
-    assert refused.stderr.splitlines()[-2:] == [
-        "error: `//:show` lies on the base image `//:base`, and the layers of that are not written"
-        " into images yet",
-        "hint: give the same image by `--base`",
-    ]
-    assert not (tmp_path / "out").exists()
+@pytest.fixture
+def written(workspace: Path, lamina: Lamina, tmp_path: Path) -> Callable[..., Path]:
+    """`written()`: the image of the package as an OCI layout, written anew."""
 
-    done = lamina(workspace, *words, "--base", "image")
+    def write(*options: str) -> Path:
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        words = ("package", "//:show", "--format", "oci", "-o", str(tmp_path / "out"))
+        done = lamina(workspace, *words, *options)
+        assert done.returncode == 0, done.stderr
+        assert "`--base` puts it on an image" not in done.stderr
+        (layout,) = (tmp_path / "out").iterdir()
+        return layout
+
+    return write
+
+
+def _documents(layout: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the configuration of the one image in a layout."""
+
+    def blob(descriptor: dict[str, str]) -> dict[str, Any]:
+        path = layout / "blobs/sha256" / descriptor["digest"].partition(":")[2]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+        return dict(json.loads(path.read_bytes()))
+
+    manifest = blob(json.loads((layout / "index.json").read_text())["manifests"][0])
+    return manifest, blob(manifest["config"])
+
+
+def test_an_image_of_it_has_the_layers_of_its_base_as_they_are(
+    workspace: Path, written: Callable[..., Path]
+) -> None:
+    manifest, config = _documents(written())
+
+    base, said = _documents(workspace / "image")
+    assert manifest["layers"][:2] == base["layers"]
+    assert len(manifest["layers"]) == 3
+    assert config["rootfs"]["diff_ids"][:2] == said["rootfs"]["diff_ids"]
+    assert "FROM=the image" in config["config"]["Env"]
+    assert config["config"]["WorkingDir"] == "/data"
+    assert len(config["history"]) == 3
+    names = {path.name for path in (written() / "blobs/sha256").iterdir()}
+    assert {each["digest"].partition(":")[2] for each in manifest["layers"]} < names
+
+
+def test_layers_that_have_gone_from_the_store_are_taken_anew(
+    workspace: Path, written: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = _documents(written())
+    for layer in first[0]["layers"][:2]:
+        name = layer["digest"].partition(":")[2]
+        (tmp_path / "store/blobs" / name[:2] / name[2:]).unlink()
+
+    assert _documents(written()) == first
+
+
+def test_another_base_goes_before_its_own(
+    workspace: Path, written: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    (other / "x").mkdir(parents=True)
+    _image(tmp_path / "layout", _tar(other))
+
+    manifest, _ = _documents(written("--base", str(tmp_path / "layout")))
+
+    assert len(manifest["layers"]) == 2
+    assert manifest["layers"][0] == _documents(tmp_path / "layout")[0]["layers"][0]
+
+
+@pytest.mark.parametrize("packed", ["tar", "gz", "xz"])
+def test_the_archive_of_a_root_file_system_is_a_layer(
+    workspace: Path, lamina: Lamina, written: Callable[..., Path], packed: str
+) -> None:
+    plain = gzip.decompress(_tar(workspace.parent / "lower"))
+    data = {"tar": plain, "gz": gzip.compress(plain), "xz": lzma.compress(plain)}[packed]
+    (workspace / "root").write_bytes(data)
+    build = (workspace / "BUILD").read_text()
+    (workspace / "BUILD").write_text(build.replace("srcs = glob(['image/**'])", "src = 'root'"))
+
+    manifest, config = _documents(written())
+
+    layer = manifest["layers"][0]
+    assert config["rootfs"]["diff_ids"][0] == f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    kind = "application/vnd.oci.image.layer.v1.tar"
+    assert layer["mediaType"] == (kind if packed == "tar" else f"{kind}+gzip")
+    if packed != "xz":
+        assert layer["digest"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    again, _ = _documents(written())
+    assert again == manifest
+    assert lamina(workspace, "run", "-q", "//:show").stdout.split("\n")[1] == "/"
+
+
+def test_a_bill_of_materials_tells_what_the_base_holds(workspace: Path, lamina: Lamina) -> None:
+    added = workspace.parent / "added"
+    (added / "var/lib/dpkg").mkdir(parents=True)
+    (added / "var/lib/dpkg/status").write_text(
+        "Package: bash\nStatus: install ok installed\nVersion: 5.2\nArchitecture: amd64\n"
+    )
+    shutil.rmtree(workspace / "image")
+    _image(workspace / "image", _tar(workspace.parent / "lower"), _tar(added))
+
+    done = lamina(workspace, "sbom", "//:show", "--format", "cyclonedx")
 
     assert done.returncode == 0, done.stderr
-    (layout,) = (tmp_path / "out").iterdir()
-    names = {path.name for path in (layout / "blobs/sha256").iterdir()}
-    assert names > {path.name for path in (workspace / "image/blobs/sha256").iterdir()} - {
-        *_documents(workspace / "image")
-    }
+    written = json.loads(done.stdout)
+    parts = {part["name"]: part for part in written["components"]}
+    manifest = json.loads((workspace / "image/index.json").read_text())["manifests"][0]["digest"]
+    assert parts["base"]["purl"] == f"pkg:oci/base@{manifest}"
+    assert parts["bash"]["purl"] == "pkg:deb/debian/bash@5.2?arch=amd64&distro=debian"
+    needs = {entry["ref"]: entry.get("dependsOn", []) for entry in written["dependencies"]}
+    assert needs["//:show"] == ["//:base"]
+    assert needs["//:base"] == [parts["bash"]["bom-ref"]]
 
 
-def _documents(layout: Path) -> list[str]:
-    """The blobs of a layout that are no layers."""
-    blobs = (layout / "blobs/sha256").iterdir()
-    return [path.name for path in blobs if path.read_bytes()[:1] == b"{"]
+def test_an_image_may_lie_in_a_registry(workspace: Path, lamina: Lamina) -> None:
+    with servers.registry(workspace.parent / "registry") as registry:
+        copied = lamina(workspace, "copy", "oci:image", f"{registry.host}/base:v1", "--json")
+        assert copied.returncode == 0, copied.stderr
+        digest = json.loads(copied.stdout)["reference"].rpartition("@")[2]
+        shutil.rmtree(workspace / "image")
+        build = (workspace / "BUILD").read_text()
+        named = build.replace(
+            "srcs = glob(['image/**'])", f"image = '{registry.host}/base@{digest}'"
+        )
+        (workspace / "BUILD").write_text(named)
+        done = lamina(workspace, "run", "-q", "//:show")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["the image", "/data"]
+    # It is here now.
+    assert lamina(workspace, "run", "-q", "//:show").stdout == done.stdout
 
 
 def test_another_image_is_noticed(workspace: Path, lamina: Lamina) -> None:

@@ -1,8 +1,14 @@
-"""Matrices of float with a gradient beside them; the arithmetic is in C++."""
+"""Matrices of float with a gradient beside them; the arithmetic is in C++.
+
+Products, which take most of the time, may be those of numpy or PyTorch: see BUILD.
+"""
 
 from array import array
 
 from tensor import _native
+from tensor.product import NAME, multiply_add
+
+__all__ = ["NAME", "Matrix", "cross_entropy", "descend", "product", "tanh"]
 
 
 class Matrix:
@@ -19,11 +25,11 @@ def product(left, right):
     """left right, and what adds to the gradients of both once that of the product is known."""
     m, k, n = left.rows, left.columns, right.columns
     out = Matrix(m, n)
-    _native.multiply_add(left.data, right.data, out.data, m, n, k, False, False)
+    multiply_add(left.data, right.data, out.data, m, n, k, False, False)
 
     def back():
-        _native.multiply_add(out.gradient, right.data, left.gradient, m, k, n, False, True)
-        _native.multiply_add(left.data, out.gradient, right.gradient, k, n, m, True, False)
+        multiply_add(out.gradient, right.data, left.gradient, m, k, n, False, True)
+        multiply_add(left.data, out.gradient, right.gradient, k, n, m, True, False)
 
     return out, back
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from lamina.store.download import Downloader, Wanted
     from lamina.store.unpack import Unpacking
 
-DOWNLOAD, UNPACK, IMAGE_LAYER = "download", "unpack", "image-layer"
+DOWNLOAD, UNPACK, IMAGE_LAYER, ROOT_LAYER = "download", "unpack", "image-layer", "root-layer"
 LAYER = "layer.tar"
+ROOT, ROOT_ID = "root", "diff_id"  # what a root layer is, and the sha256 of the archive in it
 
 
 class BuiltinFailed(LaminaError):
@@ -108,11 +109,29 @@ class Builtins:
                 )
             return {LAYER: File(incoming.adopt())}
 
+    def _root_layer(self, _action: Action, tree: Tree) -> Mapping[str, Node]:
+        from lamina.formats import archive
+
+        (root,) = tree.values()
+        assert isinstance(root, File)
+        with (
+            self._store.path(root.digest).open("rb") as file,
+            self._store.incoming(durable=False) as incoming,
+        ):
+            kept = archive.compression(file) in ("", "gz", "zst")
+            if kept:
+                found = archive.plain(file, root.digest.size)
+            else:
+                found = archive.to_gzip(file, root.digest.size, cast("IO[bytes]", incoming))
+            made = root.digest if kept else incoming.adopt()
+        return {ROOT: File(made), ROOT_ID: File(self._store.write(found.encode(), durable=False))}
+
 
 _WORK = {
     DOWNLOAD: Builtins._download,
     UNPACK: Builtins._unpack,
     IMAGE_LAYER: Builtins._image_layer,
+    ROOT_LAYER: Builtins._root_layer,
 }
 
 
@@ -168,3 +187,19 @@ def _wanted(action: Action) -> Wanted:
 
     _, _, sha256, size, *urls = action.arguments
     return Wanted(tuple(urls), sha256, int(size) if size else None)
+
+
+def root_layer(owner: str, root: Digest) -> Action:
+    """The action that makes the tar archive of a root file system what images have as a layer.
+
+    It stays as it is where that is so; its outputs are ROOT and ROOT_ID.
+    """
+    return Action(
+        "RootLayer",
+        owner,
+        (ROOT_LAYER,),
+        ((ROOT, Stored(File(root))),),
+        (ROOT, ROOT_ID),
+        subject=f"{owner} {root.short}",
+        builtin=ROOT_LAYER,
+    )

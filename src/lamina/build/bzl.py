@@ -9,7 +9,7 @@ from pathlib import Path
 
 import starlark
 
-from lamina.build import loads, starlark_errors
+from lamina.build import loads, nesting, starlark_errors
 from lamina.build.disk import Disk, join
 from lamina.build.evaluation import CallFault, Evaluation
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
@@ -86,11 +86,13 @@ class Evaluator:
     def text(self, path: str) -> str:
         """The text of a file of the workspace; raises FaultReport when it cannot be read."""
         try:
-            return Path(self._workspace.locate(path)).read_text(encoding="utf-8")
+            text = Path(self._workspace.locate(path)).read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise FaultReport([Fault(Place(path), "not UTF-8 text")]) from error
         except OSError as error:
             raise FaultReport([Fault(Place(path), f"cannot read it: {error.strerror}")]) from error
+        nesting.check(path, text)
+        return text
 
     def _file_loader(self, importer: _Importer) -> starlark.FileLoader:
         def load(name: str) -> starlark.FrozenModule:
@@ -195,6 +197,8 @@ class Evaluator:
     def _unknown_symbol(self, place: Place, symbol: str, path: str, text: str) -> Fault:
         """The fault of a load that asks a file for a symbol which it has not."""
         file = loads.source_of(text, symbol)
+        if not file:  # its words are such that the statement cannot be read
+            return Fault(place, f"a file that is loaded has no symbol `{symbol}`")
         cell, package = self._cells.owner(path.rpartition("/")[0])
         loaded = self._path(_load_label(file, self._cells.home(cell, package)))
         known = SourceMap(loaded, self.text(loaded)).symbols()

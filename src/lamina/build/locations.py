@@ -20,7 +20,7 @@ class SourceMap:
         self._lines = text.splitlines()
         try:
             self.tree = ast.parse(text)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             self.tree = ast.Module([], [])
 
     def place(self, node: ast.expr | ast.keyword) -> Place:

@@ -27,7 +27,10 @@ from lamina.build.selects import Joined, Select
 from lamina.build.target import Target
 from lamina.build.workspace import Workspace
 from lamina.core.label import Label
+from lamina.formats import kept
 from lamina.linux import filesystem
+
+_FORMAT = "lamina packages 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +117,14 @@ class PackageCache:
     def save(self, scratch: Path) -> None:
         """Write what was added."""
         if self._changed:
-            document = (self._version, self._files, self._entries)
-            filesystem.write_atomic(self._path, marshal.dumps(document), scratch=scratch)
+            values = (self._version, self._files, self._entries)
+            kept.write(self._path, _FORMAT, values, scratch)
             self._changed = False
 
     def _read(self) -> None:
-        try:
-            version, files, entries = marshal.loads(self._path.read_bytes())
-        except (FileNotFoundError, ValueError, EOFError, TypeError):
-            return
-        if version == self._version:
-            self._files, self._entries = files, entries
+        values = kept.read(self._path, _FORMAT)
+        if values is not None and values[0] == self._version:
+            _, self._files, self._entries = values
 
     def _unchanged(self, path: str) -> bool:
         same = self._same.get(path)

@@ -125,11 +125,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A base image: its files, by path, and which of the images in them is meant."""
+    """A base image: its files, by path, or where it lies; and which of the images is meant."""
 
     files: tuple[tuple[str, Artifact], ...]
     tag: str = ""
     architecture: str = ""
+    reference: str = ""  # `host/repository@sha256:…`; then it has no files
 
 
 @dataclass(frozen=True, slots=True)

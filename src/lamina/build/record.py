@@ -8,10 +8,8 @@ the same graph.
 
 from __future__ import annotations
 
-import marshal
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +19,7 @@ from typing import Any
 from lamina.build.disk import Listing, look
 from lamina.core.errors import UserError
 from lamina.core.tree import File
+from lamina.formats import kept
 from lamina.linux import filesystem
 
 # Files are kept as [size, mtime, inode, ctime, mode], those that are not there as [], those that
@@ -31,7 +30,7 @@ _State = list[int | str]
 State = dict[str, dict[str, _State]]  # group -> path -> state
 _NEVER: _State = [""]  # what no file is like
 _TICK = 10_000_000  # nanoseconds: so far may a file's time stamp lie behind the clock
-_FORMAT = f"lamina record 2, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = "lamina record 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +128,13 @@ def save(
     scratch: Path | None = None,
 ) -> None:
     """Keep what a command led to, and the state of all that it read, under a key."""
-    document: Any = (_FORMAT, key, state, result)
-    filesystem.write_atomic(path_of(folder, key), marshal.dumps(document), scratch=scratch)
+    kept.write(path_of(folder, key), _FORMAT, (key, state, result), scratch)
 
 
 def read(folder: Path, key: str) -> Record | None:
     """What is kept under a key, whether it is still true or not."""
-    try:
-        form, found, state, result = marshal.loads(path_of(folder, key).read_bytes())
-        return Record(state, result) if (form, found) == (_FORMAT, key) else None
-    except (FileNotFoundError, ValueError, EOFError, TypeError):
-        return None
+    found = kept.read(path_of(folder, key), _FORMAT)
+    return Record(*found[1:]) if found is not None and found[0] == key else None
 
 
 def load(folder: Path, key: str, root: Path) -> Mapping[str, Any] | None:

@@ -9,7 +9,6 @@ those it needs.
 from __future__ import annotations
 
 import marshal
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,9 +19,10 @@ from lamina.build.plan import plan
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
-from lamina.linux import filesystem
+from lamina.formats import kept
 
-_FORMAT = f"lamina snapshot 3, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = "lamina snapshot 4"
+_MEMO = "lamina memo 4"
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.
 _OWN = ("mnemonic", "owner", "arguments", "outputs", "depfile", "subject")
@@ -216,8 +216,7 @@ class Snapshot:
 
     def save(self, path: Path, scratch: Path) -> None:
         """Write it down."""
-        document = (
-            _FORMAT,
+        values = (
             self.actions,
             self.literals,
             self.shared,
@@ -228,34 +227,28 @@ class Snapshot:
             self.parts,
             self.mark,
         )
-        filesystem.write_atomic(path, marshal.dumps(document), scratch=scratch)
+        kept.write(path, _FORMAT, values, scratch)
 
 
 def load(path: Path) -> Snapshot | None:
     """A snapshot that was written down; None where there is none that can be used."""
-    try:
-        form, *fields = marshal.loads(path.read_bytes())
-        return Snapshot(*fields) if form == _FORMAT else None
-    except (FileNotFoundError, ValueError, EOFError, TypeError):
-        return None
+    values = kept.read(path, _FORMAT)
+    return None if values is None else Snapshot(*values)
 
 
 def save_memo(memo: Memo, path: Path, scratch: Path) -> None:
     """Keep what a build found out, for one whose graph is another."""
     outputs = {key: tuple((p, _plain(n)) for p, n in found) for key, found in memo.outputs.items()}
-    document: Any = (_FORMAT, outputs, memo.used)
-    filesystem.write_atomic(path, marshal.dumps(document), scratch=scratch)
+    kept.write(path, _MEMO, (outputs, memo.used), scratch)
 
 
 def load_memo(path: Path) -> Memo:
     """What was kept; nothing where there is none that can be used."""
-    try:
-        form, outputs, used = marshal.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError, EOFError, TypeError):
+    values = kept.read(path, _MEMO)
+    if values is None:
         return Memo()
-    if form != _FORMAT:
-        return Memo()
-    found = {key: tuple([(p, _node(n)) for p, n in kept]) for key, kept in outputs.items()}
+    outputs, used = values
+    found = {key: tuple([(p, _node(n)) for p, n in nodes]) for key, nodes in outputs.items()}
     return Memo(found, used)
 
 

@@ -100,6 +100,6 @@ def _never_closed(path: str, text: str) -> Fault | None:
         if "was never closed" in error.msg:
             place = Place(path, error.lineno or 0, error.offset or 0)
             return Fault(place, "syntax error: this bracket is never closed")
-    except ValueError:
+    except (ValueError, RecursionError, MemoryError):  # it is too deep for Python's parser
         return None
     return None

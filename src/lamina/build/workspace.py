@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.core.errors import UserError
 from lamina.core.label import Home
+from lamina.formats import tomltext
 from lamina.store.trust import policy
 
 BAZEL_IGNORE = ".bazelignore"
@@ -158,8 +158,8 @@ def read(root: Path) -> Workspace:
     root = root.resolve()
     try:
         text = (root / WORKSPACE_FILE).read_text(encoding="utf-8")
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        settings = tomltext.loads(text)
+    except tomltext.Fault as error:
         raise FaultReport([_syntax_fault(str(error))]) from error
     except UnicodeDecodeError as error:
         raise FaultReport([Fault(Place(WORKSPACE_FILE), "not UTF-8 text")]) from error

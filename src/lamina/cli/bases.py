@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lamina.core.errors import LaminaError, UserError
-from lamina.core.manifest import Image
+from lamina.core.errors import IntegrityError, LaminaError, UserError
+from lamina.core.manifest import Image, ImageLayer
 from lamina.core.tree import File
 from lamina.linux import process
 from lamina.store.blobs import BlobMissing
@@ -42,23 +42,28 @@ def make(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> 
     from lamina.cli import incremental
     from lamina.formats.image import Choice
     from lamina.packaging import layerforms, layers
-    from lamina.store import images
+    from lamina.store import images, repositories
 
     name = analysed[label].base
     info = analysed[name].image if name else None
     if info is None:
         return None
     owner = str(name)
+    choice = Choice(info.tag, info.architecture)
     part = Part(owner, PURPOSE, info.files)
     session.engine.build(file for _, file in info.files)
     tree = incremental.tree_of(session, part)
     try:
-        found = images.read(tree, Choice(info.tag, info.architecture), session.store)
+        if info.reference:
+            found = images.pulled(info.reference, choice, session.store, repositories.bring)
+        else:
+            found = images.read(tree, choice, session.store)
     except BlobMissing:
         raise
     except LaminaError as error:
         raise UserError(f"`{owner}`: {error.message}", hint=error.hint) from error
-    converted = [builtins.image_layer(owner, *layer) for layer in found.layers]
+    found = settled(session, owner, found)
+    converted = [builtins.image_layer(owner, layer.blob, layer.diff_id) for layer in found.layers]
     tars = session.engine.build(each.output(builtins.LAYER) for each in converted)
     tools = toolchain(session, layerforms.DEFAULT)
     made: list[Layer] = []
@@ -73,7 +78,31 @@ def make(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> 
         )
         actions.append(action)
     new = any(action in session.engine.executed for action in actions)
-    return Base(part, tuple(made), found.config, frozenset({owner} if new else ()))
+    return Base(part, tuple(made), found, frozenset({owner} if new else ()))
+
+
+def settled(session: Session, owner: str, image: Image) -> Image:
+    """An image whose layers all are what images have: known by digest, compressed as they are."""
+    from lamina.build import builtins
+    from lamina.formats.ociimage import MEDIA_TYPES
+
+    def layer(found: ImageLayer) -> ImageLayer:
+        if found.diff_id and found.media_type:
+            return found
+        action = builtins.root_layer(owner, found.blob)
+        outputs = [action.output(name) for name in (builtins.ROOT, builtins.ROOT_ID)]
+        built = session.engine.build(outputs)
+        blob, diff_id = (built[output][""] for output in outputs)
+        assert isinstance(blob, File)
+        assert isinstance(diff_id, File)
+        digits = session.store.read(diff_id.digest).decode()
+        if found.diff_id not in ("", digits):
+            raise IntegrityError(
+                f"a layer of `{owner}` is not the one that the image's configuration names"
+            )
+        return ImageLayer(blob.digest, digits, found.media_type or MEDIA_TYPES["gzip"])
+
+    return replace(image, layers=tuple(map(layer, image.layers)))
 
 
 def toolchain(session: Session, form: LayerForm) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
+from lamina.core.errors import LaminaError, UserError
 from lamina.core.tree import File, Node, Tree
 from lamina.formats import oci, treearchive
 from lamina.packaging import archives, forms, roots
@@ -15,8 +15,7 @@ from lamina.store import trees
 
 if TYPE_CHECKING:
     from lamina.cli.session import Session
-    from lamina.core.manifest import Package
-    from lamina.formats.ociimage import Base
+    from lamina.core.manifest import Image, Package
     from lamina.packaging.forms import Wish
     from lamina.packaging.roots import Root
 
@@ -26,8 +25,8 @@ def write(
 ) -> Path:
     """Write a package into a folder in the form wished for; where it is.
 
-    `base` is an OCI image to put an image on: a layout folder, or an archive of one. Raises
-    UserError where the package cannot have that form.
+    `base` is an image to put an image on, in place of the package's own: a layout folder, or an
+    archive. Raises UserError where the package cannot have that form.
     """
     target = folder / f"{package.title}{wish.form.suffix}"
     name = wish.form.name
@@ -100,13 +99,9 @@ def _write_image(
 ) -> None:
     from lamina.packaging import images
 
-    if package.base and base_at is None:
-        raise UserError(
-            f"`{package.label}` lies on the base image `{package.base}`, and the layers of that are"
-            " not written into images yet",
-            hint="give the same image by `--base`",
-        )
-    base = _base(session, base_at)
+    base = package.image if base_at is None else _other_base(session, base_at)
+    if base_at is None:
+        images.check(package, session.store)
     runs = images.runs(package, _trees(session, package), images.most_of_own(base))
     made = images.make(runs, package, session.store, wish.archive(), session.options.jobs)
     found = images.described(package, made, base)
@@ -118,14 +113,27 @@ def _write_image(
         archives.write_tar(tree, session.store.open, target, Compression("none"))
 
 
-def _base(session: Session, at: Path | None) -> Base:
-    from lamina.formats.ociimage import Base
+def _other_base(session: Session, at: Path) -> Image:
+    import os
 
-    if at is None:
-        return Base()
-    from lamina.packaging import bases
+    from lamina.cli import bases
+    from lamina.formats import ociimage
+    from lamina.formats.image import Choice
+    from lamina.store import images
 
-    return bases.read(at, session.store)
+    choice = Choice("", ociimage.architecture(os.uname().machine))
+    try:
+        found = images.at(at, choice, session.store)
+    except OSError as error:
+        why = f"no base image in `{at}`: {error.strerror}"
+        raise UserError(why, hint=f"it takes {_WANTED}") from error
+    except LaminaError as error:
+        why = f"no base image in `{at}`: {error.message}"
+        raise UserError(why, hint=error.hint or f"it takes {_WANTED}") from error
+    return bases.settled(session, str(at), found)
+
+
+_WANTED = "a folder in OCI layout, an archive by `docker save` or `skopeo`, or a root file system"
 
 
 def _trees(session: Session, package: Package) -> list[Tree]:

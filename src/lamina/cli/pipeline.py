@@ -11,6 +11,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version
 from lamina.core.tree import File, content_size
 from lamina.store import packages
+from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed
@@ -54,7 +55,7 @@ class Order:
 
     program: bool = False  # that it can be run
     form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
-    files: bool = False  # that the store can tell the files of each layer
+    files: bool = False  # that the store has the files of each layer, and can tell them
     version: str = ""  # in place of the one that was found
 
 
@@ -142,7 +143,7 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    if order.files and not _tells_files(session, found):
+    if order.files and not (_tells_files(session, found) and _tells_base(session, found)):
         return None
     if known.same:
         return Packaged(found, digest, frozenset())
@@ -163,6 +164,13 @@ def _tells_files(session: Session, found: Package) -> bool:
     return True
 
 
+def _tells_base(session: Session, found: Package) -> bool:
+    """Whether the store has the layers of its base image as others know them."""
+    layers = found.image.layers
+    known = len(layers) == found.base_layers  # an older lamina has not told them
+    return known and not session.store.missing(layer.blob for layer in layers)
+
+
 def _renewed(session: Session, old: Package, known: Continuation, order: Order) -> Packaged | None:
     """The package with new layers for those targets that hold something else now."""
     from lamina.cli import incremental, layering
@@ -171,12 +179,12 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
 
     if any(part.purpose == bases.PURPOSE for part in known.parts):
         return None  # it may have other layers, and as many as it likes
-    if known.parts and known.result["crossing"]:
-        return None  # some targets write the same paths: only all together tell if that is right
     groups = known.result.get("groups", [])
     if known.result.get("basis", []) != layering.basis(session):
         return None  # what there is to learn from is more now
     changed = {part.name for part in known.parts}
+    if not changed.isdisjoint(known.result.get("crossings", changed)):
+        return None  # only all targets together tell whether two write one path
     beside = (group for group in groups if not changed.isdisjoint(group))
     parts = known.named(changed.union(*beside))
     own = [
@@ -192,10 +200,17 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     watched = [str(path) for path in versions.watched(session.root)]
     known.save({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
+
+
+def _kept(session: Session, found: Package) -> Digest:
+    """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
+    for gone in session.store.missing(layer.blob for layer in found.layers):
+        raise BlobMissing(gone)
+    return packages.put(found, session.store)
 
 
 def survey(session: Session, target: str) -> Packaged:
@@ -246,11 +261,11 @@ def _make(session: Session, target: str, order: Order, *, survey: bool = False) 
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)
-    digest = packages.put(found, session.store)
+    digest = _kept(session, found)
     result = {
         "package": str(digest),
         "inputs": inputs,
-        "crossing": crossing,
+        "crossings": crossing,
         "groups": groups,
         "basis": layering.basis(session),
         "sizes": {member.name: member.made for member in members if layering.learns(session)},
@@ -273,24 +288,27 @@ def _versioned(session: Session, package: Package, inputs: list[str]) -> Package
     return replace(package, version=str(version), commit=version.commit, dirty=version.dirty)
 
 
-def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], bool]:
-    """Build the own files of some targets; also whether their paths may come to cross."""
+def _own_files(session: Session, parts: list[Part]) -> tuple[list[OwnFiles], list[str]]:
+    """Build the own files of some targets; also those whose paths may come to cross others'."""
     from lamina.core.tree import place
     from lamina.packaging.layers import OwnFiles
 
     built = session.engine.build(file for part in parts for _, file in part.files)
     found: list[OwnFiles] = []
-    paths: set[str] = set()
-    crossing = False
+    owners: dict[str, str] = {}
+    crossing: set[str] = set()
     for part in parts:
         tree: dict[str, Node] = {}
         for path, artifact in part.files:
             tree |= place(path, built[artifact])
-            crossing |= "" not in built[artifact]  # a folder may hold other files another time
-        crossing |= not paths.isdisjoint(tree)
-        paths.update(tree)
+            if "" not in built[artifact]:
+                crossing.add(part.name)  # a folder may hold other files another time
+        for path in tree:
+            other = owners.setdefault(path, part.name)
+            if other != part.name:
+                crossing |= {other, part.name}
         found.append(OwnFiles(part.name, dict(sorted(tree.items())), part.purpose))
-    return found, crossing
+    return found, sorted(crossing)
 
 
 def _images(
@@ -306,18 +324,25 @@ def _images(
     built = session.engine.build(outputs.values())
     images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
-    if order.files:
-        _tell_files(session, own)
+    _tell_files(session, images, whole=order.files)
     return images, frozenset(made)
 
 
-def _tell_files(session: Session, own: list[OwnFiles]) -> None:
-    """Keep what each layer holds, file by file; it can be told anew, and is not synced."""
+def _tell_files(
+    session: Session, images: list[tuple[OwnFiles, Layer]], *, whole: bool = False
+) -> None:
+    """Keep what each layer holds, file by file: the package tells it when its sources are gone.
+
+    A root is written last, so where it is the rest was too; with `whole` that is looked after.
+    """
     from lamina.store import trees
 
-    for part in own:
-        for blob in trees.encode(part.tree)[1]:
-            session.store.write(blob, durable=False)
+    for part, layer in images:
+        if whole or not session.store.has(layer.tree):
+            # Not synced: a sync for each folder of a large wheel takes seconds, and it can be told
+            # again.
+            for blob in trees.encode(part.tree)[1]:
+                session.store.write(blob, durable=False)
 
 
 def name_of(label: Label) -> str:

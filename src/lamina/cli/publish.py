@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import marshal
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Folder, Node, Symlink
+from lamina.formats import kept
 from lamina.linux import filesystem
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = "lamina-out"
 _UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
-_FORMAT = f"lamina outputs 2, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = "lamina outputs 3"
 _IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
@@ -63,9 +62,7 @@ class Publisher:
             if self._writing is not None:
                 os.close(self._writing)
             if self._changed:
-                document = (_FORMAT, self._known)
-                data = marshal.dumps(document)
-                filesystem.write_atomic(self._memory, data, scratch=self._store.scratch)
+                kept.write(self._memory, _FORMAT, self._known, self._store.scratch)
             self._journal.unlink(missing_ok=True)
 
     def write(self, tree: Mapping[str, Node], folders: Iterable[str] = ()) -> None:
@@ -262,8 +259,5 @@ def _noted(journal: Path) -> list[str]:
 
 
 def _load(memory: Path) -> dict[str, _Mark]:
-    try:
-        form, known = marshal.loads(memory.read_bytes())
-    except (FileNotFoundError, ValueError, EOFError, TypeError):
-        return {}
-    return known if form == _FORMAT else {}
+    known: dict[str, _Mark] | None = kept.read(memory, _FORMAT)
+    return known or {}

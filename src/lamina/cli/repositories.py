@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.node.pull import Pulled
     from lamina.store.local import LocalStore
     from lamina.store.repository import Repository
+    from lamina.store.transport import Access
     from lamina.store.trust.signatures import Fetched
 
 
@@ -32,15 +34,21 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@contextlib.contextmanager
-def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
-    """The repository of a reference."""
-    from lamina.store.repositories import open_repository
+def access(args: argparse.Namespace) -> Access:
+    """How a registry is reached."""
     from lamina.store.transport import Access
 
     if args.ca is not None and not args.ca.is_file():
         raise UserError(f"`--ca`: there is no file `{args.ca}`")
-    repository = open_repository(wanted, Access(ca=args.ca, plain_http=args.plain_http))
+    return Access(ca=args.ca, plain_http=args.plain_http)
+
+
+@contextlib.contextmanager
+def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
+    """The repository of a reference."""
+    from lamina.store.repositories import open_repository
+
+    repository = open_repository(wanted, access(args))
     try:
         yield repository
     finally:
@@ -61,12 +69,23 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
 
             fetched = signatures.fetch(found.digest, repository)
             signatures.keep(found.digest, fetched.signatures, store)
+    _keep_bounds(store, found.digest)
     if not getattr(args, "json", False):
         output.note(
             f"pulled `{wanted}`: {output.plural(found.layers, 'layer')} new, "
             f"{output.size(found.size)}; {output.duration(progress.seconds)}"
         )
     return found
+
+
+def _keep_bounds(store: LocalStore, package: Digest) -> None:
+    """Make room for what was pulled, where the environment says how much there is."""
+    if not any(name in os.environ for name in ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")):
+        return
+    from lamina.store import gc, leases
+
+    with leases.leased_package(store.folder, package):
+        gc.sweep(store, gc.bounds_of(os.environ))
 
 
 def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:

@@ -116,7 +116,7 @@ class Session:
     @property
     def state(self) -> Path:
         """The folder of the store that keeps what is known of this workspace."""
-        return self.store.folder / "workspaces" / sha256(str(self.root).encode()).hexdigest()[:16]
+        return state_of(self.root, self.store)
 
     @property
     def history(self) -> Path:
@@ -373,6 +373,11 @@ class Session:
     def key(self, *words: str) -> str:
         """Names the record of a command: all that it depends on and that is no file."""
         return "\n".join((*words, *self.options.flags, self.here, os.environ.get("PATH", "")))
+
+
+def state_of(root: Path, store: local.LocalStore) -> Path:
+    """The folder of a store that keeps what is known of a workspace."""
+    return store.folder / "workspaces" / sha256(str(root).encode()).hexdigest()[:16]
 
 
 def find_root(start: Path) -> Path:

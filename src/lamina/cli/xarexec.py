@@ -52,6 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")
         return _FAILED
+    except OSError as error:
+        # Its mount root is open to everybody: anything may lie there, or go, at any time.
+        sys.stderr.write(
+            f"error: {error.strerror or error}: `{error.filename or options.rest[0]}`\n"
+        )
+        return _FAILED
 
 
 def _act(options: Options) -> int:

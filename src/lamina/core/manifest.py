@@ -50,8 +50,33 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """A layer of a container image as others know it: a tar archive, compressed or not."""
+
+    blob: Digest
+    diff_id: str  # sha256 of the archive before it was compressed, 64 hexadecimal digits
+    media_type: str
+    origin: str = ""  # what it was made of, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of the history of an image: for people, no more."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty: bool = False  # it has made no layer
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
-    """How a base image says that it is run; a package's own words go before these."""
+    """A base image: its own layers, and how it says that it is run.
+
+    A package's own words go before these. The layers are what the base layers of the package were
+    made of, one of each: an image of the package has them as they are.
+    """
 
     architecture: str = ""  # `amd64`
     environment: tuple[str, ...] = ()  # each as `NAME=value`
@@ -59,6 +84,10 @@ class Image:
     command: tuple[str, ...] = ()
     folder: str = ""  # that a process starts in
     user: str = ""  # `1000:1000`, `nobody`
+    layers: tuple[ImageLayer, ...] = ()  # bottom first
+    history: tuple[Step, ...] = ()
+    name: str = ""  # as it is tagged; empty where it is not
+    digest: str = ""  # sha256 of its manifest, 64 hexadecimal digits; empty where it has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?"
 _DIGEST = r"sha256:[0-9a-f]{64}"
+_LOCAL = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
 _HINT = "a reference is `host/repository:tag`, `host/repository@sha256:…` or `oci:FOLDER[:tag]`"
 
 
@@ -56,8 +57,7 @@ class Reference:
     @property
     def is_local_host(self) -> bool:
         """Whether the registry is on this machine, by its name: it may speak plain HTTP."""
-        name = self.host.rpartition(":")[0] if re.search(r":[0-9]+$", self.host) else self.host
-        return name in ("localhost", "[::1]", "::1") or name.startswith("127.")
+        return re.fullmatch(_LOCAL, self.host) is not None
 
 
 def is_remote(text: str) -> bool:
@@ -65,6 +65,8 @@ def is_remote(text: str) -> bool:
     if text.startswith(LAYOUT):
         return True
     first, slash, _ = text.partition("/")
+    if first in (".", ".."):  # a file
+        return False
     return bool(slash) and (first == "localhost" or "." in first or ":" in first or "[" in first)
 
 
@@ -95,6 +97,15 @@ def repository_of(text: str) -> Reference:
     if found.tag or found.digest:
         raise UserError(f"`{text}` names one package, not a repository", hint=f"`{found.place}`")
     return found
+
+
+def host_of(text: str) -> str:
+    """Read the name of a registry, `host` or `host:port`; raises UserError."""
+    if not re.fullmatch(_HOST, text):
+        raise UserError(
+            f"`{text}` is no host", hint="a registry is named as `registry.example:5000`"
+        )
+    return text
 
 
 def repository_name(name: str) -> str:

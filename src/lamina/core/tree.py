@@ -36,6 +36,8 @@ class Folder:
 Node = File | Symlink | Folder
 Tree = Mapping[str, Node]  # `/`-separated relative path -> node
 
+DEEPEST = 256  # names in a path: whatever walks a tree goes so deep, and no deeper
+
 
 def check_path(path: str) -> str:
     """Return a relative path that stays in its folder; raises IntegrityError for any other."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import hashlib
 import io
 import lzma
 import stat
@@ -27,12 +28,16 @@ from functools import partial
 from typing import IO, Protocol
 
 from lamina.core.errors import IntegrityError
+from lamina.core.tree import DEEPEST
 
 # What an archive may grow to: so much, and so many times its own size. Sources grow to ten times
 # it, files of zeros to a thousand times.
 _GROWTH, _ALLOWANCE = 200, 256 << 20
 _MOST_ENTRIES = 1_000_000
-_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, as in Linux
+_LEVEL = 6  # of gzip, where we compress
+# Bytes: Linux takes paths of 4,095, of which some are left for the folder that all is laid out in.
+_LONGEST_PATH, _LONGEST_NAME = 3584, 255
+_PATIENCE = 64  # times that `tarfile` may ask for more behind the end
 
 # Types by the names that BUILD files give them: how they are compressed, or that it is a zip.
 TYPES = {
@@ -81,11 +86,11 @@ def entries(file: IO[bytes], size: int, kind: str = "") -> Iterator[Entry]:
 
     Raises ArchiveError for what is no archive, is broken, or leads out of its folder.
     """
-    compression = _sniff(file)
-    if kind and TYPES[kind] != compression:
-        name = _WORDS.get(compression, f"tar.{compression}")
+    found_kind = compression(file)
+    if kind and TYPES[kind] != found_kind:
+        name = _WORDS.get(found_kind, f"tar.{found_kind}")
         raise ArchiveError(f"it is no `{kind}` archive, by its first bytes it is `{name}`")
-    if compression == "zip":
+    if found_kind == "zip":
         found = _zip_entries(file, _Budget(_ALLOWANCE + _GROWTH * size))
     else:
         found = _tar_entries(members(file, size))
@@ -110,6 +115,8 @@ def clean(path: str) -> str:
         raise ArchiveError(f"the name of its entry `{_printable(path)[:60]}…` is too long")
     if "\0" in text:
         raise ArchiveError(f"the name of its entry {path!r} is none")
+    if len(parts) > DEEPEST:
+        raise ArchiveError(f"its entry `{_printable(path)[:60]}…` lies in {len(parts) - 1} folders")
     return text
 
 
@@ -152,6 +159,7 @@ class _Bounded(io.RawIOBase):
         self._budget = budget
         self._whole = whole
         self._size = 0  # bytes so far
+        self._asked = 0  # times behind the end
 
     def read(self, size: int = -1) -> bytes:
         # Asked for all of a huge header, it stops soon after there is too much of it.
@@ -159,6 +167,11 @@ class _Bounded(io.RawIOBase):
             size = self._budget.left + 1
         data = self._stream.read(size)
         self._budget.spend(len(data))
+        if not data and size:
+            # To go over a file that claims to have 2^60 bytes, it would ask for each 10 KiB of it.
+            self._asked += 1
+            if self._asked > _PATIENCE:
+                raise EOFError("it ends before the file that it says it holds")
         if self._whole is not None:
             self._whole.update(data)
             self._size += len(data)
@@ -183,11 +196,11 @@ def _words(error: BaseException) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _sniff(file: IO[bytes]) -> str:
-    """The compression, or `zip`; "" also for what is no archive at all."""
+def compression(file: IO[bytes]) -> str:
+    """The compression by the first bytes, or `zip`; "" also for what is no archive at all."""
     head = file.read(6)
     file.seek(0)
-    for compression, magic in (
+    for found, magic in (
         ("gz", b"\x1f\x8b"),
         ("bz2", b"BZh"),
         ("xz", b"\xfd7zXZ\0"),
@@ -196,7 +209,7 @@ def _sniff(file: IO[bytes]) -> str:
         ("zip", b"PK\x05\x06"),
     ):
         if head.startswith(magic):
-            return compression
+            return found
     return ""
 
 
@@ -216,16 +229,45 @@ class _Zstd:
             raise ValueError(str(error)) from error
 
 
-def _decompressed(file: IO[bytes], compression: str) -> _Stream:
-    if compression == "gz":
+def _decompressed(file: IO[bytes], kind: str) -> _Stream:
+    if kind == "gz":
         return gzip.GzipFile(fileobj=file)
-    if compression == "bz2":
+    if kind == "bz2":
         return bz2.BZ2File(file)
-    if compression == "xz":
+    if kind == "xz":
         return lzma.LZMAFile(file)
-    if compression == "zst":
+    if kind == "zst":
         return _Zstd(file)
     return file
+
+
+def plain(file: IO[bytes], size: int) -> str:
+    """The sha256 of a tar archive before it was compressed; raises ArchiveError."""
+    whole = hashlib.sha256()
+    for _ in members(file, size, whole):
+        pass
+    return whole.hexdigest()
+
+
+def to_gzip(file: IO[bytes], size: int, out: IO[bytes]) -> str:
+    """Write a tar archive in any compression anew, by gzip and without a time; as `plain`."""
+    with gzip.GzipFile("", "wb", _LEVEL, out, mtime=0) as packed:
+        whole = _Copying(packed)
+        for _ in members(file, size, whole):
+            pass
+    return whole.hash.hexdigest()
+
+
+class _Copying:
+    """Hashes what it is told of, and writes it."""
+
+    def __init__(self, out: gzip.GzipFile) -> None:
+        self._out = out
+        self.hash = hashlib.sha256()
+
+    def update(self, data: bytes, /) -> None:
+        self.hash.update(data)
+        self._out.write(data)
 
 
 Member = tuple[tarfile.TarInfo, Callable[[int], bytes]]  # and what reads its next bytes
@@ -239,7 +281,7 @@ def members(file: IO[bytes], size: int, whole: _Hash | None = None) -> Iterator[
     Raises ArchiveError.
     """
     most = _ALLOWANCE + _GROWTH * size
-    stream = _Bounded(_decompressed(file, _sniff(file)), _Budget(most), whole)
+    stream = _Bounded(_decompressed(file, compression(file)), _Budget(most), whole)
     return _members(stream, _Budget(most))
 
 
@@ -260,6 +302,8 @@ def _members(stream: _Bounded, budget: _Budget) -> Iterator[Member]:
                 member = archive.next()
             if member is None:
                 break
+            if member.size < 0:  # `tarfile` would go back, or take it for the end
+                raise ArchiveError(f"its entry `{_printable(member.name)}` has {member.size} bytes")
             archive.members.clear()  # type: ignore[attr-defined]  # else it would keep all of them
             data = archive.extractfile(member) if member.isfile() else None
             yield member, partial(_read, data or io.BytesIO(), budget)

@@ -40,6 +40,11 @@ class Superblock(NamedTuple):
     features: int  # those that a reader must know
     compressors: tuple[str, ...]  # that it may use
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole image."""
+        return self.blocks * self.block_size
+
 
 def is_image(first_bytes: bytes) -> bool:
     """Whether these bytes, more than `SUPERBLOCK_OFFSET`, begin an EROFS image."""

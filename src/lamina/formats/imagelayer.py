@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -23,6 +23,7 @@ from lamina.formats.archive import ArchiveError, clean, members
 _WHITEOUT, _OPAQUE, _INTERNAL = ".wh.", ".wh..wh..opq", ".wh..wh."
 _XATTR = "SCHILY.xattr."
 _OURS = ("trusted.overlay.", "user.overlay.")
+_MOST_READ = 64 << 20  # bytes of a file that is read whole
 _LATEST = (1 << 32) - 1  # seconds since 1970 that squashfs can tell
 
 
@@ -96,6 +97,44 @@ def convert(file: IO[bytes], size: int, out: IO[bytes]) -> str:
     return whole.hexdigest()
 
 
+def stacked_files(
+    below: Mapping[str, bytes], file: IO[bytes], size: int, wanted: Callable[[str], bool]
+) -> dict[str, bytes]:
+    """Some files of a layer and of those below it, by path; they are small.
+
+    `below` is what the same call gave for these. Raises ArchiveError.
+    """
+    own: dict[str, bytes] = {}
+    gone: set[str] = set()  # what is no folder, or hides what is below it
+    emptied: set[str] = set()
+    for member, read in members(file, size):
+        path = clean(member.name)
+        folder, _, name = path.rpartition("/")
+        if name == _OPAQUE:
+            emptied.add(folder)
+        elif name.startswith(_WHITEOUT):
+            hidden = name.removeprefix(_WHITEOUT)
+            gone.add(f"{folder}/{hidden}" if folder else hidden)
+        elif not member.isdir():
+            gone.add(path)
+            own.pop(path, None)
+            if member.isfile() and wanted(path):
+                own[path] = _small(path, member.size, read)
+    hiding = gone | emptied
+    kept = {
+        path: data
+        for path, data in below.items()
+        if path not in gone and hiding.isdisjoint(("", *_parents(path)))
+    }
+    return kept | own
+
+
+def _small(path: str, size: int, read: Callable[[int], bytes]) -> bytes:
+    if size > _MOST_READ:
+        raise ArchiveError(f"its `{path}` of {size >> 20} MiB is too large to be read")
+    return read(size)
+
+
 def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> None:
     written: set[str] = set()
 
@@ -119,7 +158,7 @@ def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> No
         if member.islnk() and info.linkname not in written:
             raise ArchiveError(f"`{path}` is a hard link to `{info.linkname}`, not before it")
         written.add(path)
-        made.addfile(info, cast("IO[bytes]", _Data(read)) if member.isfile() else None)
+        made.addfile(info, cast("IO[bytes]", _Data(read, member)) if member.isfile() else None)
     for path in sorted(plan.opaque):
         folder(path)
     for path in plan.whiteouts:
@@ -133,12 +172,16 @@ def _write(plan: _Plan, file: IO[bytes], size: int, made: tarfile.TarFile) -> No
 class _Data:
     """What `tarfile` reads a member's bytes from."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], member: tarfile.TarInfo) -> None:
         self._read = read
+        self._member = member
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes."""
-        return self._read(size)
+        """The next bytes; it is asked for no more than there should be."""
+        data = self._read(size)
+        if len(data) < size:
+            raise ArchiveError(f"its entry `{clean(self._member.name)}` is shorter than it says")
+        return data
 
 
 def _copy(path: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -181,6 +224,8 @@ def _check(path: str, member: tarfile.TarInfo) -> None:
     if member.ischr() and (member.devmajor, member.devminor) == (0, 0):
         raise ArchiveError(f"`{path}` is a character device 0:0, which hides what lies below it")
     for key in member.pax_headers:
+        if not key.isprintable():  # or not UTF-8: such bytes stand there as surrogates
+            raise ArchiveError(f"`{path}` has an attribute whose name is none: {key!r:.80}")
         if any(name in key for name in _OURS):
             raise ArchiveError(f"`{path}` has the attribute `{key}`, which only overlayfs may set")
     if member.issym() and not member.linkname:

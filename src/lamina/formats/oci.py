@@ -15,17 +15,26 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import EXTENSIONS, Image, Layer, Package, is_version
+from lamina.core.manifest import (
+    EXTENSIONS,
+    Image,
+    ImageLayer,
+    Layer,
+    Package,
+    Step,
+    is_version,
+)
 from lamina.core.tree import check_path
+from lamina.formats import fields
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 PACKAGE = "application/vnd.lamina.package.v1"
 CONFIG = "application/vnd.lamina.config.v1+json"
+LARGEST = fields.LARGEST
 
 _TITLE = "org.opencontainers.image.title"
 _VERSION = "org.opencontainers.image.version"
@@ -35,8 +44,6 @@ _FLAT = 48  # layers that one manifest names
 _RUN = 32  # layers of a run, about
 _SHORTEST, _LONGEST = 8, 96
 _PARTS = "layers"  # the version of what is no package, but a run of layers
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ def _runs(layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
 
 
 def _index(package: Package, manifests: Sequence[Document]) -> bytes:
-    return _json(
+    return fields.encode(
         {
             "annotations": _annotations(package),
             "artifactType": PACKAGE,
@@ -108,20 +115,25 @@ def children(manifest: bytes) -> list[tuple[str, Digest]]:
 
     Raises IntegrityError where it is malformed.
     """
-    return _read(manifest, "manifest", _children)
+    return fields.read(manifest, "manifest", _children)
 
 
 def _children(document: Mapping[str, object]) -> list[tuple[str, Digest]]:
     config = document.get("config")
-    named = [_mapping(config)] if config is not None else []
+    named = [fields.mapping(config)] if config is not None else []
     for field in ("layers", "manifests", "blobs"):
-        named += _list(document.get(field, []))
-    return [(_text(each["mediaType"]), _digest(each)) for each in named]
+        named += fields.mappings(document.get(field, []))
+    return [(fields.text(each["mediaType"]), fields.digest(each)) for each in named]
+
+
+def is_foreign(media_type: str) -> bool:
+    """Whether what has this media type may lie elsewhere than in the repository."""
+    return any(word in media_type for word in ("foreign", "nondistributable"))
 
 
 def is_package(manifest: bytes) -> bool:
     """Whether a manifest or an index says that it is a package."""
-    return _read(manifest, "manifest", lambda found: found.get("artifactType") == PACKAGE)
+    return fields.read(manifest, "manifest", lambda found: found.get("artifactType") == PACKAGE)
 
 
 def media_type(manifest: bytes) -> str:
@@ -129,9 +141,9 @@ def media_type(manifest: bytes) -> str:
 
     def find(document: Mapping[str, object]) -> str:
         usual = INDEX if "manifests" in document else MANIFEST
-        return _text(document.get("mediaType", usual))
+        return fields.text(document.get("mediaType", usual))
 
-    return _read(manifest, "manifest", find)
+    return fields.read(manifest, "manifest", find)
 
 
 def subject(manifest: bytes) -> str | None:
@@ -143,15 +155,31 @@ def subject(manifest: bytes) -> str | None:
         return None
 
 
+def decode_head(root: bytes, read: Callable[[Digest], bytes]) -> Package:
+    """A package without its layers: all but the last document of one that has many, and the first.
+
+    Raises as `decode_package` does.
+    """
+    document = fields.read(root, "package manifest", lambda found: found)
+    if "manifests" in document:
+        root = read(fields.read(root, "package index", _index_parts)[0])
+    return replace(_part(root, read(config_of(root))), layers=())
+
+
+def check_run(manifest: bytes, config: bytes) -> None:
+    """Raises IntegrityError for documents that are no run of layers, and no package."""
+    _part(manifest, config)
+
+
 def decode_package(root: bytes, read: Callable[[Digest], bytes]) -> Package:
     """A package from its last document, and from the others, which are read by their digests.
 
     Raises IntegrityError where they are malformed or disagree, and whatever `read` raises.
     """
-    document = _read(root, "package manifest", lambda found: found)
+    document = fields.read(root, "package manifest", lambda found: found)
     if "manifests" not in document:
         return decode(root, read(config_of(root)))
-    parts = _read(root, "package index", _index_parts)
+    parts = fields.read(root, "package index", _index_parts)
     manifests = [read(part) for part in parts]
     found = [_part(each, read(config_of(each))) for each in manifests]
     head, *runs = found
@@ -164,10 +192,10 @@ def decode_package(root: bytes, read: Callable[[Digest], bytes]) -> Package:
 def _index_parts(document: Mapping[str, object]) -> list[Digest]:
     if document["artifactType"] != PACKAGE:
         raise IntegrityError(f"not a lamina package: artifact type `{document['artifactType']}`")
-    parts = _list(document["manifests"])
+    parts = fields.mappings(document["manifests"])
     if not parts or any(part["mediaType"] != MANIFEST for part in parts):
         raise ValueError("an index of no manifests, or of something else")
-    return [_digest(part) for part in parts]
+    return [fields.digest(part) for part in parts]
 
 
 def encode_config(package: Package) -> bytes:
@@ -177,7 +205,7 @@ def encode_config(package: Package) -> bytes:
         seldom |= {"baseLayers": package.base_layers, "image": _image(package.image)}
     if package.program:
         seldom["program"] = list(package.program)
-    return _json(
+    return fields.encode(
         {
             **seldom,
             "base": package.base,
@@ -195,7 +223,14 @@ def encode_config(package: Package) -> bytes:
 
 
 def _image(image: Image) -> dict[str, object]:
+    seldom: dict[str, object] = {"name": image.name, "digest": image.digest}
+    seldom["layers"] = [
+        {**_descriptor(layer.media_type, layer.blob), "diffId": layer.diff_id}
+        for layer in image.layers
+    ]
+    seldom["history"] = [_step(step) for step in image.history]
     return {
+        **{key: value for key, value in seldom.items() if value},
         "architecture": image.architecture,
         "command": list(image.command),
         "entryPoint": list(image.entry_point),
@@ -203,6 +238,17 @@ def _image(image: Image) -> dict[str, object]:
         "folder": image.folder,
         "user": image.user,
     }
+
+
+def _step(step: Step) -> dict[str, object]:
+    found = {
+        "author": step.author,
+        "comment": step.comment,
+        "created": step.created,
+        "createdBy": step.created_by,
+        "empty": step.empty,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _detail(layer: Layer) -> dict[str, object]:
@@ -218,7 +264,7 @@ def _detail(layer: Layer) -> dict[str, object]:
 def encode_manifest(package: Package) -> bytes:
     """The manifest; its digest names the package."""
     config = encode_config(package)
-    return _json(
+    return fields.encode(
         {
             "annotations": _annotations(package),
             "artifactType": PACKAGE,
@@ -239,7 +285,7 @@ def _annotations(package: Package) -> dict[str, str]:
 
 def config_of(manifest: bytes) -> Digest:
     """The digest of a package's config blob; raises IntegrityError for other manifests."""
-    return _read(manifest, "package manifest", _config_digest)
+    return fields.read(manifest, "package manifest", _config_digest)
 
 
 def decode(manifest: bytes, config: bytes) -> Package:
@@ -253,66 +299,117 @@ def decode(manifest: bytes, config: bytes) -> Package:
 
 def _part(manifest: bytes, config: bytes) -> Package:
     """A package, or what an index names of one."""
-    document = _read(manifest, "package manifest", lambda found: found)
-    return _read(config, "package config", lambda found: _package(document, found))
+    document = fields.read(manifest, "package manifest", _known)
+    return fields.read(config, "package config", lambda found: _package(document, found))
 
 
 def _config_digest(document: Mapping[str, object]) -> Digest:
-    if document["artifactType"] != PACKAGE:
-        raise IntegrityError(f"not a lamina package: artifact type `{document['artifactType']}`")
-    return _digest(_mapping(document["config"]))
+    return fields.digest(fields.mapping(_known(document)["config"]))
+
+
+def _known(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The manifest itself, if it is one that this lamina knows."""
+    kind = document["artifactType"]
+    if kind != PACKAGE:
+        raise IntegrityError(f"not a lamina package: artifact type {kind!r:.80}")
+    config = fields.mapping(document["config"])
+    for what, found, known in (
+        ("a manifest", document["schemaVersion"], 2),
+        ("a manifest", document.get("mediaType", MANIFEST), MANIFEST),
+        ("a config", config["mediaType"], CONFIG),
+    ):
+        if found != known:
+            raise IntegrityError(
+                f"{what} of the unknown form {found!r:.80}", hint="use a newer lamina"
+            )
+    return document
 
 
 def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Package:
-    blobs = _list(document["layers"])
-    details = _list(config["layers"])
+    blobs = fields.mappings(document["layers"])
+    details = fields.mappings(config["layers"])
     if len(blobs) != len(details):
         raise IntegrityError(f"a manifest of {len(blobs)} layers and a config of {len(details)}")
-    environment = _mapping(config["environment"])
+    environment = fields.mapping(config["environment"])
+    if not all(key and "=" not in key for key in map(fields.text, environment)):
+        raise ValueError("a name of a variable without letters or with `=`")
+    base_layers = fields.number(config.get("baseLayers", 0))
+    if details and base_layers > len(details):
+        raise ValueError(f"{base_layers} layers of a base image among {len(details)}")
+    if not base_layers and "image" in config:
+        raise ValueError("a base image without layers")
     return Package(
-        name=check_path(_text(config["name"])),  # name and version become paths
-        version=_version(_text(config["version"])),
-        label=_text(config["label"]),
+        name=check_path(fields.shown(config["name"])),  # name and version become paths
+        version=_version(fields.text(config["version"])),
+        label=fields.shown(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
-        entry_point=tuple(_text(word) for word in _sequence(config["entryPoint"])),
-        program=tuple(_text(word) for word in _sequence(config.get("program", []))),
-        environment=tuple(sorted((key, _text(value)) for key, value in environment.items())),
-        interpreter=_text(config["interpreter"]),
-        base=_text(config["base"]),
-        base_layers=_number(config.get("baseLayers", 0)),
-        image=_read_image(_mapping(config.get("image", {}))),
-        commit=_text(config["commit"]),
-        dirty=_flag(config["dirty"]),
+        entry_point=_entry_point(config["entryPoint"]),
+        program=tuple(fields.text(word) for word in fields.sequence(config.get("program", []))),
+        environment=tuple(sorted((key, fields.text(value)) for key, value in environment.items())),
+        interpreter=fields.text(config["interpreter"]),
+        base=fields.text(config["base"]),
+        base_layers=base_layers,
+        image=_read_image(fields.mapping(config["image"]), base_layers) if base_layers else Image(),
+        commit=fields.text(config["commit"]),
+        dirty=fields.flag(config["dirty"]),
     )
 
 
-def _read_image(found: Mapping[str, object]) -> Image:
-    if not found:
-        return Image()
+def _entry_point(value: object) -> tuple[str, ...]:
+    words = tuple(map(fields.text, fields.sequence(value)))
+    if words:
+        check_path(words[0])  # from the package root, which nothing of a package leads out of
+    return words
+
+
+def _read_image(found: Mapping[str, object], base_layers: int) -> Image:
+    layers = tuple(map(_image_layer, fields.mappings(found.get("layers", []))))
+    if layers and len(layers) != base_layers:  # an older lamina wrote none
+        raise ValueError(f"an image of {len(layers)} layers below as {base_layers} layers")
+    digest = fields.text(found.get("digest", ""))
     return Image(
-        architecture=_text(found["architecture"]),
-        environment=tuple(map(_text, _sequence(found["environment"]))),
-        entry_point=tuple(map(_text, _sequence(found["entryPoint"]))),
-        command=tuple(map(_text, _sequence(found["command"]))),
-        folder=_text(found["folder"]),
-        user=_text(found["user"]),
+        architecture=fields.text(found["architecture"]),
+        environment=tuple(map(fields.text, fields.sequence(found["environment"]))),
+        entry_point=tuple(map(fields.text, fields.sequence(found["entryPoint"]))),
+        command=tuple(map(fields.text, fields.sequence(found["command"]))),
+        folder=fields.text(found["folder"]),
+        user=fields.text(found["user"]),
+        layers=layers,
+        history=tuple(map(_read_step, fields.mappings(found.get("history", [])))),
+        name=fields.text(found.get("name", "")),
+        digest=Digest.from_oci(f"sha256:{digest}", 0).hash if digest else "",
+    )
+
+
+def _image_layer(found: Mapping[str, object]) -> ImageLayer:
+    diff_id = Digest.from_oci(f"sha256:{fields.text(found['diffId'])}", 0).hash
+    return ImageLayer(fields.digest(found), diff_id, fields.text(found["mediaType"]))
+
+
+def _read_step(found: Mapping[str, object]) -> Step:
+    return Step(
+        created=fields.text(found.get("created", "")),
+        created_by=fields.text(found.get("createdBy", "")),
+        author=fields.text(found.get("author", "")),
+        comment=fields.text(found.get("comment", "")),
+        empty=fields.flag(found.get("empty", False)),
     )
 
 
 def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
-    media_type = _text(blob["mediaType"])
+    media_type = fields.text(blob["mediaType"])
     if media_type not in EXTENSIONS:
         raise IntegrityError(
-            f"a layer has the unknown form `{media_type}`", hint="use a newer lamina"
+            f"a layer has the unknown form `{fields.shown(media_type)}`", hint="use a newer lamina"
         )
     return Layer(
-        label=_text(detail["label"]),
-        tree=_digest(_mapping(detail["tree"])),
-        blob=_digest(blob),
+        label=fields.shown(detail["label"]),
+        tree=fields.digest(fields.mapping(detail["tree"])),
+        blob=fields.digest(blob),
         media_type=media_type,
-        files=_number(detail["files"]),
-        content_size=_number(detail["contentSize"]),
-        labels=tuple(_text(label) for label in _sequence(detail.get("labels", []))),
+        files=fields.number(detail["files"]),
+        content_size=fields.number(detail["contentSize"]),
+        labels=tuple(fields.shown(label) for label in fields.sequence(detail.get("labels", []))),
     )
 
 
@@ -327,60 +424,7 @@ def _descriptor(media_type: str, digest: Digest, title: str = "") -> dict[str, o
     return found
 
 
-def _json(document: Mapping[str, object]) -> bytes:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
-def _read(data: bytes, what: str, use: Callable[[Mapping[str, object]], T]) -> T:
-    try:
-        return use(_mapping(json.loads(data)))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"not a {what}: {error!r}") from error
-
-
-def _digest(descriptor: Mapping[str, object]) -> Digest:
-    return Digest.from_oci(_text(descriptor["digest"]), _number(descriptor["size"]))
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError(f"an object is wanted, not {value!r:.40}")
-    return value
-
-
-def _sequence(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"a list is wanted, not {value!r:.40}")
-    return value
-
-
-def _list(value: object) -> list[Mapping[str, object]]:
-    return [_mapping(item) for item in _sequence(value)]
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a string is wanted, not {value!r:.40}")
-    if "\0" in value:
-        raise ValueError("a NUL in a text")
-    value.encode()  # half a surrogate pair can be written in JSON, but is no text
-    return value
-
-
 def _version(text: str) -> str:
     if not is_version(text):
         raise ValueError(f"a version is wanted, not {text!r:.40}")
     return text
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"true or false is wanted, not {value!r:.40}")
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"a size is wanted, not {value!r:.40}")
-    return value

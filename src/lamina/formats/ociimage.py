@@ -1,4 +1,4 @@
-"""OCI images: configuration, manifest and layout, and the extra file that `docker load` wants.
+"""OCI images as we write them: configuration, manifest and layout, and what `docker load` wants.
 
 Specification: github.com/opencontainers/image-spec: config.md, manifest.md, image-layout.md;
 `manifest.json` is that of github.com/moby/docker-image-spec. JSON is written with sorted keys and
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError
+from lamina.core.manifest import ImageLayer, Step
 from lamina.formats.oci import MANIFEST
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -24,30 +24,14 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 _ALWAYS = "1970-01-01T00:00:00Z"  # when all is created
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DOCKERS = {  # the same under the names of Docker, which no manifest of OCI should have
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPES["gzip"],
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER,
+}
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
 _REFERENCE = "org.opencontainers.image.ref.name"
 _CONTAINERD = "io.containerd.image.name"  # how containerd calls what it imports
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLayer:
-    """One layer as a blob, and the digest of the tar that is in it."""
-
-    blob: Digest
-    diff: str  # 64 hexadecimal digits
-    media_type: str
-    origin: str = ""  # what it was made of, for people
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """The image that lies below."""
-
-    layers: tuple[ImageLayer, ...] = ()
-    environment: tuple[str, ...] = (f"PATH={_PATH}",)  # each `NAME=value`
-    settings: Mapping[str, object] = field(default_factory=dict)  # `User` and the like
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +42,9 @@ class Image:
     entry_point: tuple[str, ...]
     environment: tuple[str, ...]  # each `NAME=value`
     labels: Mapping[str, str]
-    machine: str  # as `uname -m` says
-    settings: Mapping[str, object] = field(default_factory=dict)
+    architecture: str  # `amd64`
+    settings: Mapping[str, object] = field(default_factory=dict)  # `User` and the like
+    steps: tuple[Step, ...] = ()  # how the lowest layers were made, where that is known
 
 
 def encode_config(image: Image) -> bytes:
@@ -70,23 +55,35 @@ def encode_config(image: Image) -> bytes:
         "Env": list(image.environment),
         "Labels": dict(image.labels),
     }
-    history = [
+    told = sum(not step.empty for step in image.steps)
+    history = [_step(step) for step in image.steps] + [
         {"comment": layer.origin, "created": _ALWAYS, "created_by": "lamina package"}
-        for layer in image.layers
+        for layer in image.layers[told:]
     ]
     return _json(
         {
-            "architecture": architecture(image.machine),
+            "architecture": image.architecture,
             "config": settings,
             "created": _ALWAYS,
             "history": history,
             "os": "linux",
             "rootfs": {
-                "diff_ids": [f"sha256:{layer.diff}" for layer in image.layers],
+                "diff_ids": [f"sha256:{layer.diff_id}" for layer in image.layers],
                 "type": "layers",
             },
         }
     )
+
+
+def _step(step: Step) -> dict[str, object]:
+    found = {
+        "author": step.author,
+        "comment": step.comment,
+        "created": step.created,
+        "created_by": step.created_by,
+        "empty_layer": step.empty,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def encode_manifest(image: Image, config: Digest) -> bytes:
@@ -95,7 +92,10 @@ def encode_manifest(image: Image, config: Digest) -> bytes:
         {
             "annotations": dict(image.labels),
             "config": _descriptor(CONFIG, config),
-            "layers": [_descriptor(layer.media_type, layer.blob) for layer in image.layers],
+            "layers": [
+                _descriptor(_DOCKERS.get(layer.media_type, layer.media_type), layer.blob)
+                for layer in image.layers
+            ],
             "mediaType": MANIFEST,
             "schemaVersion": 2,
         }
@@ -133,44 +133,6 @@ def name_of(package: str) -> str:
 def architecture(machine: str) -> str:
     """How images call what `uname -m` says."""
     return _MACHINES.get(machine, machine)
-
-
-def decode_base(manifest: bytes, config: bytes) -> Base:
-    """What lies in an image that others are put on; IntegrityError where it makes no sense."""
-    settings = decode_settings(config)
-    try:
-        layers = [dict(layer) for layer in json.loads(manifest)["layers"]]
-        diffs = [str(diff) for diff in json.loads(config)["rootfs"]["diff_ids"]]
-        found = [_layer(layer, diff) for layer, diff in zip(layers, diffs, strict=True)]
-    except _MALFORMED as error:
-        raise IntegrityError(f"not the manifest of an image: {error!r}") from error
-    return Base(tuple(found), settings.environment, settings.settings)
-
-
-def decode_settings(config: bytes) -> Base:
-    """The environment and user of an image, without its layers; raises IntegrityError."""
-    try:
-        settings = dict(json.loads(config).get("config") or {})
-        environment = tuple(str(text) for text in settings.get("Env") or ())
-    except _MALFORMED as error:
-        raise IntegrityError(f"not the config of an image: {error!r}") from error
-    kept = {key: settings[key] for key in ("User", "WorkingDir") if settings.get(key)}
-    return Base((), environment or Base().environment, kept)
-
-
-def _layer(descriptor: Mapping[str, object], diff: str) -> ImageLayer:
-    size = descriptor["size"]
-    if not isinstance(size, int):
-        raise TypeError("a size is a number")
-    blob = Digest.from_oci(str(descriptor["digest"]), size)
-    kind = str(descriptor["mediaType"])
-    return ImageLayer(blob, Digest.from_oci(diff, 0).hash, _DOCKERS.get(kind, kind), "base image")
-
-
-_DOCKERS = {
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPES["gzip"],
-    "application/vnd.docker.image.rootfs.diff.tar": LAYER,
-}
 
 
 def _descriptor(media_type: str, digest: Digest) -> dict[str, object]:

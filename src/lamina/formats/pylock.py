@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lamina.core.errors import UserError
+from lamina.formats import tomltext
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOOL = "lamina"
@@ -79,8 +79,8 @@ class Lock:
 def decode(text: str) -> Lock:
     """Read a lock; raises UserError with what is wrong in it."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomltext.loads(text)
+    except tomltext.Fault as error:
         raise UserError(f"not TOML: {error}") from error
     version = document.get("lock-version")
     if not isinstance(version, str) or version.partition(".")[0] != "1":
@@ -111,20 +111,34 @@ def _lock(document: Mapping[str, Any]) -> Lock:
     settings = document.get("tool", {}).get(_TOOL, {})
     return Lock(
         tuple(_distribution(table) for table in document.get("packages", ())),
-        document.get("requires-python", ""),
-        tuple(document.get("environments", ())),
+        _text(document, "requires-python"),
+        _texts(document, "environments"),
         Settings(
-            tuple(settings.get("inputs", ())),
-            settings.get("python-version", ""),
-            tuple(settings.get("platforms", ())),
-            tuple(settings.get("extras", ())),
-            tuple(settings.get("groups", ())),
+            _texts(settings, "inputs"),
+            _text(settings, "python-version"),
+            _texts(settings, "platforms"),
+            _texts(settings, "extras"),
+            _texts(settings, "groups"),
         ),
     )
 
 
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise TypeError(f"`{key}` is a string, not {value!r:.40}")
+    return value
+
+
+def _texts(table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"`{key}` is a list of strings, not {value!r:.40}")
+    return tuple(value)
+
+
 def _distribution(table: Mapping[str, Any]) -> Distribution:
-    name = table["name"]
+    name = _text({"name": table["name"]}, "name")
     for kind in ("vcs", "directory", "archive"):
         if kind in table:
             raise UserError(
@@ -132,33 +146,39 @@ def _distribution(table: Mapping[str, Any]) -> Distribution:
                 hint="name a released version, or a wheel or sdist by its address",
             )
     tool = table.get("tool", {}).get(_TOOL)
-    if tool is None and "dependencies" in table:
-        tool = {"requires": [_needed(entry) for entry in table["dependencies"]]}
+    if tool is None:
+        tool = {"requires": [_needed(entry) for entry in table.get("dependencies", ())]}
+    extras = tool.get("extras", {})
     return Distribution(
         name,
-        table.get("version", ""),
+        _text(table, "version"),
         tuple(_archive(name, each) for each in table.get("wheels", ())),
         _archive(name, table["sdist"]) if "sdist" in table else None,
-        table.get("marker", ""),
-        tuple((tool or {}).get("requires", ())),
-        {extra: tuple(each) for extra, each in (tool or {}).get("extras", {}).items()},
-        tuple((tool or {}).get("builds-with", ())),
+        _text(table, "marker"),
+        _texts(tool, "requires"),
+        {extra: _texts(extras, extra) for extra, _ in extras.items()},
+        _texts(tool, "builds-with"),
     )
 
 
 def _needed(entry: Mapping[str, Any]) -> str:
-    version = entry.get("version", "")
-    return f"{entry['name']}=={version}" if version else str(entry["name"])
+    name, version = _text(entry, "name") or entry["name"], _text(entry, "version")
+    return f"{name}=={version}" if version else name
 
 
 def _archive(name: str, table: Mapping[str, Any]) -> Archive:
-    sha256 = table["hashes"].get("sha256", "").lower()
+    sha256 = _text(table["hashes"], "sha256").lower()
     if not _SHA256.fullmatch(sha256):
         raise UserError(
             f"an archive of `{name}` has no sha256", hint="`lamina lock` writes one for each"
         )
-    place = table.get("url", "")
-    return Archive(place or table["path"], sha256, table.get("size"), not place)
+    size = table.get("size")
+    if size is not None and (not isinstance(size, int) or size < 0):
+        raise TypeError(f"`size` is a number of bytes, not {size!r:.40}")
+    url = _text(table, "url")
+    if not (url or _text(table, "path")):
+        raise KeyError("url")
+    return Archive(url or table["path"], sha256, size, not url)
 
 
 def encode(lock: Lock) -> str:

@@ -59,6 +59,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 _SUPERBLOCK = Struct("<5I6H8Q")
 _MINIMUM_BLOCK = 4096
 _MAXIMUM_BLOCK = 1 << 20
+_ABSENT = (1 << 64) - 1  # the place of a table that is none
 
 
 class Superblock(NamedTuple):
@@ -92,10 +93,20 @@ def parse(first_bytes: bytes) -> Superblock:
         *places,
     ) = _SUPERBLOCK.unpack_from(first_bytes)  # fmt: skip
     _check((major, minor), block_size, log, compressor)
-    return Superblock(
+    found = Superblock(
         inodes, modified, block_size, fragments, COMPRESSORS[compressor], flags, ids,
         (major, minor), *places,
     )  # fmt: skip
+    _check_tables(found)
+    return found
+
+
+def _check_tables(found: Superblock) -> None:
+    """Each table that there is lies in the image; those of xattrs and the like may be absent."""
+    for name in ("id", "xattr", "inode", "directory", "fragment", "export"):
+        place = getattr(found, f"{name}_table")
+        if place != _ABSENT and not SUPERBLOCK_SIZE <= place < found.bytes_used:
+            raise IntegrityError(f"squashfs image whose {name} table lies outside of it")
 
 
 def _check(version: tuple[int, int], block_size: int, log: int, compressor: int) -> None:

@@ -2,20 +2,21 @@
 
 A repository has an OCI manifest for each package at the tag `sha256-<hash>.lamina`. An annotation
 is a pack: of what is new since the versions before, and of the package's own manifest. Its layers
-are further packs; each tells the first 4 bytes of the digests of what it holds. All of that is
-advice: who finds nothing good in it asks for each blob.
+are further packs; each tells the first 4 bytes of the digests of what it holds; and deltas
+(`formats/delta`) of large blobs, each with the digests it leads from and to. All of that is advice:
+who finds nothing good in it asks for each blob.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError
+from lamina.core.errors import IntegrityError, UserError
+from lamina.formats.delta import DELTA
 from lamina.formats.oci import MANIFEST, Document
 from lamina.formats.pack import PACK
 
@@ -29,6 +30,7 @@ _EMPTY = {
 }
 _NEWEST = "vnd.lamina.pack.newest"
 _HOLDS = "vnd.lamina.pack.holds"
+_FROM, _TO = "vnd.lamina.delta.from", "vnd.lamina.delta.to"
 _PREFIX = 4  # bytes of each digest
 
 
@@ -45,11 +47,21 @@ class Pack:
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """A delta that lies in the repository."""
+
+    blob: Digest
+    base: Digest  # that who uses it must have
+    target: Digest  # that it gives
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
-    """Where the small blobs of a package lie together."""
+    """Where the small blobs of a package lie together, and how large ones come from others."""
 
     newest: bytes  # a pack
     packs: tuple[Pack, ...] = ()  # the newest first
+    deltas: tuple[Delta, ...] = ()
 
 
 def tag(package: str) -> str:
@@ -68,7 +80,11 @@ def encode(advice: Advice) -> Document:
         "annotations": {_NEWEST: base64.b64encode(advice.newest).decode()},
         "artifactType": TRANSFER,
         "config": _EMPTY,
-        "layers": [_descriptor(pack) for pack in advice.packs] or [_EMPTY],
+        "layers": [
+            *map(_descriptor, advice.packs),
+            *map(_delta_descriptor, advice.deltas),
+        ]
+        or [_EMPTY],
         "mediaType": MANIFEST,
         "schemaVersion": 2,
     }
@@ -84,9 +100,10 @@ def decode(manifest: bytes) -> Advice:
             raise ValueError("another kind of artifact")
         newest = base64.b64decode(document["annotations"][_NEWEST], validate=True)
         packs = tuple(_pack(each) for each in document["layers"] if each["mediaType"] == PACK)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+        deltas = tuple(_delta(each) for each in document["layers"] if each["mediaType"] == DELTA)
+    except (ValueError, KeyError, TypeError, RecursionError, UserError) as error:
         raise IntegrityError(f"not an advice how to move a package: {error!r}") from error
-    return Advice(newest, packs)
+    return Advice(newest, packs, deltas)
 
 
 def _descriptor(pack: Pack) -> dict[str, object]:
@@ -98,13 +115,34 @@ def _descriptor(pack: Pack) -> dict[str, object]:
     }
 
 
-def _pack(descriptor: Mapping[str, object]) -> Pack:
+def _delta_descriptor(delta: Delta) -> dict[str, object]:
+    return {
+        "annotations": {_FROM: str(delta.base), _TO: str(delta.target)},
+        "digest": delta.blob.oci,
+        "mediaType": DELTA,
+        "size": delta.blob.size,
+    }
+
+
+def _delta(descriptor: Mapping[str, object]) -> Delta:
+    blob, annotations = _blob(descriptor)
+    return Delta(blob, Digest.parse(annotations[_FROM]), Digest.parse(annotations[_TO]))
+
+
+def _blob(descriptor: Mapping[str, object]) -> tuple[Digest, Mapping[str, str]]:
     size, annotations = descriptor["size"], descriptor["annotations"]
     if not isinstance(size, int) or not isinstance(annotations, dict):
         raise TypeError("a size and annotations are wanted")
+    if not all(isinstance(text, str) for text in annotations.values()):
+        raise TypeError("annotations are texts")
+    return Digest.from_oci(str(descriptor["digest"]), size), annotations
+
+
+def _pack(descriptor: Mapping[str, object]) -> Pack:
+    blob, annotations = _blob(descriptor)
     data = base64.b64decode(annotations[_HOLDS], validate=True)
     names = frozenset(data[at : at + _PREFIX] for at in range(0, len(data), _PREFIX))
-    return Pack(Digest.from_oci(str(descriptor["digest"]), size), names)
+    return Pack(blob, names)
 
 
 def _prefix(digest: Digest) -> bytes:

@@ -16,6 +16,7 @@ LARGEST = 65536  # bytes of a header that is still read; upstream writes 4096 or
 
 _SHEBANG = b"#!"
 _STOP = b"#xar_stop"
+_END = b"\n" + _STOP + b"\n"
 _TRAMPOLINE = "invoke_xar_via_trampoline"  # a list of names must hold this one
 _GUARD = ("echo 'a XAR file is not a shell script: run it with xarexec'", "exit 1")
 _UUID = re.compile(r"[0-9A-Fa-f]{1,128}")  # what upstream's runner wants; it becomes a path
@@ -81,6 +82,11 @@ def _quoted(names: tuple[str, ...]) -> str:
     return _join(names)
 
 
+def is_whole(first_bytes: bytes) -> bool:
+    """Whether the header ends in these bytes, with the mark that all but old ones have."""
+    return not first_bytes.startswith(_SHEBANG) or _END in first_bytes
+
+
 def decode(first_bytes: bytes) -> Header:
     """Read the header at the start of a XAR; IntegrityError for anything malformed.
 
@@ -104,11 +110,13 @@ def _lines(first_bytes: bytes) -> list[str]:
     """
     if not first_bytes.startswith(_SHEBANG):
         raise IntegrityError("not a XAR file: it does not start with `#!`")
-    head, found, _ = first_bytes[:LARGEST].partition(b"\n" + _STOP + b"\n")
+    head, found, _ = first_bytes[:LARGEST].partition(_END)
     try:
         lines = (head if found else head[:SIZE]).decode().split("\n")[1:]
     except UnicodeDecodeError as error:
         raise IntegrityError("the header of this XAR is not UTF-8 text") from error
+    if any("\0" in line for line in lines):
+        raise IntegrityError("the header of this XAR has a NUL in it")
     return [line for line in lines if line and not line.startswith("#")]
 
 

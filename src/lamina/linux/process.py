@@ -32,6 +32,7 @@ DEBIAN_PACKAGE = {
     "squashfuse": "squashfuse",
     "squashfuse_ll": "squashfuse",
     "unsquashfs": "squashfs-tools",
+    "zstd": "zstd",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,13 +121,35 @@ def content(repository: Repository, commit: str, path: str) -> bytes:
     return _run(repository, "cat", f"--rev={commit}", "--", f"path:{path}")
 
 
+def export(repository: Repository, commit: str, folder: Path) -> None:
+    """Write all files of a commit below a folder that is there and empty.
+
+    Repositories within, such as git's submodules, are left out. The work tree stays as it is.
+    """
+    if repository.tool == "git":
+        # `git archive` would leave out and rewrite what `.gitattributes` says.
+        index = {"GIT_INDEX_FILE": f"{folder}.index"}
+        _run(repository, "read-tree", commit, environment=index)
+        _run(repository, "checkout-index", "--all", f"--prefix={folder}/", environment=index)
+        Path(f"{folder}.index").unlink()
+    else:
+        words = ("--config=ui.archivemeta=false", f"--rev={commit}", "--type=files")
+        _run(repository, "archive", *words, str(folder))
+
+
 def output(repository: Repository, *args: str, ok: tuple[int, ...] = (0,)) -> str:
     """What the repository's tool prints, in words that no setting or language changes."""
     return _run(repository, *args, ok=ok).decode(errors="surrogateescape")
 
 
-def _run(repository: Repository, *args: str, ok: tuple[int, ...] = (0,)) -> bytes:
+def _run(
+    repository: Repository,
+    *args: str,
+    ok: tuple[int, ...] = (0,),
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
     environment = {
+        **(environment or {}),
         "GIT_OPTIONAL_LOCKS": "0",
         "HGPLAIN": "1",
         "HOME": str(Path.home()),

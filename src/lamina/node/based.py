@@ -6,6 +6,10 @@
 
 Both are read-only. The places that are mounted on come from one more layer on top of the image's,
 so an image need not have them.
+
+An ordinary user sees the same: overlayfs in a user namespace knows whiteouts, and opaque folders by
+an attribute that layers have beside that of root. There the user stays who it is, and nobody else
+is known: all files belong to nobody, and what only their owner may read stays closed.
 """
 
 from __future__ import annotations
@@ -17,20 +21,15 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces
+from lamina.linux import namespaces
 from lamina.node import mounts
 from lamina.node.stack import stack
 
 _PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def check(package: Package, driver: str) -> None:
+def check(package: Package) -> None:
     """Raise HostError where a package with a base image cannot be mounted here."""
-    if driver != drivers.KERNEL:
-        raise HostError(
-            f"`{package.name}` has a base image, which only the mount driver `kernel` can show",
-            hint="run as root",
-        )
     machine = _PROCESSORS.get(os.uname().machine, os.uname().machine)
     if package.image.architecture not in ("", machine):
         raise HostError(
@@ -46,12 +45,12 @@ def stacked(
     with contextlib.ExitStack() as held:
         top = driver.stack(images[base:])
         held.callback(os.close, top)
-        below = driver.stack(images[:base])
+        below = driver.stack(images[:base], merge=False)
         held.callback(os.close, below)
         places = namespaces.skeleton(title)
         held.callback(os.close, places)
         try:
-            root = stack([below, places])
+            root = stack([below, places], user=os.geteuid() != 0)
         except OSError as error:
             raise mounts.refused("the base image", error) from error
         return root, os.dup(top)

@@ -44,21 +44,23 @@ class FuseDriver:
         self._keeper = Keeper()
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first."""
+    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
+        """A detached mount of the images, bottom first; they are merged where they must and may be.
+
+        Other images can be stacked after these; the keeper is let go by the exec of the program.
+        """
         mounts.check_count(images)
         keeper = self._keeper
         if keeper is None:
             raise RuntimeError("stack() before enter()")
         with contextlib.ExitStack() as held:
-            held.callback(keeper.close)
             if any(mounts.kind(path) == mounts.EROFS for path in images):
                 return self._merged(images, keeper)
             layers = []
             for path in images:
                 layers.append(self._layer(path, keeper))
                 held.callback(os.close, layers[-1])
-            return self._stack(images, layers, keeper)
+            return self._stack(images, layers, keeper, merge=merge)
 
     def _layer(self, path: Path, keeper: Keeper) -> int:
         offset = mounts.offset(path)
@@ -71,7 +73,9 @@ class FuseDriver:
         os.close(device)
         return layer
 
-    def _stack(self, images: Sequence[Path], layers: Sequence[int], keeper: Keeper) -> int:
+    def _stack(
+        self, images: Sequence[Path], layers: Sequence[int], keeper: Keeper, *, merge: bool
+    ) -> int:
         try:
             top = stack(layers, user=self._user)
             os.fstatvfs(top)
@@ -79,6 +83,12 @@ class FuseDriver:
             _check_answers(images, layers, keeper)
             if len(layers) == 1:
                 raise mounts.refused(f"`{images[0]}`", error) from error
+            if not merge:
+                raise HostError(
+                    f"can not stack the {len(layers)} layers of a base image: {error.strerror}",
+                    hint="for an ordinary user the kernel does that from Linux 5.11 on;"
+                    " root may do it on others",
+                ) from error
         else:
             return top
         return self._merged(images, keeper)

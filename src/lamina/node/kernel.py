@@ -29,8 +29,8 @@ class KernelDriver:
             raise HostError("the mount driver `kernel` is for root", hint=_NOT_ROOT)
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first."""
+    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:  # noqa: ARG002
+        """A detached mount of the images, bottom first; nothing is merged."""
         mounts.check_count(images)
         with contextlib.ExitStack() as held:
             layers = []

@@ -44,7 +44,7 @@ def launch(
     chosen = mounts.driver(name)
     mounts.check_count(images)
     if package.base_layers:
-        based.check(package, name)
+        based.check(package)
     chosen.enter()
     if package.base_layers:
         based.enter(chosen, package, images)

@@ -28,8 +28,11 @@ class Driver(Protocol):
     def enter(self) -> None:
         """Move this process into a mount namespace of its own."""
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first; after `enter`."""
+    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
+        """A detached mount of the images, bottom first; after `enter`.
+
+        Where they can not be stacked, they may be merged: those of a base image may not.
+        """
 
 
 def driver(name: str) -> Driver:
@@ -60,7 +63,8 @@ def opened(path: Path) -> Iterator[Image]:
     Raises IntegrityError naming the file if it is none.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Of a pipe in its place, it would else wait for who writes into that.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
     try:
@@ -70,20 +74,39 @@ def opened(path: Path) -> Iterator[Image]:
 
 
 def _found(descriptor: int, path: Path) -> tuple[str, int]:
-    """The file system in a file, and where it starts."""
-    first_bytes = os.pread(descriptor, xar.SIZE + squashfs.SUPERBLOCK_SIZE, 0)
+    """The file system in a file, and where it starts; all of it is checked to be there.
+
+    The kernel and squashfuse mount an image that lacks its end, if its tables are not in that.
+    """
     try:
+        first_bytes = os.pread(descriptor, xar.SIZE + squashfs.SUPERBLOCK_SIZE, 0)
+        size = os.fstat(descriptor).st_size
         if first_bytes.startswith(squashfs.MAGIC):
-            squashfs.parse(first_bytes)
+            _check_size(squashfs.parse(first_bytes).bytes_used, size)
             return SQUASHFS, 0
         if erofs.is_image(first_bytes):
-            erofs.parse(first_bytes)
+            _check_size(erofs.parse(first_bytes).size, size)
             return EROFS, 0
+        if not xar.is_whole(first_bytes):
+            first_bytes = os.pread(descriptor, xar.LARGEST, 0)
         offset = xar.decode(first_bytes).offset
-        squashfs.parse(os.pread(descriptor, squashfs.SUPERBLOCK_SIZE, offset))
+        if offset >= size:
+            raise IntegrityError(f"its OFFSET {offset} is past its end, at {size}")
+        superblock = squashfs.parse(os.pread(descriptor, squashfs.SUPERBLOCK_SIZE, offset))
+        _check_size(superblock.bytes_used, size - offset)
     except IntegrityError as error:
         raise IntegrityError(f"`{path}`: {error.message}", hint=error.hint) from error
+    except OSError as error:
+        raise UserError(f"can not read the image `{path}`: {error.strerror}") from error
     return SQUASHFS, offset
+
+
+def _check_size(wanted: int, found: int) -> None:
+    if wanted > found:
+        raise IntegrityError(
+            f"its image says that it has {wanted} bytes, and only {found} are there",
+            hint="it was cut off: copy or fetch it again",
+        )
 
 
 def offset(path: Path) -> int:

@@ -1,7 +1,8 @@
 """Pulls packages: the manifest, then what this machine lacks of the blobs that it names.
 
-Many small blobs come together, as the advice beside a package tells (`formats/transfer`); the
-others each by its own request, several at once. One process at a time pulls a package, and others
+Many small blobs come together, as the advice beside a package tells (`formats/transfer`), and
+large ones that are much like what is here as deltas; the others each by its own request, several
+at once. One process at a time pulls a package, and others
 that want it find everything there. Nothing is kept before it has been compared with its digest, and
 the package's own manifest comes last: what has that is whole.
 """
@@ -16,13 +17,14 @@ from io import BytesIO
 from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
-from lamina.formats import oci, pack, transfer
-from lamina.formats.transfer import SMALL, Advice, Pack
+from lamina.formats import delta, oci, pack, transfer
+from lamina.formats.transfer import SMALL, Advice, Delta, Pack
 from lamina.store import leases, packages
 from lamina.store.leases import Lease
 from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import NotThere, Repository
+from lamina.store.streams import Incoming
 
 _AT_ONCE = 8  # blobs under way
 _FEW = 4  # so few small blobs are asked for one by one
@@ -40,6 +42,7 @@ class Pulled:
     """A package that is here now, and what came for that."""
 
     digest: Digest  # of its manifest
+    name: str  # what it is called here: `name:version`, or by its digest where that is taken
     blobs: int  # that were not here before
     size: int  # bytes of these
     layers: int  # that are among them
@@ -93,17 +96,26 @@ class _Puller:
                 hint="`lamina copy` copies images of other kinds",
             )
         documents, layers = self._content(root)
-        package = oci.decode_package(data, self._document)
+        package = oci.decode_head(data, self._document)
         lease.add([root, *documents, *layers])
         lacking = self._store.missing([root, *documents, *layers])
+        for digest in lacking:
+            # What is here was looked at when it came.
+            if documents.get(digest) == oci.MANIFEST or digest == root:
+                self._check(self._document(digest))
         self._fetch(lacking & layers.keys())
         # The package's own manifest is the last.
         for digest in [*documents, root]:
             if digest in lacking:
                 self._store.write(self._document(digest))
-        packages.name(package, root, self._store)
+        is_named = packages.name_if_free(package, root, self._store)
         size = sum(each.size for each in lacking)
-        return Pulled(root, len(lacking), size, len(lacking & layers.keys()))
+        name = f"{package.name}:{package.version}" if is_named else f"{package.name}@{root.oci}"
+        return Pulled(root, name, len(lacking), size, len(lacking & layers.keys()))
+
+    def _check(self, manifest: bytes) -> None:
+        if oci.media_type(manifest) == oci.MANIFEST:
+            oci.check_run(manifest, self._document(oci.config_of(manifest)))
 
     def _root(self, wanted: str) -> Digest:
         """The digest of the package's manifest, which is at hand then."""
@@ -172,11 +184,30 @@ class _Puller:
         parallel.run(work, _AT_ONCE)
 
     def _fetch_alone(self, digest: Digest) -> None:
-        self._partials.fetch(
-            digest,
-            partial(self._repository.fetch, digest),
-            partial(self._moved, digest),
+        told = partial(self._moved, digest)
+        for known in self._advice.deltas if self._advice is not None else ():
+            if known.target == digest and self._is_good(known):
+                try:
+                    self._partials.fetch(digest, partial(self._patch, known), told)
+                    return
+                except (NotThere, IntegrityError):
+                    continue  # the whole of it is as good
+        self._partials.fetch(digest, partial(self._repository.fetch, digest), told)
+
+    def _is_good(self, known: Delta) -> bool:
+        sizes = (known.base.size, known.target.size)
+        return (
+            max(sizes) <= delta.LARGEST
+            and known.blob.size < known.target.size
+            and self._store.has(known.base)
         )
+
+    def _patch(self, known: Delta, incoming: Incoming) -> None:
+        """Let a blob arrive as what a delta makes of another one."""
+        data = self._repository.read(known.blob)
+        incoming.restart()
+        for piece in delta.apply(self._store.path(known.base), BytesIO(data), known.target.size):
+            incoming.write(piece)
 
     def _keep(self, digest: Digest) -> None:
         self._store.write(self.staged[digest])

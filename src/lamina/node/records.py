@@ -68,7 +68,7 @@ def remove(record: Mounted) -> None:
 def every() -> list[Mounted]:
     """All records of this user, by mount point."""
     files = sorted((state() / "records").glob("*.json"))
-    return sorted(map(_read, files), key=lambda record: record.where)
+    return sorted(filter(None, map(_read, files)), key=lambda record: record.where)
 
 
 def _file(where: Path) -> Path:
@@ -76,12 +76,16 @@ def _file(where: Path) -> Path:
     return state() / "records" / f"{name}.json"
 
 
-def _read(file: Path) -> Mounted:
-    fields = json.loads(file.read_bytes())
-    return Mounted(
-        title=fields["title"],
-        where=Path(fields["where"]),
-        images=tuple(map(Path, fields["images"])),
-        driver=fields["driver"],
-        made=fields["made"],
-    )
+def _read(file: Path) -> Mounted | None:
+    """A record; None for one that a power cut has left half, and whose mount is gone with it."""
+    try:
+        fields = json.loads(file.read_bytes())
+        return Mounted(
+            title=str(fields["title"]),
+            where=Path(fields["where"]),
+            images=tuple(map(Path, fields["images"])),
+            driver=str(fields["driver"]),
+            made=bool(fields["made"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError):
+        return None

@@ -32,7 +32,12 @@ def mount(package: Package, images: Sequence[Path], at: Path | None) -> Path:
     paths = tuple(image.absolute() for image in images)
     driver = drivers.choose().driver
     if package.base_layers:
-        based.check(package, driver)
+        based.check(package)
+        if driver != drivers.KERNEL:
+            raise HostError(
+                f"`{package.name}` has a base image, which only root can mount for all to see",
+                hint="`lamina run` and `lamina exec` start its program for any user",
+            )
     # Merging may take seconds, in which other mounts should not have to wait.
     image = None if driver == drivers.KERNEL else merge.merged(paths, local.default_folder())
     with _alone():

@@ -231,11 +231,13 @@ def _hold_open(script: Path) -> None:
 
 
 def need_target(path: Path) -> str:
-    """The script that a XAR names to be run; UserError if it names none."""
+    """The script in a XAR that it names to be run; UserError if it names none."""
     target = header(path).target
     if not target:
         raise UserError(
             f"`{path}` has no XAREXEC_TARGET, so there is nothing to run",
             hint="`xarexec -m` mounts it",
         )
+    if target.startswith("/") or ".." in target.split("/"):
+        raise IntegrityError(f"`{path}`: its XAREXEC_TARGET lies outside of it: {target!r:.80}")
     return target

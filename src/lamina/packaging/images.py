@@ -13,16 +13,17 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import IO
 
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
-from lamina.core.manifest import Package
+from lamina.core.errors import IntegrityError, UserError
+from lamina.core.manifest import Image as Base
+from lamina.core.manifest import ImageLayer, Package
 from lamina.core.tree import File, Node, Tree, below, content_size, stacked
 from lamina.formats import ociimage, treearchive
-from lamina.formats.ociimage import Base, Image, ImageLayer
+from lamina.formats.ociimage import Image
 from lamina.linux import filesystem
 from lamina.packaging import archives
 from lamina.packaging.archives import Compression
@@ -133,20 +134,28 @@ def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Ima
     root = root_of(package)
     own = {**dict(package.environment), "LAMINA_PACKAGE": root, "LAMINA_VERSION": package.version}
     names = tuple(f"{name}=" for name in own)
-    kept = [text for text in base.environment if not text.startswith(names)]
+    outer = base.environment or (f"PATH={ociimage.PATH}",)
+    kept = [text for text in outer if not text.startswith(names)]
     labels = {f"{_PREFIX}.title": package.title, f"{_PREFIX}.version": package.version}
     if package.commit:
         labels[f"{_PREFIX}.revision"] = package.commit
+    if base.name:
+        labels[f"{_PREFIX}.base.name"] = base.name
+    if base.digest:
+        labels[f"{_PREFIX}.base.digest"] = f"sha256:{base.digest}"
+    below = tuple(replace(layer, origin=layer.origin or "base image") for layer in base.layers)
+    settings = {"User": base.user, "WorkingDir": base.folder}
     # Without a base there is no shell for the launcher.
     start = package.entry_point if base.layers else package.program or package.entry_point
     program, *arguments = start or ("",)
     return Image(
-        layers=(*base.layers, *layers),
+        layers=(*below, *layers),
         entry_point=(f"{root}/{program}", *arguments) if program else (),
         environment=(*kept, *(f"{name}={value}" for name, value in sorted(own.items()))),
         labels={**labels, "lamina.label": package.label},
-        machine=os.uname().machine,
-        settings=base.settings,
+        architecture=base.architecture or ociimage.architecture(os.uname().machine),
+        settings={name: value for name, value in settings.items() if value},
+        steps=base.history,
     )
 
 
@@ -169,6 +178,19 @@ def layout(found: Image, package: Package) -> tuple[Tree, list[bytes]]:
     tree: dict[str, Node] = {path: File(Digest.of(data)) for path, data in files.items()}
     tree |= {ociimage.place(layer.blob.hash): File(layer.blob) for layer in found.layers}
     return tree, list(files.values())
+
+
+def check(package: Package, store: LocalStore) -> None:
+    """Raise IntegrityError where the store lacks layers of the package's own base image."""
+    layers = package.image.layers
+    gone = store.missing(layer.blob for layer in layers)
+    if len(layers) == package.base_layers and not gone:
+        return
+    message = f"the store no longer has the layers of the base image `{package.base}` as they were"
+    raise IntegrityError(
+        message,
+        hint=f"`lamina package {package.label}` takes them anew from what `{package.base}` names",
+    )
 
 
 def most_of_own(base: Base) -> int:

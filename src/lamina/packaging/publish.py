@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
-from lamina.formats import oci, pack, transfer
+from lamina.formats import transfer
 from lamina.formats.oci import Document
-from lamina.formats.transfer import SMALL, Advice, Pack
+from lamina.formats.transfer import Advice
 from lamina.linux import filesystem
+from lamina.packaging import advice
+from lamina.packaging.advice import Content, Former
+from lamina.store import packages
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
 from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
-_INLINE = 32 << 10  # bytes of a pack that a manifest carries
-_PACK = 16 << 20  # bytes that a pack holds, about
-_PACKS = 8  # that an advice names
-_WORTH = 2  # a pack is good as long as one of so many of its blobs is wanted
 
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 
@@ -44,41 +43,6 @@ class Pushed:
     signatures: int = 0  # that were put beside it
 
 
-@dataclass(slots=True)
-class _Content:
-    """Everything that a package is in a repository."""
-
-    documents: list[Document]  # the last is the package
-    layers: dict[Digest, None] = field(default_factory=dict)
-
-    @property
-    def root(self) -> Document:
-        return self.documents[-1]
-
-    @property
-    def blobs(self) -> dict[Digest, None]:
-        configs = {each.digest: None for each in self.documents if not each.is_manifest}
-        return {**self.layers, **configs}
-
-    @property
-    def manifests(self) -> list[Document]:
-        return [each for each in self.documents if each.is_manifest]
-
-    @property
-    def small(self) -> set[Digest]:
-        """What goes into packs, all but the package's own manifest."""
-        documents = {each.digest for each in self.documents[:-1]}
-        return {each for each in documents | self.layers.keys() if each.size <= SMALL}
-
-
-@dataclass(frozen=True, slots=True)
-class _Former:
-    """What a push before has left in a repository."""
-
-    names: frozenset[str] = frozenset()  # hashes of blobs and manifests
-    packs: tuple[Pack, ...] = ()
-
-
 def push(
     digest: Digest,
     store: LocalStore,
@@ -93,7 +57,7 @@ def push(
 
     Raises BlobMissing where the store lacks some of it, and what the repository raises.
     """
-    content = _content(digest, store)
+    content = advice.content(digest, store)
     former = _recall(store, repository)
     sender = _Sender(store, repository, mount_from, planned, moved)
     try:
@@ -101,7 +65,7 @@ def push(
     except Rejected:
         if not former.names:
             raise
-    return sender.send(content, _Former(), tag)
+    return sender.send(content, Former(), tag)
 
 
 class _Sender:
@@ -121,12 +85,12 @@ class _Sender:
         self._planned = planned
         self._moved = moved
 
-    def send(self, content: _Content, former: _Former, tag: str) -> Pushed:
+    def send(self, content: Content, former: Former, tag: str) -> Pushed:
         unknown = [each for each in content.blobs if each.hash not in former.names]
         missing = self._repository.missing(unknown)
-        advice, packs = _advise(content, former, self._store)
-        if not former.names:
-            packs.append(transfer.EMPTY)
+        plan = advice.advise(content, former, self._store)
+        packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
+        missing |= {each.blob for each in plan.deltas}
         self._planned([*missing, *(Digest.of(each) for each in packs)])
         self._send_blobs(missing, packs)
         manifests = [
@@ -134,12 +98,12 @@ class _Sender:
         ]
         parallel.run([partial(self._put, each) for each in manifests], _AT_ONCE)
         # Whoever finds the package finds this: so it comes first.
-        self._put(transfer.encode(advice), transfer.tag(content.root.digest.hash))
+        self._put(transfer.encode(plan.advice), transfer.tag(content.root.digest.hash))
         self._put(content.root, tag)
         signed = signatures.send(
             signatures.kept(content.root.digest, self._store), self._repository
         )
-        _remember(self._store, self._repository, content, advice)
+        _remember(self._store, self._repository, content, plan.advice)
         return Pushed(
             content.root.digest,
             len(missing),
@@ -169,85 +133,29 @@ class _Sender:
         self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
 
 
-def _content(digest: Digest, store: LocalStore) -> _Content:
-    """What a package consists of, found from its manifest."""
-    found: dict[Digest, Document] = {}
-    layers: dict[Digest, None] = {}
-
-    def add(digest: Digest, media_type: str) -> None:
-        document = Document(media_type, store.read(digest))
-        if document.is_manifest:
-            for kind, child in oci.children(document.data):
-                if kind in (oci.MANIFEST, oci.INDEX, oci.CONFIG):
-                    add(child, kind)
-                else:
-                    layers.setdefault(child)
-        found.setdefault(digest, document)
-
-    add(digest, oci.media_type(store.read(digest)))
-    return _Content(list(found.values()), layers)
-
-
-def _advise(content: _Content, former: _Former, store: LocalStore) -> tuple[Advice, list[bytes]]:
-    """Where to find the small blobs together, and the packs that are to be pushed for that."""
-    wanted = content.small
-    kept = [each for each in former.packs if _is_worth(each, transfer.holds(wanted))]
-    alone = {each for each in wanted if not any(known.has(each) for known in kept)}
-    root = {content.root.digest: content.root.data}
-    new: list[bytes] = []
-    newest = pack.encode(root | {each: store.read(each) for each in alone})
-    if len(newest) > _INLINE:
-        if len(kept) >= _PACKS:
-            kept, alone = [], wanted
-        # Documents first: who has nothing yet gets all of them with one pack.
-        parts = _parts(sorted(alone, key=lambda each: (each in content.layers, each.size, each)))
-        made = [(part, pack.encode({each: store.read(each) for each in part})) for part in parts]
-        new = [data for _, data in made]
-        kept = [Pack(Digest.of(data), transfer.holds(part)) for part, data in made] + kept
-        newest = pack.encode(root)
-    if len(newest) > 2 * _INLINE:
-        newest = pack.encode({})  # a manifest that large is asked for by its name
-    return Advice(newest, tuple(kept)), new
-
-
-def _is_worth(found: Pack, wanted: frozenset[bytes]) -> bool:
-    return len(found.holds & wanted) * _WORTH >= len(found.holds)
-
-
-def _parts(digests: Sequence[Digest]) -> list[list[Digest]]:
-    """Blobs in packs of a size."""
-    found: list[list[Digest]] = [[]]
-    size = 0
-    for digest in digests:
-        if found[-1] and size + digest.size > _PACK:
-            found.append([])
-            size = 0
-        found[-1].append(digest)
-        size += digest.size
-    return found
-
-
 def _record(store: LocalStore, repository: Repository) -> Path:
     name = Digest.of(repository.reference.place.encode()).hash
     return store.folder / "pushed" / name[:16]
 
 
-def _recall(store: LocalStore, repository: Repository) -> _Former:
+def _recall(store: LocalStore, repository: Repository) -> Former:
     """What the last push from here has left in a repository; nothing where that is not known."""
     try:
         document = json.loads(_record(store, repository).read_bytes())
-        content = _content(Digest.parse(document["package"]), store)
-        advice = transfer.decode(store.read(Digest.parse(document["advice"])))
+        content = advice.content(Digest.parse(document["package"]), store)
+        told = transfer.decode(store.read(Digest.parse(document["advice"])))
+        package = packages.read(content.root.digest, store)
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
-        return _Former()  # it costs some questions
+        return Former()  # it costs some questions
     names = {each.digest.hash for each in content.documents} | {
         each.hash for each in content.layers
     }
-    return _Former(frozenset(names), advice.packs)
+    layers = {layer.label: layer.blob for layer in package.layers}
+    return Former(frozenset(names), layers, told.packs, told.deltas)
 
 
-def _remember(store: LocalStore, repository: Repository, content: _Content, advice: Advice) -> None:
-    kept = store.write(transfer.encode(advice).data)
+def _remember(store: LocalStore, repository: Repository, content: Content, told: Advice) -> None:
+    kept = store.write(transfer.encode(told).data)
     document = {"package": str(content.root.digest), "advice": str(kept)}
     data = json.dumps(document).encode()
     filesystem.write_atomic(_record(store, repository), data, scratch=store.scratch)

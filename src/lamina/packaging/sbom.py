@@ -34,6 +34,9 @@ class Component:
     summary: str = ""
     homepage: str = ""
     needs: tuple[str, ...] = ()  # labels of others
+    namespace: str = ""  # of its package URL: the distribution that it is of
+    qualifiers: tuple[tuple[str, str], ...] = ()  # of its package URL
+    type: str = "library"  # or `container`, in the words of CycloneDX
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Bill:
     digest: str  # sha256 of its manifest, as hexadecimal digits
     label: str
     needs: tuple[str, ...]
-    components: tuple[Component, ...]  # sorted
+    components: tuple[Component, ...]  # in an order that their content gives
 
     @property
     def mark(self) -> uuid.UUID:
@@ -68,13 +71,13 @@ def _purl(found: Component) -> str:
     """https://github.com/package-url/purl-spec"""
     from packageurl import PackageURL
 
-    qualifiers = {}
+    qualifiers = dict(found.qualifiers)
     if found.ecosystem == "generic":
         qualifiers = {"checksum": f"sha256:{found.sha256}" if found.sha256 else ""}
         qualifiers["download_url"] = found.address
         qualifiers = {key: value for key, value in qualifiers.items() if value}
     return PackageURL(
-        found.ecosystem, None, found.name, found.version or None, qualifiers
+        found.ecosystem, found.namespace or None, found.name, found.version or None, qualifiers
     ).to_string()
 
 
@@ -114,6 +117,7 @@ def _part(found: Component) -> Any:
         XsUri,
     )
     from cyclonedx.model.component import Component as Part
+    from cyclonedx.model.component import ComponentType
     from packageurl import PackageURL
 
     references = [
@@ -128,6 +132,7 @@ def _part(found: Component) -> Any:
     licences = [LicenseFactory().make_from_string(found.licence)] if found.licence else []
     return Part(
         name=found.name,
+        type=ComponentType(found.type),
         version=found.version or None,
         bom_ref=found.label,
         purl=PackageURL.from_string(_purl(found)),
@@ -199,6 +204,7 @@ def _spdx_package(found: Component, identifier: str) -> Any:
         ExternalPackageRef,
         ExternalPackageRefCategory,
         Package,
+        PackagePurpose,
     )
     from spdx_tools.spdx.model.spdx_no_assertion import SpdxNoAssertion
 
@@ -219,6 +225,7 @@ def _spdx_package(found: Component, identifier: str) -> Any:
         copyright_text=SpdxNoAssertion(),
         summary=found.summary or None,
         comment=found.label,
+        primary_package_purpose=PackagePurpose[found.type.upper()],
         external_references=[purl],
     )
 

@@ -19,7 +19,7 @@ from lamina.core.reference import Reference
 from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store.blobs import verified
-from lamina.store.repository import Manifest, NotThere
+from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Incoming
 
 _TAG = "org.opencontainers.image.ref.name"
@@ -47,9 +47,15 @@ class LayoutRepository:
         return Manifest(data, kind if isinstance(kind, str) else oci.media_type(data))
 
     def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        """Keep a manifest; a tag that was another one's is taken from that."""
+        """Keep a manifest; a tag that was another one's is taken from that.
+
+        Raises Rejected where the folder lacks what it names, as registries do.
+        """
         digest = manifest.digest
         self._make()
+        for kind, child in oci.children(manifest.data):
+            if not oci.is_foreign(kind) and not self._has(child):
+                raise Rejected(f"`{self.reference.place}` lacks `{child.oci}`, which is named")
         self._keep(digest, manifest.data)
         entry: dict[str, Any] = {
             "mediaType": manifest.media_type,
@@ -80,6 +86,14 @@ class LayoutRepository:
         """Those of some blobs that the folder lacks, by name and size."""
         return {digest for digest in digests if not self._has(digest)}
 
+    def find(self, wanted: str) -> Digest:
+        """The digest of a blob, with the size of its file."""
+        digest = Digest.from_oci(wanted, 0)
+        try:
+            return Digest(digest.hash, self._blob(digest).stat().st_size)
+        except FileNotFoundError:
+            raise self._absent(wanted) from None
+
     def read(self, digest: Digest) -> bytes:
         """A small blob."""
         path = self._blob(digest)
@@ -105,8 +119,14 @@ class LayoutRepository:
             raise IntegrityError(f"`{self._blob(digest)}` is not what it is called")
 
     def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
-        """Keep a blob: a further name of the source's file where it can have one."""
+        """Keep a blob: a further name of the source's file where it can have one.
+
+        Of a file the size alone is looked at: whoever reads it compares it with its digest.
+        """
         del mount_from  # a folder is one repository
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
+            raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
         self._make()
         if self._has(digest):
             return

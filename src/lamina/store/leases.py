@@ -26,10 +26,11 @@ _PACKAGE, _MOUNT = "package ", "mount "
 class Lease:
     """Blobs that stay as long as this is open."""
 
-    def __init__(self, folder: Path, descriptor: int, path: Path) -> None:
+    def __init__(self, folder: Path, descriptor: int, own: Path | None = None) -> None:
+        """`own` is its file, where nobody else has a lease by that."""
         self._folder = folder
         self._descriptor = descriptor
-        self._path = path
+        self._own = own
 
     def add(self, digests: Iterable[Digest]) -> None:
         """Let more blobs stay: from now on those that are here."""
@@ -43,7 +44,8 @@ class Lease:
 
     def end(self) -> None:
         """Let the blobs go."""
-        self._path.unlink(missing_ok=True)
+        if self._own is not None:
+            self._own.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
@@ -64,16 +66,27 @@ def lease_package(store: Path, package: Digest, mount: Path | None = None) -> Le
         if os.fstat(descriptor).st_size != len(text.encode()):
             _write(descriptor, text.encode())
     _use(store, package)
-    return Lease(store, descriptor, path)
+    return Lease(store, descriptor)
 
 
-def run_package(store: Path, package: Digest) -> None:
-    """Lease a package for the program that takes the place of this process."""
+@contextlib.contextmanager
+def running(store: Path, package: Digest) -> Iterator[None]:
+    """Lease a package for the program that takes the place of this process in a block.
+
+    The lease ends with the block too, where the program could not be started.
+    """
     try:
-        lease_package(store, package).hand_on()
+        lease = lease_package(store, package)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
+        yield
+        return
+    lease.hand_on()
+    try:
+        yield
+    finally:
+        lease.end()
 
 
 def _key(mount: Path) -> str:
@@ -117,6 +130,16 @@ def leased(store: Path, digests: Iterable[Digest] = ()) -> Iterator[Lease]:
         yield found
     finally:
         found.end()
+
+
+@contextlib.contextmanager
+def leased_package(store: Path, package: Digest) -> Iterator[None]:
+    """A lease on a package with its layers for the time of a block."""
+    lease = lease_package(store, package)
+    try:
+        yield
+    finally:
+        lease.end()
 
 
 def held(store: Path) -> tuple[set[str], set[str]]:

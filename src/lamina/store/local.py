@@ -9,6 +9,7 @@ Layout (see docs/formats.md):
     actions/results.db          ActionResults by the digest of their Action, in SQLite
     packages/<name>/<version>   the digest of a package manifest
     images/<2 hex>/<62 hex>     a layer of an OCI image, by the digest of what is in it
+    verified/<2 hex>/<62 hex>   which state of a blob's file was compared with its name
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
     cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
@@ -19,6 +20,17 @@ Layout (see docs/formats.md):
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
+
+What is checked when. Bytes are hashed as they come in, so what is written is what its name says;
+but a file may change later: by a fault of the disk, a power cut (see `add`), or as the folder was
+copied from elsewhere.
+
+- `has`, `missing`, `path`: that there is a file of this size.
+- `read`, `open`, `verify`: all bytes, each time.
+- `verified.path`, by which layers are asked for before they are mounted: all bytes, unless this
+  state of the file was compared before.
+
+What does not match is removed: it is missing from then on, and made or fetched anew.
 """
 
 from __future__ import annotations
@@ -42,8 +54,8 @@ from lamina.store.streams import Hashing, Incoming
 FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
-    "blobs", "executables", "actions", "packages", "images", "merged", "cells", "workspaces",
-    "partial", "pulled", "pushed", "pins", "signatures", "used",
+    "blobs", "executables", "actions", "packages", "images", "verified", "merged", "cells",
+    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used",
 )  # fmt: skip
 
 

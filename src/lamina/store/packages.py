@@ -11,6 +11,7 @@ from lamina.core.manifest import Package, is_version
 from lamina.core.tree import check_path
 from lamina.formats import oci
 from lamina.linux import filesystem
+from lamina.store import verified
 from lamina.store.local import LocalStore
 
 LATEST = ".latest"  # no legal version, so it can stand beside them
@@ -37,6 +38,20 @@ def name(package: Package, digest: Digest, store: LocalStore) -> None:
 def read(digest: Digest, store: LocalStore) -> Package:
     """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
     return oci.decode_package(store.read(digest), store.read)
+
+
+def name_if_free(package: Package, digest: Digest, store: LocalStore) -> bool:
+    """Let a package that came from elsewhere be found by name and version, unless another one is.
+
+    Whoever sends packages can call them anything: none takes the place of what was made here.
+    Returns whether it is found by that now.
+    """
+    path = _path(store, package.name, package.version)
+    try:
+        return Digest.parse(path.read_text(errors="replace").strip()) == digest
+    except (FileNotFoundError, UserError):
+        filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +87,16 @@ def is_whole(digest: Digest, store: LocalStore) -> bool:
 
 
 def images(package: Package, store: LocalStore) -> list[Path]:
-    """Where the layers of a package lie in the store, bottom first; raises BlobMissing."""
-    return [store.path(layer.blob) for layer in package.layers]
+    """Where the layers of a package lie in the store, bottom first.
+
+    Raises BlobMissing, and IntegrityError where one does not match its name: whoever mounts them
+    need not look again.
+    """
+    blobs = dict.fromkeys(layer.blob for layer in package.layers)
+    for blob in blobs:
+        store.path(blob)  # raises at once, before seconds go by with reading others
+    files = {blob: verified.path(blob, store) for blob in blobs}
+    return [files[layer.blob] for layer in package.layers]
 
 
 def resolve(reference: str, store: LocalStore) -> Digest:
@@ -105,11 +128,13 @@ def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
 
 
 def _unknown(reference: str, store: LocalStore) -> UserError:
-    return UserError(
-        f"there is no package `{reference}` in the store `{store.folder}`",
-        hint="`lamina package TARGET` makes one; a reference is `name`, `name:version` "
-        "or `name@sha256:<digest>`",
+    hint = (
+        "`lamina package TARGET` makes one; a reference is `name`, `name:version` "
+        "or `name@sha256:<digest>`"
     )
+    if reference.endswith(".xar"):
+        hint = "`xarexec FILE` runs a XAR file, `xarexec -m FILE` mounts it"
+    return UserError(f"there is no package `{reference}` in the store `{store.folder}`", hint=hint)
 
 
 def _path(store: LocalStore, name: str, version: str) -> Path:

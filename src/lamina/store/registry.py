@@ -11,25 +11,26 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin, urlsplit
 
 from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, ServiceError
 from lamina.core.reference import Reference
 from lamina.formats import oci
+from lamina.store.answers import codes, reason
 from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Incoming
 from lamina.store.transport import Access, Passing, Transport
+from lamina.store.upload import Upload
 
 if TYPE_CHECKING:
     import httpx
 
 _AT_ONCE = 8  # requests
 _LIMIT = 1 << 22  # bytes of a manifest
-_CHUNK = 8 << 20  # bytes of a blob that are sent at once, and so may have to be sent again
 _PIECE = 1 << 18
-_TRIES = 8  # in a row that bring nothing new
+_PROGRESS = 1 << 16  # bytes that make another try worth while
+_TRIES = 8  # in a row that bring less than that
 _PAGES = 1000
 _ACCEPT = ", ".join(
     (
@@ -40,7 +41,6 @@ _ACCEPT = ", ".join(
     )
 )
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_SENT = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
 class RegistryRepository:
@@ -70,36 +70,51 @@ class RegistryRepository:
                 f"`{self.reference.place}` gives another manifest than `{told}`",
                 hint="the registry, or something on the way to it, is broken",
             )
+        if not told:
+            _check_object(answer.data, self.reference)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return Manifest(answer.data, kind or oci.media_type(answer.data))
 
     def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
         name = tag or manifest.digest.oci
-        answer = self._transport.request(
+        headers = self._transport.again(
+            partial(self._put, name, manifest), f"PUT {self._path}/manifests/{name}"
+        )
+        subject = oci.subject(manifest.data)
+        if subject is not None and "OCI-Subject" not in headers:
+            self._tell_referrer(subject, manifest)
+
+    def _put(self, name: str, manifest: Manifest) -> httpx.Headers:
+        answer = self._transport.once(
             "PUT",
             f"{self._path}/manifests/{name}",
             headers={"Content-Type": manifest.media_type},
             content=manifest.data,
             ok=(200, 201, 202, 400, 404, 413, 415, 422),
         )
-        if answer.status >= 400:
-            raise Rejected(
-                f"`{self.reference.place}` does not take the manifest `{name}`: "
-                f"{answer.status}{_reason(answer.data)}"
-            )
-        subject = oci.subject(manifest.data)
-        if subject is not None and "OCI-Subject" not in answer.headers:
-            self._tell_referrer(subject, manifest)
+        if answer.status < 400:
+            return answer.headers
+        fault = f"{answer.status}{reason(answer.data)}"
+        if "DIGEST_INVALID" in codes(answer.data):
+            # The digest is right. Debian's registry says this when it reads the entry of a blob
+            # while another push of the same blob writes it.
+            raise Passing(fault)
+        raise Rejected(f"`{self.reference.place}` does not take the manifest `{name}`: {fault}")
 
     def _tell_referrer(self, subject: str, manifest: Manifest) -> None:
         """A registry without the referrers API: an index at a tag lists them."""
         tag = _fallback(subject)
-        known = self._fallback_index(tag)
         entry = _entry(manifest)
-        kept = [each for each in known if each.get("digest") != entry["digest"]]
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, entry]}
-        data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
-        self.put_manifest(Manifest(data, oci.INDEX), tag)
+        for _ in range(_TRIES):
+            known = self._fallback_index(tag)
+            if entry in known:
+                return
+            kept = [each for each in known if each.get("digest") != entry["digest"]]
+            index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, entry]}
+            data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+            self.put_manifest(Manifest(data, oci.INDEX), tag)
+            # Somebody may have read the index before that and write it after: so look again. It is
+            # no lock, which registries do not have: who writes still later takes it away for good.
 
     def _fallback_index(self, tag: str) -> list[dict[str, object]]:
         try:
@@ -119,6 +134,13 @@ class RegistryRepository:
             return False
         told = answer.headers.get("Content-Length", "")
         return not told.isdecimal() or int(told) == digest.size
+
+    def find(self, wanted: str) -> Digest:
+        answer = self._transport.request("HEAD", f"{self._path}/blobs/{wanted}")
+        told = answer.headers.get("Content-Length", "")
+        if not told.isdecimal():
+            raise ServiceError(f"`{self.reference.place}` does not tell the size of `{wanted}`")
+        return Digest.from_oci(wanted, int(told))
 
     def read(self, digest: Digest) -> bytes:
         for is_last in (False, True):
@@ -142,7 +164,7 @@ class RegistryRepository:
                     return
                 raise _wrong(self.reference, digest)
             except Passing as fault:
-                tries = 0 if incoming.size > before else tries + 1
+                tries = 0 if incoming.size >= before + _PROGRESS else tries + 1
                 if tries == _TRIES:
                     raise ServiceError(
                         f"the registry `{self.reference.host}` cannot be used: {fault}\n"
@@ -176,109 +198,11 @@ class RegistryRepository:
                 raise Passing(f"it broke off after {incoming.size} of {digest.size} bytes")
 
     def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
-        self._transport.again(
-            partial(self._push, digest, source, mount_from), f"upload of {digest.oci}"
-        )
-
-    def _push(self, digest: Digest, source: Path | bytes, mount_from: Sequence[str]) -> None:
-        address = self._begin(digest, mount_from)
-        if address is None:
-            return
-        if isinstance(source, bytes) or digest.size <= _CHUNK:
-            data = source if isinstance(source, bytes) else source.read_bytes()
-            self._finish(address, digest, data)
-            return
-        with source.open("rb") as file:
-            offset = tries = 0
-            while offset < digest.size:
-                file.seek(offset)
-                piece = file.read(_CHUNK)
-                if not piece:
-                    raise IntegrityError(f"`{source}` is shorter than it should be")
-                try:
-                    address, offset = self._send(address, piece, offset)
-                    tries = 0
-                except Passing as fault:
-                    tries += 1
-                    if tries == _TRIES:
-                        raise
-                    self._transport.pause(tries, fault)
-                    address, offset = self._where(address)
-        self._finish(address, digest, b"")
-
-    def _begin(self, digest: Digest, mount_from: Sequence[str]) -> str | None:
-        """The address of a new upload; None where another repository's blob was taken instead."""
-        for other in mount_from:
-            scope = f"repository:{self.reference.repository}:pull,push repository:{other}:pull"
-            answer = self._transport.request(
-                "POST",
-                f"{self._path}/blobs/uploads/?mount={digest.oci}&from={quote(other, safe='')}",
-                scope=scope,
-                ok=(201, 202),
-            )
-            if answer.status == 201:
-                return None
-            return self._next(answer.headers)
-        answer = self._transport.request("POST", f"{self._path}/blobs/uploads/", ok=(202,))
-        return self._next(answer.headers)
-
-    def _finish(self, address: str, digest: Digest, data: bytes) -> None:
-        mark = "&" if urlsplit(address).query else "?"
-        try:
-            answer = self._transport.request(
-                "PUT",
-                f"{address}{mark}digest={quote(digest.oci, safe=':')}",
-                headers={"Content-Type": "application/octet-stream"},
-                content=data,
-                tries=1,
-                ok=(201, 204, 400, 404, 416),
-            )
-        except ServiceError as error:
-            # The whole of it, as what came of the upload is not known.
-            if error.retryable and not self.missing([digest]):
-                return
-            if error.retryable:
-                raise Passing(error.message) from error
-            raise
-        if answer.status in (404, 416):
-            raise Passing(f"it says {answer.status}{_reason(answer.data)}")
-        if answer.status == 400:
-            raise ServiceError(
-                f"`{self.reference.place}` does not take the blob `{digest.oci}`"
-                f"{_reason(answer.data)}"
-            )
-
-    def _send(self, address: str, piece: bytes, offset: int) -> tuple[str, int]:
-        end = offset + len(piece)
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"{offset}-{end - 1}",
-        }
-        with self._transport.stream(
-            "PATCH", address, headers=headers, content=piece, ok=(202,)
-        ) as response:
-            response.read()
-            return self._next(response.headers), _sent(response.headers, end)
-
-    def _where(self, address: str) -> tuple[str, int]:
-        """How far an upload has come."""
-        try:
-            answer = self._transport.request("GET", address, ok=(204, 200))
-        except NotThere as error:
-            raise Passing("the upload is gone") from error
-        return self._next(answer.headers, address), _sent(answer.headers, 0)
-
-    def _next(self, headers: httpx.Headers, known: str = "") -> str:
-        location: str = headers.get("Location") or known
-        if not location:
-            raise ServiceError(f"the registry `{self.reference.host}` names no place for an upload")
-        url = str(urljoin(f"{self._transport.base}/", location))
-        if self._transport.base.startswith("https:") and not url.startswith("https:"):
-            raise ServiceError(f"the registry `{self.reference.host}` wants an upload without TLS")
-        return url
+        Upload(self.reference, self._path, self._transport, digest, source).run(mount_from)
 
     def tags(self) -> list[str]:
         found: set[str] = set()
+        asked: set[str] = set()
         path = f"{self._path}/tags/list?n=1000"
         for _ in range(_PAGES):
             answer = self._transport.request("GET", path, limit=_LIMIT)
@@ -286,10 +210,13 @@ class RegistryRepository:
             following = _following(answer.headers.get("Link", ""))
             if following is None:
                 return sorted(found)
-            url = urljoin(f"{self._transport.base}{path}", following)
-            if urlsplit(url).netloc != urlsplit(self._transport.base).netloc:
+            url = self._transport.joined(f"{self._transport.base}{path}", following)
+            if not url.startswith(f"{self._transport.base}/"):
                 raise ServiceError(f"the registry `{self.reference.host}` lists tags elsewhere")
-            path = url
+            asked.add(path)
+            path = url.removeprefix(self._transport.base)
+            if path in asked:
+                break
         raise ServiceError(f"`{self.reference.place}` has no end of tags")
 
     def referrers(self, digest: Digest) -> list[dict[str, object]]:
@@ -312,18 +239,13 @@ def _goes_on(response: httpx.Response, size: int, digest: Digest) -> bool:
     return match[3] in ("*", str(digest.size))
 
 
-def _sent(headers: httpx.Headers, usual: int) -> int:
-    match = _SENT.fullmatch(headers.get("Range", ""))
-    # `0-0` is what an empty upload has, as well as one of a single byte.
-    return usual if match is None else int(match[1]) + 1 if int(match[1]) else 0
-
-
-def _reason(data: bytes) -> str:
+def _check_object(data: bytes, reference: Reference) -> None:
+    """Raises IntegrityError for what can be no manifest, where nobody has told its digest."""
     try:
-        first = json.loads(data)["errors"][0]
-        return f": {first.get('message')} {first.get('detail', '')}"[:300].rstrip()
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return ""
+        if not isinstance(json.loads(data), dict):
+            raise ValueError("an object is wanted")
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"`{reference.place}` gives a manifest that is none") from error
 
 
 def _wrong(reference: Reference, digest: Digest) -> IntegrityError:

@@ -27,7 +27,6 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_FOREIGN = ("foreign", "nondistributable")  # in the media types of layers that registries lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def _walk(source: Repository, manifest: Manifest, found: _Found, depth: int) -> 
     for kind, child in oci.children(manifest.data):
         if kind in _MANIFESTS:
             _walk(source, source.manifest(child.oci), found, depth - 1)
-        elif not any(word in kind for word in _FOREIGN):
+        elif not oci.is_foreign(kind):
             found.blobs[child] = None
     if len(found.blobs) + len(found.manifests) > _MOST:
         raise IntegrityError(f"an image of more than {_MOST} blobs")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from lamina.core.reference import Reference
+from functools import partial
+
+from lamina.core.reference import Reference, parse
+from lamina.store.local import LocalStore
+from lamina.store.partial import Partials
 from lamina.store.repository import Repository
 from lamina.store.transport import Access
 
@@ -16,3 +20,20 @@ def open_repository(reference: Reference, access: Access) -> Repository:
     from lamina.store.registry import RegistryRepository
 
     return RegistryRepository(reference, access)
+
+
+def bring(reference: str, kind: str, wanted: str, store: LocalStore) -> None:
+    """Bring a manifest (`kind` is `manifests`) or a blob (`blobs`) of an image into the store.
+
+    `wanted` is its digest, `sha256:…`. Raises UserError for a reference that is none, and what the
+    repository raises.
+    """
+    repository = open_repository(parse(reference), Access())
+    try:
+        if kind == "manifests":
+            store.write(repository.manifest(wanted).data)
+        else:
+            digest = repository.find(wanted)
+            Partials(store).fetch(digest, partial(repository.fetch, digest))
+    finally:
+        repository.close()

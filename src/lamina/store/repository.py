@@ -62,6 +62,9 @@ class Repository(Protocol):
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those of some blobs that the repository lacks."""
 
+    def find(self, wanted: str) -> Digest:
+        """The digest of a blob (`sha256:…`) with its size, as the repository tells it."""
+
     def read(self, digest: Digest) -> bytes:
         """A small blob."""
 
@@ -69,7 +72,10 @@ class Repository(Protocol):
         """Let a blob arrive, after the bytes of it that have arrived already; it is checked."""
 
     def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
-        """Keep a blob; it may be in one of some other repositories of the same registry."""
+        """Keep a blob; it may be in one of some other repositories of the same registry.
+
+        Raises Rejected or IntegrityError where the source is another blob.
+        """
 
     def tags(self) -> list[str]:
         """All tags, sorted."""

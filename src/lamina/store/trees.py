@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from lamina.core.digest import Digest
-from lamina.core.tree import File, Folder, Node, Symlink, Tree
+from lamina.core.errors import IntegrityError
+from lamina.core.tree import DEEPEST, File, Folder, Node, Symlink, Tree
 from lamina.formats import reapi
 from lamina.store.blobs import BlobStore
 
+_MOST = 1_000_000  # paths in a tree that is read
 _Level = dict[str, "File | Symlink | _Level"]
 
 
 def encode(tree: Tree) -> tuple[Digest, list[bytes]]:
-    """The root digest of a tree and its `Directory` messages, the root last."""
+    """The root digest of a tree and its `Directory` messages, the root last.
+
+    Raises IntegrityError where folders lie too deep in each other.
+    """
     blobs: list[bytes] = []
     root = _encode(_nest(tree), blobs)
     return root, blobs
@@ -26,7 +31,11 @@ def write(tree: Tree, store: BlobStore) -> Digest:
 
 
 def read(root: Digest, store: BlobStore) -> dict[str, Node]:
-    """The flat tree below a root digest, sorted by path."""
+    """The flat tree below a root digest, sorted by path.
+
+    Raises IntegrityError for messages that make more of a tree than there can be: a folder may be
+    named twice in each of sixty others, which is a tree of 2^60 paths in as many small messages.
+    """
     tree: dict[str, Node] = {}
     _read(root, "", store, tree)
     return dict(sorted(tree.items()))
@@ -34,6 +43,8 @@ def read(root: Digest, store: BlobStore) -> dict[str, Node]:
 
 def _read(digest: Digest, prefix: str, store: BlobStore, tree: dict[str, Node]) -> None:
     children = reapi.decode_directory(store.read(digest))
+    if prefix.count("/") >= DEEPEST or len(tree) + len(children) > _MOST:
+        raise _too_much(prefix)
     if not children and prefix:
         tree[prefix.rstrip("/")] = Folder()
     for name, node in children.items():
@@ -43,10 +54,18 @@ def _read(digest: Digest, prefix: str, store: BlobStore, tree: dict[str, Node]) 
             tree[prefix + name] = node
 
 
+def _too_much(path: str) -> IntegrityError:
+    return IntegrityError(
+        f"a tree is deeper than {DEEPEST} folders or has more than {_MOST} paths: `{path[:60]}…`"
+    )
+
+
 def _nest(tree: Tree) -> _Level:
     root: _Level = {}
     for path, node in tree.items():
         *folders, name = path.split("/")
+        if len(folders) >= DEEPEST:
+            raise _too_much(path)
         level = root
         for folder in folders:
             below = level.setdefault(folder, {})

@@ -52,6 +52,13 @@ def emptied(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def flipped(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    for at in range(0, len(data), max(1, len(data) // 40)):
+        data[at] ^= 1
+    file.write_bytes(data)
+
+
 LOSSES: list[Callable[[Path], None]] = [Path.unlink, cut, emptied]
 KEPT = {
     "blobs": "blobs/*/*",
@@ -67,8 +74,18 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("pattern", KEPT.values(), ids=KEPT.keys())
-@pytest.mark.parametrize("lose", LOSSES, ids=["gone", "cut", "empty"])
+REMEMBERED = {name: KEPT[name] for name in KEPT if name not in ("blobs", "executables")}
+CASES = [
+    *(
+        pytest.param(lose, KEPT[name], id=f"{lose.__name__}-{name}")
+        for lose in LOSSES
+        for name in KEPT
+    ),
+    *(pytest.param(flipped, REMEMBERED[name], id=f"flipped-{name}") for name in REMEMBERED),
+]
+
+
+@pytest.mark.parametrize(("lose", "pattern"), CASES)
 def test_what_is_lost_is_found_out_again(
     workspace: Workspace, pattern: str, lose: Callable[[Path], None]
 ) -> None:

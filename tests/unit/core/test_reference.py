@@ -77,6 +77,7 @@ def test_the_repository_alone_is_wanted() -> None:
     [
         ("localhost", True), ("localhost:5000", True), ("127.0.0.1:80", True), ("[::1]:5000", True),
         ("r.io", False), ("10.0.0.1:5000", False), ("localhost.example", False),
+        ("127.example", False), ("127.0.0.1.example", False), ("127.0.0.1@example", False),
     ],
 )  # fmt: skip
 def test_only_this_machine_may_speak_plainly(host: str, local: bool) -> None:

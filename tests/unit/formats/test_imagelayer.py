@@ -35,6 +35,13 @@ def layer(*members: Member) -> bytes:
     return out.getvalue()
 
 
+def large(name: str, size: int) -> bytes:
+    """A file that says it has so many bytes, and ends."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
 def converted(data: bytes) -> dict[str, tarfile.TarInfo]:
     out = io.BytesIO()
     imagelayer.convert(io.BytesIO(data), len(data), out)
@@ -170,6 +177,17 @@ REFUSED = {
         "not before it",
     ),
     "all below it hidden": (layer(member(".wh..wh..opq")), "hides all layers"),
+    "an attribute whose name is no text": (
+        layer(member("f", pax_headers={"SCHILY.xattr.user.é": "y"})).replace(
+            "é".encode(), b"\xc3("
+        ),
+        "an attribute whose name is none",
+    ),
+    "a file of 2^60 bytes that is not there": (
+        large("f", 1 << 60),
+        "it is broken",
+    ),
+    "folders without end": (layer(member("a/" * 1000 + "b")), "lies in 1000 folders"),
     "half of it": (layer(member("f", b"x" * 3000))[:1500], "it is broken"),
 }
 
@@ -182,3 +200,45 @@ def test_what_is_not_to_be_trusted_is_refused(name: str) -> None:
         converted(data)
 
     assert words in caught.value.message
+
+
+def stacked(*layers: bytes) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for each in layers:
+        found = imagelayer.stacked_files(
+            found, io.BytesIO(each), len(each), lambda path: path.endswith("db")
+        )
+    return found
+
+
+LOWER = layer(folder("a"), member("./a/db", b"1"), member("b/c/db", b"2"), member("x", b"3"))
+
+
+def test_files_are_read_through_a_stack_of_layers() -> None:
+    assert stacked(LOWER) == {"a/db": b"1", "b/c/db": b"2"}
+    assert stacked(LOWER, gzip.compress(layer(folder("a"), member("a/db", b"9")))) == {
+        "a/db": b"9", "b/c/db": b"2",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "upper",
+    [
+        member("b/.wh.c"), member(".wh.b"), member("b/c/.wh.db"), member("b/.wh..wh..opq"),
+        member("b"), member("b/c/db", type=tarfile.SYMTYPE, linkname="x"),
+    ],
+    ids=lambda upper: upper[0].name,
+)  # fmt: skip
+def test_what_is_hidden_is_not_read(upper: Member) -> None:
+    assert stacked(LOWER, layer(upper)) == {"a/db": b"1"}
+
+
+def test_all_may_be_hidden() -> None:
+    assert stacked(LOWER, layer(member(".wh..wh..opq"), member("db", b"4"))) == {"db": b"4"}
+
+
+def test_what_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagelayer, "_MOST_READ", 1)
+
+    with pytest.raises(ArchiveError, match="`db` of 0 MiB is too large"):
+        stacked(layer(member("db", b"12")))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import Image, Layer, Package
+from lamina.core.manifest import Image, ImageLayer, Layer, Package, Step
 from lamina.formats import oci
 
 PACKAGE = Package(
@@ -37,23 +37,27 @@ PACKAGE = Package(
 )
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
+shown = words.filter(str.isprintable)
+variables = words.filter(lambda text: text and "=" not in text)
 names = st.from_regex(r"[a-z_]{1,5}(/[a-z_ ,]{1,5}){0,2}", fullmatch=True)
 sizes = st.integers(0, 2**63 - 1)
 digests = st.builds(Digest, st.text("0123456789abcdef", min_size=64, max_size=64), sizes)
 layers = st.builds(
-    Layer, label=words, tree=digests, blob=digests, files=sizes, content_size=sizes,
+    Layer, label=shown, tree=digests, blob=digests, files=sizes, content_size=sizes,
     media_type=st.sampled_from(["xar", "erofs"]).map("application/vnd.lamina.layer.v1.{}".format),
 )  # fmt: skip
+image_layers = st.builds(ImageLayer, digests, digests.map(lambda digest: digest.hash), words)
+steps = st.builds(Step, words, words, words, words, st.booleans())
 texts = st.lists(words, max_size=3).map(tuple)
 packages = st.builds(
     Package,
     name=names,
     version=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True),
-    label=words,
+    label=shown,
     layers=st.lists(layers, max_size=3).map(tuple),
-    entry_point=st.lists(words, max_size=3).map(tuple),
+    entry_point=st.just(()) | st.builds(lambda name, more: (name, *more), names, texts),
     program=st.lists(words, max_size=3).map(tuple),
-    environment=st.dictionaries(words, words, max_size=3).map(
+    environment=st.dictionaries(variables, words, max_size=3).map(
         lambda found: tuple(sorted(found.items()))
     ),
     interpreter=words,
@@ -64,11 +68,23 @@ packages = st.builds(
     Package,
     name=names,
     version=st.just("1"),
-    label=words,
+    label=shown,
     layers=st.lists(layers, min_size=1, max_size=3).map(tuple),
     base=words,
     base_layers=st.just(1),
-    image=st.builds(Image, words, texts, texts, texts, words, words),
+    image=st.builds(
+        Image,
+        words,
+        texts,
+        texts,
+        texts,
+        words,
+        words,
+        layers=st.lists(image_layers, max_size=1).map(tuple),
+        history=st.lists(steps, max_size=3).map(tuple),
+        name=words,
+        digest=st.just("") | digests.map(lambda digest: digest.hash),
+    ),
 )
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | words,
@@ -133,6 +149,15 @@ def test_both_documents_are_canonical_json() -> None:
         assert data == again.encode()
 
 
+def test_an_image_below_has_as_many_layers_as_lie_below() -> None:
+    layer = ImageLayer(Digest.of(b""), "e" * 64, "x")
+    image = dataclasses.replace(PACKAGE.image, layers=(layer, layer))
+    package = dataclasses.replace(PACKAGE, image=image)
+
+    with pytest.raises(IntegrityError, match="an image of 2 layers below as 1 layers"):
+        oci.decode(oci.encode_manifest(package), oci.encode_config(package))
+
+
 def test_the_order_of_the_layers_is_kept() -> None:
     turned = dataclasses.replace(PACKAGE, layers=PACKAGE.layers[::-1])
 
@@ -176,6 +201,22 @@ Change = Callable[[Any, Any], object]
         lambda manifest, config: config["layers"].append(config["layers"][0]),
         lambda manifest, config: config["layers"][0].update(files="2"),
         lambda manifest, config: config["layers"][0].update(tree="sha256:" + "0" * 64),
+        lambda manifest, config: config["layers"][0].update(label="\x1b[2J"),
+        lambda manifest, config: config["layers"][0].update(labels=["a\r"]),
+        lambda manifest, config: config.update(label="//a:b\n"),
+        lambda manifest, config: config.update(name="a\x1b[2J"),
+        lambda manifest, config: manifest["layers"][0].update(size=1 << 63),
+        lambda manifest, config: manifest["layers"][0].update(size=10**4000),
+        lambda manifest, config: manifest["layers"][0].update(size=float("nan")),
+        lambda manifest, config: config.update(entryPoint=["../../bin/sh"]),
+        lambda manifest, config: config.update(entryPoint=["/bin/sh"]),
+        lambda manifest, config: config.update(entryPoint=[""]),
+        lambda manifest, config: config.update(environment={"A=B": "1"}),
+        lambda manifest, config: config.update(environment={"": "1"}),
+        lambda manifest, config: config.update(environment={"A\0": "1"}),
+        lambda manifest, config: config.update(baseLayers=3),
+        lambda manifest, config: config.update(baseLayers=0),
+        lambda manifest, config: config.pop("image"),
     ],
 )
 def test_a_document_with_a_fault_is_refused(change: Change) -> None:
@@ -194,6 +235,49 @@ def test_a_layer_of_a_form_to_come_asks_for_a_newer_lamina() -> None:
         decode(manifest, config)
 
     assert caught.value.hint == "use a newer lamina"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.update(schemaVersion=3),
+        lambda manifest: manifest.update(schemaVersion="2"),
+        lambda manifest: manifest.update(mediaType="application/vnd.oci.image.index.v1+json"),
+        lambda manifest: manifest["config"].update(mediaType="application/vnd.lamina.config.v2"),
+    ],
+)
+def test_a_form_to_come_asks_for_a_newer_lamina(change: Callable[[Any], object]) -> None:
+    manifest, config = documents_of(PACKAGE)
+    change(manifest)
+
+    for read in (lambda: decode(manifest, config), lambda: oci.config_of(data_of(manifest))):
+        with pytest.raises(IntegrityError, match="unknown form") as caught:
+            read()
+        assert caught.value.hint == "use a newer lamina"
+
+
+def data_of(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+def test_a_name_that_comes_twice_is_refused() -> None:
+    config = oci.encode_config(PACKAGE).replace(b'"name":', b'"name":"other","name":')
+
+    with pytest.raises(IntegrityError, match="two values of one name"):
+        oci.decode(oci.encode_manifest(PACKAGE), config)
+
+
+def test_a_document_of_many_megabytes_is_not_even_parsed() -> None:
+    with pytest.raises(IntegrityError, match="more than 16777216"):
+        oci.config_of(b" " * (100 << 20))
+
+
+def test_a_package_of_20000_layers_is_read() -> None:
+    many = dataclasses.replace(PACKAGE, layers=PACKAGE.layers * 10_000)
+
+    found = oci.decode(oci.encode_manifest(many), oci.encode_config(many))
+
+    assert len(found.layers) == 20_000
 
 
 def test_unknown_fields_are_passed_over() -> None:

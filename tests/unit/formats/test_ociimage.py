@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError
+from lamina.core.manifest import ImageLayer, Step
 from lamina.formats import ociimage
-from lamina.formats.ociimage import Base, Image, ImageLayer
+from lamina.formats.ociimage import Image
 
 SOME = Digest.of(b"some")
 IMAGE = Image(
@@ -19,7 +20,7 @@ IMAGE = Image(
     ("/packages/A/A",),
     ("A=1",),
     {"b": "2", "a": "1"},
-    "x86_64",
+    "amd64",
     {"User": "7"},
 )
 
@@ -55,33 +56,25 @@ def test_the_config_tells_platform_start_and_layers() -> None:
     assert [entry["comment"] for entry in found["history"]] == ["//:A"]
 
 
-def test_what_is_written_of_an_image_is_read_of_a_base() -> None:
-    config = ociimage.encode_config(IMAGE)
-    manifest = ociimage.encode_manifest(IMAGE, Digest.of(config))
+def test_the_history_of_a_base_comes_first() -> None:
+    steps = (Step("2020-01-01T00:00:00Z", "ADD rootfs"), Step(created_by="ENV A=1", empty=True))
+    layers = (ImageLayer(SOME, "cd" * 32, ociimage.LAYER), *IMAGE.layers)
 
-    found = ociimage.decode_base(manifest, config)
+    found = json.loads(ociimage.encode_config(replace(IMAGE, layers=layers, steps=steps)))
 
-    (layer,) = found.layers
-    assert (layer.blob, layer.diff, layer.media_type) == (
-        SOME,
-        "ab" * 32,
-        ociimage.MEDIA_TYPES["gzip"],
-    )
-    assert (found.environment, found.settings) == (("A=1",), {"User": "7"})
+    assert found["history"][:2] == [
+        {"created": "2020-01-01T00:00:00Z", "created_by": "ADD rootfs"},
+        {"created_by": "ENV A=1", "empty_layer": True},
+    ]
+    assert [entry["comment"] for entry in found["history"][2:]] == ["//:A"]
 
 
 def test_the_types_of_docker_are_those_of_oci() -> None:
     kind = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-    manifest = {"layers": [{"mediaType": kind, "digest": SOME.oci, "size": SOME.size}]}
-    config = {"rootfs": {"diff_ids": [SOME.oci]}}
+    image = replace(IMAGE, layers=(ImageLayer(SOME, "cd" * 32, kind),))
 
-    found = ociimage.decode_base(json.dumps(manifest).encode(), json.dumps(config).encode())
+    (layer,) = json.loads(ociimage.encode_manifest(image, SOME))["layers"]
 
-    assert found.layers[0].media_type == ociimage.MEDIA_TYPES["gzip"]
-    assert found.environment == Base().environment
-
-
-@pytest.mark.parametrize("config", [b"", b"[]", b"{}", b'{"rootfs": 1}', b'{"config": 3}'])
-def test_a_malformed_config_is_refused(config: bytes) -> None:
-    with pytest.raises(IntegrityError):
-        ociimage.decode_base(b'{"layers": []}', config)
+    assert layer == {
+        "digest": SOME.oci, "mediaType": ociimage.MEDIA_TYPES["gzip"], "size": SOME.size,
+    }  # fmt: skip

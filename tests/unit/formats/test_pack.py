@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci, pack, transfer
-from lamina.formats.transfer import Advice, Pack
+from lamina.formats.transfer import Advice, Delta, Pack
 
 LIMIT = 1 << 16
 
@@ -94,6 +94,7 @@ advices = st.builds(
     st.lists(
         st.builds(Pack, digests, st.lists(digests, max_size=5).map(transfer.holds)), max_size=3
     ).map(tuple),
+    st.lists(st.builds(Delta, digests, digests, digests), max_size=3).map(tuple),
 )
 
 

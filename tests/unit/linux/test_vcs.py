@@ -166,3 +166,26 @@ def test_histories_without_a_common_ancestor_are_told(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="no common ancestor"):
         vcs.common_ancestor(tree.repository, start)
+
+
+def test_a_commit_is_written_into_a_folder_as_it_is(tree: Tree, tmp_path: Path) -> None:
+    (tree.root / "inner").mkdir()
+    (tree.root / "inner/tool").write_text("#!/bin/sh\n")
+    (tree.root / "inner/tool").chmod(0o755)
+    (tree.root / "link").symlink_to("kept")
+    (tree.root / ".gitattributes").write_text("kept export-ignore\n")
+    commit = tree.commit()
+    (tree.root / "edited").write_text("later")
+    out = tmp_path / "out"
+    out.mkdir()
+
+    vcs.export(tree.repository, commit, out)
+
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    assert found == {
+        "kept", "edited", "gone", 'odd "näme', "inner/tool", "link", ".gitattributes",
+    }  # fmt: skip
+    assert (out / "edited").read_text() == "edited"
+    assert (out / "inner/tool").stat().st_mode & 0o111
+    assert (out / "link").readlink() == Path("kept")
+    assert vcs.changes(tree.repository, commit) == Changes(edited=frozenset({"edited"}))

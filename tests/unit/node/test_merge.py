@@ -288,7 +288,9 @@ def test_an_image_that_can_not_be_unpacked_is_named_and_leaves_nothing(
     layer: Layer, store: LocalStore, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.xar"
-    cut.write_bytes(layer({"a": "1"}).read_bytes()[: 4096 + 96])
+    # Its size is as it should be, and its tables are gone.
+    whole = layer({"a": "1"}).read_bytes()
+    cut.write_bytes(whole[: 4096 + 96].ljust(len(whole), b"\0"))
 
     with pytest.raises(HostError, match=f"can not unpack `{cut}`: `unsquashfs` failed"):
         merged([layer({"b": "2"}), cut], store.folder)

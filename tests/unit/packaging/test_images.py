@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
-from lamina.core.manifest import Layer, Package
+from lamina.core.errors import IntegrityError, UserError
+from lamina.core.manifest import Image, ImageLayer, Layer, Package, Step
 from lamina.core.tree import File, Node, stacked
-from lamina.formats.ociimage import Base, ImageLayer
 from lamina.packaging import images
 from lamina.packaging.archives import Compression
 from lamina.store.local import LocalStore
 
 SOME = Digest.of(b"some")
 GZIP = Compression("gzip")
+BASE_LAYER = ImageLayer(SOME, SOME.hash, "x")
 
 
 def package(count: int) -> Package:
@@ -97,7 +97,7 @@ def test_a_layer_holds_the_files_below_the_packages_folder(store: LocalStore) ->
     (layer,) = images.make([run], package(1), store, GZIP, 1)
 
     data = gzip.decompress(store.read(layer.blob))
-    assert hashlib.sha256(data).hexdigest() == layer.diff
+    assert hashlib.sha256(data).hexdigest() == layer.diff_id
     with tarfile.open(fileobj=io.BytesIO(data)) as found:
         names = found.getnames()
     assert names == ["packages", "packages/A_b", "packages/A_b/f0", "packages/A_b/same"]
@@ -135,11 +135,14 @@ def test_the_uncompressed_digest_is_one_for_every_compression(store: LocalStore,
     (layer,) = images.make(runs, package(1), store, Compression(name), 1)
 
     (plain,) = images.make(runs, package(1), store, Compression("none"), 1)
-    assert layer.diff == plain.diff == plain.blob.hash
+    assert layer.diff_id == plain.diff_id == plain.blob.hash
 
 
 def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
-    base = Base((ImageLayer(SOME, SOME.hash, "x"),), ("PATH=/p", "OWN=2"), {"User": "u"})
+    base = Image(
+        "arm64", ("PATH=/p", "OWN=2"), ("sh",), ("-c",), "/w", "u", (BASE_LAYER,),
+        (Step(created_by="x"),), "base:1", "ab" * 32,
+    )  # fmt: skip
 
     found = images.described(package(0), [], base)
 
@@ -147,20 +150,30 @@ def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
     assert found.environment == (
         "PATH=/p", "LAMINA_PACKAGE=/packages/A_b", "LAMINA_VERSION=v1", "OWN=1",
     )  # fmt: skip
-    assert (found.layers, found.settings) == (base.layers, {"User": "u"})
+    assert found.layers == (replace(BASE_LAYER, origin="base image"),)
+    assert found.settings == {"User": "u", "WorkingDir": "/w"}
+    assert (found.architecture, found.steps) == ("arm64", base.history)
+    assert found.labels["org.opencontainers.image.base.name"] == "base:1"
+    assert found.labels["org.opencontainers.image.base.digest"] == f"sha256:{'ab' * 32}"
+
+
+def test_an_image_on_none_finds_programs_where_they_usually_are() -> None:
+    (path, *_) = images.described(package(0), [], Image()).environment
+
+    assert path.startswith("PATH=") and path.endswith("/usr/bin:/sbin:/bin")
 
 
 def test_a_native_program_without_a_base_needs_no_shell() -> None:
     native = replace(package(0), program=("bin/A_b", "-x"))
-    base = Base((ImageLayer(SOME, SOME.hash, "x"),))
+    base = Image(layers=(BASE_LAYER,))
 
-    assert images.described(native, [], Base()).entry_point == ("/packages/A_b/bin/A_b", "-x")
+    assert images.described(native, [], Image()).entry_point == ("/packages/A_b/bin/A_b", "-x")
     assert images.described(native, [], base).entry_point == ("/packages/A_b/A_b", "-x")
 
 
 def test_a_layout_has_every_blob_under_its_name() -> None:
     layer = ImageLayer(Digest.of(b"layer"), SOME.hash, "x", "//:A")
-    found = images.described(package(0), [layer], Base())
+    found = images.described(package(0), [layer], Image())
 
     tree, small = images.layout(found, package(0))
 
@@ -177,8 +190,20 @@ def test_a_layout_has_every_blob_under_its_name() -> None:
 
 
 def test_a_base_leaves_room_or_is_refused() -> None:
-    layer = ImageLayer(SOME, SOME.hash, "x")
-
-    assert images.most_of_own(Base((layer,) * 20)) == 100
+    assert images.most_of_own(Image(layers=(BASE_LAYER,) * 20)) == 100
     with pytest.raises(UserError, match="the base image has 120 layers"):
-        images.most_of_own(Base((layer,) * 120))
+        images.most_of_own(Image(layers=(BASE_LAYER,) * 120))
+
+
+def test_layers_of_the_base_that_have_gone_are_told(store: LocalStore) -> None:
+    layer = ImageLayer(store.write(b"layer"), SOME.hash, "x")
+    based = replace(package(2), base="//:base", base_layers=1, image=Image(layers=(layer,)))
+
+    images.check(based, store)
+    store.path(layer.blob).unlink()
+    with pytest.raises(IntegrityError, match="no longer has the layers") as caught:
+        images.check(based, store)
+    assert caught.value.hint is not None
+    assert "`lamina package //team:A_b`" in caught.value.hint
+    with pytest.raises(IntegrityError):  # a package of an older lamina
+        images.check(replace(based, image=Image()), store)

@@ -21,7 +21,7 @@ from lamina.store import packages
 from lamina.store.blobs import BlobMissing
 from lamina.store.layout import LayoutRepository
 from lamina.store.local import LocalStore
-from lamina.store.repository import Manifest, NotThere, Rejected
+from lamina.store.repository import Manifest, NotThere
 from lamina.store.streams import Incoming
 from lamina.store.trust import signatures
 
@@ -65,16 +65,6 @@ class Counting(LayoutRepository):
         super().put_manifest(manifest, tag)
 
 
-class Strict(Counting):
-    """One that, like a registry, takes no manifest that names what it lacks."""
-
-    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        for _, child in oci.children(manifest.data):
-            if LayoutRepository.missing(self, [child]):
-                raise Rejected(f"`{child.oci}` is unknown")
-        super().put_manifest(manifest, tag)
-
-
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[tuple[LocalStore, LocalStore]]:
     ours, theirs = LocalStore(tmp_path / "ours"), LocalStore(tmp_path / "theirs")
@@ -95,7 +85,7 @@ def package(store: LocalStore, count: int, version: str = "v1", edited: int = -1
 def sent(
     store: LocalStore, digest: Digest, folder: Path, tag: str = "v1"
 ) -> tuple[Pushed, Counting]:
-    repository = Strict(folder, tag)
+    repository = Counting(folder, tag)
     return push(digest, store, repository, tag), repository
 
 
@@ -122,6 +112,21 @@ def test_a_package_is_the_same_on_the_other_side(
     assert packages.is_whole(digest, theirs)
     assert packages.resolve("p/a:v1", theirs) == digest
     assert sorted((theirs.folder / "leases").iterdir()) == []
+
+
+def test_what_comes_takes_no_name_from_what_was_made_here(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    mine = package(theirs, 3)
+    edited = package(ours, 4)
+    sent(ours, edited, tmp_path / "r")
+
+    pulled, _ = brought(theirs, tmp_path / "r")
+
+    assert pulled.name == f"p/a@{edited.oci}"
+    assert packages.resolve("p/a:v1", theirs) == packages.resolve("p/a", theirs) == mine
+    assert packages.resolve(pulled.name, theirs) == edited
 
 
 def test_an_edit_sends_only_what_is_new(
@@ -228,6 +233,7 @@ def test_a_wrong_advice_does_no_harm(
     every = transfer.Pack(
         Digest("a" * 64, 3), frozenset(bytes([b, *c]) for b in range(256) for c in [b"abc"])
     )
+    (tmp_path / "r/blobs/sha256" / every.blob.hash).write_bytes(b"bad")
     advice = transfer.encode(transfer.Advice(newest, (every,)))
     LayoutRepository.put_manifest(
         repository, Manifest(advice.data, advice.media_type), transfer.tag(digest.hash)
@@ -340,6 +346,60 @@ def test_a_large_layer_goes_on_where_it_stopped(
 
     assert theirs.has(layer)
     assert repository.bytes < 100_000
+
+
+def upgraded(store: LocalStore) -> tuple[Digest, Digest]:
+    """Two versions of a package with one large layer that differs a little."""
+    found = []
+    for version in (b"1", b"2"):
+        noise = b"".join(Digest.of(b"%d" % number).hash.encode() for number in range(40_000))
+        blob = store.write(noise[: 1 << 20] + version * 1000 + noise[1 << 20 :])
+        layers = (Layer("//third_party:large", Digest.of(version), blob),)
+        found.append(packages.put(Package("p/a", f"v{version.decode()}", "//p:a", layers), store))
+    return found[0], found[1]
+
+
+def test_a_large_layer_that_changed_a_little_comes_as_a_delta(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    brought(theirs, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+
+    pulled, repository = brought(theirs, tmp_path / "r", "v2")
+
+    assert pulled.layers == 1
+    assert packages.is_whole(second, theirs)
+    assert repository.bytes < 100_000
+    assert not list((theirs.folder / "partial").glob("?" * 64))
+
+
+@pytest.mark.parametrize("how", ["nothing here", "damaged base", "damaged delta", "delta gone"])
+def test_without_a_good_delta_the_whole_layer_comes(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, how: str
+) -> None:
+    ours, theirs = stores
+    first, second = upgraded(ours)
+    sent(ours, first, tmp_path / "r", "v1")
+    sent(ours, second, tmp_path / "r", "v2")
+    told = transfer.decode(Counting(tmp_path / "r").manifest(transfer.tag(second.hash)).data)
+    [known] = told.deltas
+    blob = tmp_path / "r/blobs/sha256" / known.blob.hash
+    if how != "nothing here":
+        brought(theirs, tmp_path / "r", "v1")
+    if how == "damaged base":
+        theirs.path(known.base).chmod(0o644)
+        theirs.path(known.base).write_bytes(bytes(known.base.size))
+    elif how.startswith("d"):
+        blob.unlink()
+        if how == "damaged delta":
+            blob.write_bytes(bytes(known.blob.size))
+
+    brought(theirs, tmp_path / "r", "v2")
+
+    assert theirs.read(known.target) == ours.read(known.target)
 
 
 def test_a_tag_that_moves_is_the_last_one(

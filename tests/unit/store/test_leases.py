@@ -42,8 +42,8 @@ import os, sys
 from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.store import leases
-leases.run_package(Path(sys.argv[1]), Digest.of(b"a"))
-os.execvp("sh", ["sh", "-c", "echo started; exec sleep 60"])
+with leases.running(Path(sys.argv[1]), Digest.of(b"a")):
+    os.execvp("sh", ["sh", "-c", "echo started; exec sleep 60"])
 """
 
 
@@ -100,4 +100,21 @@ def test_a_store_that_cannot_be_written_needs_no_lease(
 
     monkeypatch.setattr(leases, "lease_package", refuse)
 
-    leases.run_package(tmp_path, A)
+    with leases.running(tmp_path, A):
+        assert leases.held(tmp_path) == (set(), set())
+
+
+def test_a_lease_ends_where_the_program_was_not_started(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no such"), leases.running(tmp_path, A):
+        raise OSError("no such")
+
+    assert leases.held(tmp_path) == (set(), set())
+
+
+def test_one_that_ends_takes_none_of_the_others_away(tmp_path: Path) -> None:
+    first, second = leases.lease_package(tmp_path, A), leases.lease_package(tmp_path, A)
+
+    first.end()
+
+    assert leases.held(tmp_path) == (set(), {A.hash})
+    second.end()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import File, Folder, Node, Symlink, conflicts
+from lamina.formats import reapi
 from lamina.formats import reapi_pb2 as pb
 from lamina.store import trees
 from lamina.store.blobs import BlobMissing
@@ -115,3 +116,29 @@ def test_a_tree_that_wants_out_of_its_folder_is_refused() -> None:
 
     with pytest.raises(IntegrityError, match="not a path inside a tree"):
         trees.read(outside, store)
+
+
+def test_a_tree_of_a_million_million_paths_in_few_messages_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(trees, "_MOST", 1000)
+    below = store.write(reapi.encode_directory({"a": Symlink("x")}))
+    for _ in range(40):
+        below = store.write(reapi.encode_directory({"a": below, "b": below}))
+
+    with pytest.raises(IntegrityError, match="more than 1000 paths"):
+        trees.read(below, store)
+
+
+def test_folders_that_lie_too_deep_are_given_up_by_who_walks_them() -> None:
+    store = MemoryStore()
+    below = store.write(reapi.encode_directory({"a": Symlink("x")}))
+    for _ in range(5000):
+        below = store.write(reapi.encode_directory({"a": below}))
+
+    with pytest.raises(IntegrityError, match="deeper than 256 folders"):
+        trees.read(below, store)
+    with pytest.raises(IntegrityError, match="deeper than 256 folders"):
+        trees.encode({"a/" * 256 + "b": Symlink("x")})
+    assert trees.encode({"a/" * 255 + "b": Symlink("x")})

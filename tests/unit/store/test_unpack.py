@@ -53,6 +53,20 @@ def zipped(*members: tuple[str, bytes, int]) -> bytes:
     return out.getvalue()
 
 
+def claiming(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar archive of one file that says it has so many bytes, and ends."""
+    info = tarfile.TarInfo("a")
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+def lying(place: int, value: int, size: int = 4) -> bytes:
+    """A zip archive with another number in the central record of its entry."""
+    whole = zipped(("a", b"x" * 5000, 0))
+    at = whole.index(b"PK\1\2") + place
+    return whole[:at] + value.to_bytes(size, "little") + whole[at + size :]
+
+
 @pytest.fixture
 def unpacked(store: LocalStore) -> Callable[..., dict[str, Node]]:
     """Unpacks an archive given as bytes."""
@@ -169,6 +183,53 @@ HOSTILE = {
     "a hard link to a link": (
         tar(link("l", "x"), link("h", "l", tarfile.LNKTYPE)),
         "hard link to `l`",
+    ),
+    "a hard link to what comes later": (
+        tar(link("h", "x", tarfile.LNKTYPE), member("x")),
+        "hard link to `x`, which is no file before it",
+    ),
+    "a hard link to itself": (tar(link("h", "h", tarfile.LNKTYPE)), "hard link to `h`"),
+    "a hard link to a folder": (
+        tar(member("d", type=tarfile.DIRTYPE), link("h", "d", tarfile.LNKTYPE)),
+        "hard link to `d`",
+    ),
+    "a file of 2^60 bytes that is not there": (claiming(1 << 60), "it is broken"),
+    "a file of 8 GiB that is not there": (claiming(8 << 30), "it is broken"),
+    "a file of less than no bytes": (claiming(-512), "`a` has -512 bytes"),
+    "a folder of 2^60 bytes": (claiming(1 << 60, tarfile.CONTTYPE), "it is broken"),
+    "a size of less than nothing in words": (
+        tar(member("a", pax_headers={"size": "-1"})),
+        "`a` has -1 bytes",
+    ),
+    "a name with a NUL": (tar(member("a", pax_headers={"path": "a\0/../../x"})), "leads out"),
+    "a name with a NUL that stays": (tar(member("a", pax_headers={"path": "a\0b"})), "is none"),
+    "a name that is not UTF-8 in words": (
+        tar(member("a", pax_headers={"path": "é"})).replace("é".encode(), b"\xc3("),
+        "is not UTF-8",
+    ),
+    "a sparse file whose map is none": (
+        tar(member("a", pax_headers={"GNU.sparse.map": "0,x", "GNU.sparse.size": "9"})),
+        "it is broken",
+    ),
+    "a sparse file that is longer than it is": (
+        tar(member("a", pax_headers={"GNU.sparse.map": "0,4096", "GNU.sparse.size": "4096"})),
+        "it is broken",
+    ),
+    "folders without end": (tar(member("a/" * 1000 + "b")), "lies in 1000 folders"),
+    "folders without end in a zip": (zipped(("a/" * 1000 + "b", b"", 0)), "lies in 1000 folders"),
+    "a path that is too long": (tar(member(("b" * 200 + "/") * 20 + "b")), "too long"),
+    "a zip with two names for one entry": (
+        zipped(("a/b", b"x", 0)).replace(b"a/b", b"../", 1),
+        "it is broken",
+    ),
+    "a zip with another checksum": (lying(16, 0), "it is broken"),
+    "a zip whose entry is shorter": (lying(24, 1), "it is broken"),
+    "a zip whose entry lies elsewhere": (lying(42, 1 << 30), "it is broken"),
+    "a zip with a method that is none": (lying(10, 77, 2), "it is broken"),
+    "a zip of another time to come": (lying(6, 200, 2), "it is broken"),
+    "a zip with names that are not UTF-8": (
+        zipped(("é", b"", 0)).replace("é".encode(), b"\xc3("),
+        "it is broken",
     ),
     "a device": (tar(member("d", type=tarfile.CHRTYPE)), "`d` is a device"),
     "a block device": (tar(member("d", type=tarfile.BLKTYPE)), "`d` is a device"),

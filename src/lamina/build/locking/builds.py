@@ -5,17 +5,24 @@ https://packaging.python.org/specifications/pyproject-toml
 
 from __future__ import annotations
 
+import lzma
 import tarfile
-import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from lamina.core.errors import UserError
+from lamina.formats import tomltext
 
 _MOST = 1 << 20  # bytes that a pyproject.toml may have
+# What reading an archive raises, or a document that is not made as it should be.
+_BROKEN = (
+    OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
+    ValueError, AttributeError, RuntimeError, NotImplementedError,
+)  # fmt: skip
 DEFAULT = ("setuptools",)  # of an sdist that says nothing
 
 
@@ -24,10 +31,13 @@ def requirements(sdist: Path) -> tuple[str, ...]:
     try:
         with _project_file(sdist) as file:
             data = b"" if file is None else file.read(_MOST)
-        document = tomllib.loads(data.decode())
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+        document = tomltext.loads(data.decode())
+        found = document.get("build-system", {}).get("requires", list(DEFAULT))
+    except _BROKEN as error:
         raise UserError(f"the sdist `{sdist.name}` cannot be read: {error}") from error
-    return tuple(document.get("build-system", {}).get("requires", DEFAULT))
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise UserError(f"the sdist `{sdist.name}` requires no list of strings: {found!r:.40}")
+    return tuple(found)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from packaging.utils import (
 )
 
 from lamina.core.errors import UserError
+from lamina.formats import tomltext
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -64,26 +64,46 @@ def read(files: Iterable[Path], extras: Sequence[str] = (), groups: Sequence[str
 def _read_project(file: Path, wanted: Wanted, extras: Sequence[str], groups: Sequence[str]) -> None:
     wanted.files.append(file)
     try:
-        document = tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as error:
+        document = tomltext.loads(_text(file))
+    except tomltext.Fault as error:
         raise UserError(f"`{file}` is not TOML: {error}") from error
-    project = document.get("project", {})
-    wanted.requirements += project.get("dependencies", [])
-    optional = project.get("optional-dependencies", {})
-    for extra in extras:
-        wanted.requirements += _chosen(file, optional, extra, "extra")
-    for group in groups:
-        wanted.requirements += _group(file, document.get("dependency-groups", {}), group)
-    uv = document.get("tool", {}).get("uv", {})
-    wanted.looking |= {key: uv[key] for key in _LOOKING if key in uv}
-    wanted.constraints += uv.get("constraint-dependencies", [])
-    wanted.overrides += uv.get("override-dependencies", [])
+    try:
+        project = _table(document, "project")
+        wanted.requirements += _texts(project, "dependencies")
+        for extra in extras:
+            optional = _table(project, "optional-dependencies")
+            _chosen(file, optional, extra, "extra")
+            wanted.requirements += _texts(optional, extra)
+        for group in groups:
+            wanted.requirements += _group(file, _table(document, "dependency-groups"), group)
+        uv = _table(_table(document, "tool"), "uv")
+        wanted.looking |= {key: uv[key] for key in _LOOKING if key in uv}
+        wanted.constraints += _texts(uv, "constraint-dependencies")
+        wanted.overrides += _texts(uv, "override-dependencies")
+    except TypeError as error:
+        raise UserError(f"`{file}`: {error}") from error
+
+
+def _table(above: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = above.get(name, {})
+    if not isinstance(found, dict):
+        raise TypeError(f"`{name}` is a table, not {found!r:.40}")
+    return found
+
+
+def _texts(table: Mapping[str, Any], name: str) -> list[str]:
+    found = table.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise TypeError(f"`{name}` is a list of strings, not {found!r:.40}")
+    return found
 
 
 def _chosen(file: Path, known: Mapping[str, Any], name: str, what: str) -> list[Any]:
     if name not in known:
         listed = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
         raise UserError(f"`{file}` has no {what} `{name}`", hint=f"it has {listed}")
+    if not isinstance(known[name], list):
+        raise TypeError(f"the {what} `{name}` is a list, not {known[name]!r:.40}")
     return list(known[name])
 
 
@@ -94,7 +114,9 @@ def _group(
     for entry in _chosen(file, groups, name, "group"):
         if isinstance(entry, str):
             found.append(entry)
-        elif (inner := entry.get("include-group", "")) not in (*above, name):
+        elif not isinstance(entry, dict) or not isinstance(entry.get("include-group"), str):
+            raise TypeError(f"not an entry of the group `{name}`: {entry!r:.40}")
+        elif (inner := entry["include-group"]) not in (*above, name):
             found += _group(file, groups, inner, (*above, name))
     return found
 

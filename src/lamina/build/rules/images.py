@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.conditions import host_cpu
 from lamina.build.providers import Analysed, ImageInfo
 from lamina.build.rule import Rule
 
+_PINNED = re.compile(r"[A-Za-z0-9.\[\]:-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
 _ARCHITECTURES = {"k8": "amd64", "x86_64": "amd64", "aarch64": "arm64"}  # as images call processors
 
 
 def base_image(ctx: Context) -> Analysed:
     """`base_image`: an image of containers, or the root file system of a distribution."""
-    if ctx.text("image"):
+    reference = ctx.text("image")
+    if reference and not _PINNED.fullmatch(reference):
         raise RuleFault(
-            f"`{ctx.text('image')}` lies in a registry, from which nothing is fetched yet",
-            hint="`skopeo copy docker://IMAGE oci:FOLDER` makes an OCI layout of it:"
-            ' `srcs = glob(["FOLDER/**"])`',
+            f"`{reference}` is not the name of one image in a registry",
+            hint="`host/repository@sha256:…`, with the digest of its manifest or index:"
+            " `skopeo inspect docker://IMAGE` tells it",
             attribute="image",
         )
     label = ctx.label_of("src")
     files = [*(ctx.files(label) if label else ()), *ctx.sources("srcs")]
-    if not files:
+    if files and reference:
+        raise RuleFault("it has both an `image` and files", hint="give one", attribute="image")
+    if not files and not reference:
         raise RuleFault(
             "it has no `src`",
             hint='an archive: `src = "image.tar"`; or an OCI layout: `srcs = glob(["image/**"])`',
@@ -30,7 +36,8 @@ def base_image(ctx: Context) -> Analysed:
     cpu = host_cpu()
     architecture = ctx.text("architecture") or _ARCHITECTURES.get(cpu, cpu)
     found = tuple((file.full, file.artifact) for file in files)
-    return Analysed(ctx.label, files=found, image=ImageInfo(found, ctx.text("tag"), architecture))
+    image = ImageInfo(found, ctx.text("tag"), architecture, reference)
+    return Analysed(ctx.label, files=found, image=image)
 
 
 RULES = (
@@ -47,7 +54,10 @@ RULES = (
             "architecture": Attribute(
                 Kind.STRING, doc="`amd64`, `arm64` …; by default that of this machine"
             ),
-            "image": Attribute(Kind.STRING, doc="one in a registry; cannot be fetched yet"),
+            "image": Attribute(
+                Kind.STRING,
+                doc="one in a registry, `host/repository@sha256:…`",
+            ),
         },
         base_image,
         doc='The root file system of packages: `base_image = ":name"` in the rule of a program.',

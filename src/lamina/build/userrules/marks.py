@@ -81,7 +81,7 @@ def parsed(text: str) -> ast.Module | None:
         warnings.simplefilter("ignore")  # such as of `\d` in a string, which Starlark permits
         try:
             return ast.parse(text)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
 

@@ -111,7 +111,7 @@ def compile_module(path: str, shown: str) -> None:
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     try:
         py_compile.compile(path, dfile=shown, doraise=True, invalidation_mode=mode)
-    except (py_compile.PyCompileError, ValueError, RecursionError):
+    except (py_compile.PyCompileError, ValueError, RecursionError, MemoryError):
         return  # it is never imported, or tells of itself then
 
 
@@ -121,7 +121,7 @@ def is_namespace(data: bytes) -> bool:
         return False
     try:
         return all(map(_is_of_namespace, ast.parse(data).body))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
 
 

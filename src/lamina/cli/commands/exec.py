@@ -27,10 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.package, store, args)
-    leases.run_package(store.folder, digest)
-    found = packages.read(digest, store)
-    if not found.entry_point:
-        raise UserError(f"`{found.label}` is not a program: its package only holds files")
-    repositories.admit(args.package, found, digest, store, args)
-    images = packages.images(found, store)
-    launch.launch(found, images, args.program_arguments or (), driver=args.driver)
+    with leases.running(store.folder, digest):
+        found = packages.read(digest, store)
+        if not found.entry_point:
+            raise UserError(f"`{found.label}` is not a program: its package only holds files")
+        repositories.admit(args.package, found, digest, store, args)
+        images = packages.images(found, store)
+        launch.launch(found, images, args.program_arguments or (), driver=args.driver)

@@ -43,7 +43,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--base", type=Path, metavar="PATH",
-        help="an image to put the image on: a folder in OCI layout, or an archive",
+        help="an image to put the image on, in place of the package's own: a folder or an archive",
     )  # fmt: skip
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -92,7 +92,8 @@ def _write(session: Session, args: argparse.Namespace, wish: Wish) -> tuple[Pack
     folder = args.output or session.root / publish.FOLDER
     with session.phase(f"writing {wish.form.name}"):
         where = forms.write(session, made.package, wish, folder, args.base)
-    if wish.form.image and args.base is None and not args.quiet:
+    based = args.base is not None or made.package.base_layers
+    if wish.form.image and not based and not args.quiet:
         output.note(f"{_lacks(made.package)}: `--base` puts it on an image")
     return made, where
 

@@ -35,9 +35,8 @@ def run(args: argparse.Namespace) -> int:
         package = packages.read(found.digest, store)
     finally:
         store.close()
-    name = f"{package.name}:{package.version}"
     if not args.json:
-        output.data(name)
+        output.data(found.name)
         return 0
     output.document(
         {

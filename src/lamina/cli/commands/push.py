@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
+from lamina.core.reference import Reference
 
 if TYPE_CHECKING:
     from lamina.core.manifest import Package
-    from lamina.core.reference import Reference
     from lamina.packaging.publish import Pushed
     from lamina.store.local import LocalStore
 
@@ -30,6 +31,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="`host/repository[:tag]` or `oci:FOLDER[:tag]`; the tag is the version by default",
     )  # fmt: skip
     parser.add_argument("--version", default="", metavar="VERSION", help="in place of the commit")
+    parser.add_argument(
+        "--format", choices=("layers", "oci"), default="layers",
+        help="`oci` sends the target as an image that Docker and Kubernetes run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--base", type=Path, metavar="PATH",
+        help="an image to put the image on: a folder in OCI layout, or an archive",
+    )  # fmt: skip
     repositories.add_access(parser)
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -44,19 +53,73 @@ def run(args: argparse.Namespace) -> int:
             f"`{wanted}` names a digest, but what is pushed has its own",
             hint=f"`{replace(wanted, digest='')}`",
         )
+    if args.base is not None and args.format != "oci":
+        raise UserError("`--base` is for images", hint="with `--format oci`")
     if arguments.is_label(args.what):
         from lamina.cli import pipeline
         from lamina.cli.session import Session
 
+        if args.format == "oci":
+            return _push_image(args, wanted)
         with Session(arguments.options(args)) as session:
             made = pipeline.package(session, args.what, pipeline.Order(version=args.version))
             output.note(made.summary())
             return _push(args, wanted, made.digest, made.package, session.store)
+    if args.format == "oci":
+        raise UserError("an image is made of a target, not of a package", hint="give its label")
     from lamina.store import local, packages
 
     store = local.LocalStore(local.default_folder())
     digest = packages.resolve(args.what, store)
     return _push(args, wanted, digest, packages.read(digest, store), store)
+
+
+def _push_image(args: argparse.Namespace, wanted: Reference) -> int:
+    """Write the image into the scratch folder, and copy it from there: what is there stays."""
+    from lamina.cli import forms, pipeline
+    from lamina.cli.moving import Progress
+    from lamina.cli.session import Session
+    from lamina.packaging.forms import wish
+    from lamina.store import replicate
+    from lamina.store.layout import LayoutRepository
+
+    form = wish(args.format, "", None, 0)
+    with Session(arguments.options(args)) as session:
+        order = pipeline.Order(form=form.layers, files=True, version=args.version)
+        made = pipeline.package(session, args.what, order)
+        output.note(made.summary())
+        layout = forms.write(session, made.package, form, session.store.scratch, args.base)
+        source = LayoutRepository(Reference("", str(layout)))
+        with (
+            repositories.opened(wanted, args) as repository,
+            Progress("pushing") as progress,
+        ):
+            tag = wanted.tag or made.package.version
+            done = replicate.copy(
+                source,
+                repository,
+                session.store,
+                tag=tag,
+                planned=progress.planned,
+                moved=progress.moved,
+            )
+    found = replace(wanted, tag=tag, digest=done.digest.oci)
+    if args.json:
+        output.document(
+            {
+                "reference": str(found),
+                "digest": found.digest,
+                "blobs": done.blobs,
+                "bytes": done.size,
+            }
+        )
+        return 0
+    output.note(
+        f"pushed {output.plural(done.blobs, 'blob')}, {output.size(done.size)}; "
+        f"{output.duration(progress.seconds)}"
+    )
+    output.data(str(found))
+    return 0
 
 
 def _push(

@@ -14,6 +14,7 @@ from lamina.core.errors import UserError
 if TYPE_CHECKING:
     from lamina.build.providers import Analysed, Origin
     from lamina.core.label import Label
+    from lamina.core.manifest import Package
     from lamina.core.tree import Node
     from lamina.packaging.sbom import Bill, Component
 
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
             hint=f"one of {', '.join(f'`{each}`' for each in _FORMATS)}",
         )
     with Session(arguments.options(args)) as session:
-        made = pipeline.package(session, args.target)
+        # The layers of a base image are read as they were.
+        made = pipeline.package(session, args.target, pipeline.Order(files=True))
         bill = _bill(session, args.target, made)
         text = sbom.write(bill, args.format)
     if args.output is None:
@@ -68,17 +70,31 @@ def _bill(session: Session, target: str, made: pipeline.Packaged) -> Bill:
     found = origins.origins(label, targets, analysed, loader.cells, loader.generated)
     released = [each for each in found.found if analysed[each].own]
     trees = _trees(session, [analysed[each] for each in released])
+    package = made.package
+    below = _below(session, package)
     return Bill(
-        made.package.name,
-        made.package.version,
+        package.name,
+        package.version,
         made.digest.hash,
         str(label),
-        tuple(map(str, found.needs[label])),
-        tuple(
-            _component(session, each, origin, trees.get(each, {}), found.needs[each])
-            for each, origin in found.found.items()
+        (*map(str, found.needs[label]), *(each.label for each in below[:1])),
+        (
+            *(
+                _component(session, each, origin, trees.get(each, {}), found.needs[each])
+                for each, origin in found.found.items()
+            ),
+            *below,
         ),
     )
+
+
+def _below(session: Session, package: Package) -> list[Component]:
+    """The base image of a package, and what is installed in it."""
+    if not package.base_layers:
+        return []
+    from lamina.packaging import installed
+
+    return installed.components(package.base, package.image, session.store)
 
 
 def _trees(session: Session, targets: list[Analysed]) -> dict[Label, dict[str, Node]]:

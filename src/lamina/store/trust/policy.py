@@ -14,13 +14,13 @@ The first rule with a pattern that fits a package is the one for it.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lamina.core.errors import UserError
+from lamina.formats import tomltext
 from lamina.store.trust import keys
 from lamina.store.trust.places import WORKSPACE_FILE, Place
 
@@ -76,10 +76,10 @@ def read(place: Place) -> Policy | None:
     """The policy in a file, None for a `lamina.toml` without; raises UserError with its place."""
     try:
         text = place.data.decode()
-        document = tomllib.loads(text)
+        document = tomltext.loads(text)
     except UnicodeDecodeError as error:
         raise UserError(f"{place.path}: not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
+    except tomltext.Fault as error:
         raise UserError(_syntax(place.path, str(error))) from error
     is_workspace = Path(place.path).name == WORKSPACE_FILE
     if is_workspace and "trust" not in document:

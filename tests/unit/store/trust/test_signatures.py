@@ -31,6 +31,15 @@ def signature(subject: Manifest, text: bytes = b"x") -> Signed:
     return signatures.put(subject.digest, MANIFEST, dsse.encode(envelope))
 
 
+def force(folder: Path, manifest: bytes) -> None:
+    """Let a folder have a manifest that it would not take."""
+    digest = Digest.of(manifest)
+    (folder / "blobs/sha256" / digest.hash).write_bytes(manifest)
+    index = json.loads((folder / "index.json").read_bytes())
+    index["manifests"].append({"mediaType": MANIFEST, "digest": digest.oci, "size": digest.size})
+    (folder / "index.json").write_text(json.dumps(index))
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> LayoutRepository:
     found = LayoutRepository(Reference("", str(tmp_path / "hub")))
@@ -79,6 +88,8 @@ def test_what_is_sent_is_fetched(repository: LayoutRepository) -> None:
 
 def test_other_referrers_are_passed_over(repository: LayoutRepository) -> None:
     document = json.loads(signature(manifest()).manifest) | {"artifactType": "text/x"}
+    for data in (attestation.EMPTY, signature(manifest()).envelope):
+        repository.push(Digest.of(data), data)
     repository.put_manifest(Manifest(json.dumps(document).encode(), MANIFEST))
 
     assert signatures.fetch(manifest().digest, repository) == signatures.Fetched((), ())
@@ -93,12 +104,12 @@ def test_other_referrers_are_passed_over(repository: LayoutRepository) -> None:
     ],
 )
 def test_what_is_malformed_beside_it_is_told_and_the_rest_is_found(
-    repository: LayoutRepository, change: dict[str, Any]
+    repository: LayoutRepository, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     good = signature(manifest())
     signatures.send([good], repository)
     document = json.loads(good.manifest) | change
-    repository.put_manifest(Manifest(json.dumps(document).encode(), MANIFEST))
+    force(tmp_path / "hub", json.dumps(document).encode())
 
     found = signatures.fetch(manifest().digest, repository)
 

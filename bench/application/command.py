@@ -1,0 +1,173 @@
+"""`python -m bench application`: a large application as layers, as lamina's image, by Docker."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from bench import machine, report
+from bench.application import files, ways
+from bench.application.files import SCENARIOS, STACKS, Application, Stack
+from bench.application.ways import DOCKER, Way
+from bench.lamina import Lamina
+from bench.measure import SIZE, Row, Table
+from tests.engines import servers
+
+WORD = "application"
+_MADE = "until it is made"
+
+Values = dict[tuple[str, str, str], list[float]]  # by scenario, figure and way
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure, and print a table of seconds and one of bytes for each scenario."""
+    args = _parser().parse_args(words)
+    stack = STACKS[args.stack]
+    if args.torch:
+        more = (each for each in stack.requirements if each != "torch")
+        stack = replace(stack, requirements=(args.torch, *more))
+    # Sockets want a short path.
+    folder = Path(tempfile.mkdtemp(prefix="lamina-bench-", dir=args.folder or "/tmp"))
+    try:
+        found = machine.describe(folder)
+        for name, value in found.items():
+            print(f"{name:11} {value}")
+        with _ways(folder, stack) as chosen:
+            tables = _tables(stack, chosen, _measured(chosen, args.rounds))
+    finally:
+        servers.unmount_below(folder)
+        shutil.rmtree(folder)
+    for table in tables:
+        print(f"\n{report.text(table)}")
+    print(f"\nload at the end {machine.load()}")
+    if args.json:
+        document = {"machine": found, "tables": [report.document(table) for table in tables]}
+        args.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench application", description=__doc__)
+    parser.add_argument("--stack", choices=STACKS, default="torch", help="what it is built on")
+    parser.add_argument("--torch", default="", metavar="REQUIREMENT", help="as `torch==2.13.0+cpu`")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--folder", type=Path, help="where to put all files; a short path")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
+    return parser
+
+
+@contextmanager
+def _ways(folder: Path, stack: Stack) -> Iterator[list[Way]]:
+    """All that can be tried here, ready to begin; why others cannot is told."""
+    wheels = _wheels(folder / "wheels", stack)
+
+    def application(name: str) -> Application:
+        return Application(folder / name, stack, wheels)
+
+    found: list[Way] = [ways.Layers(Lamina(folder / "layers.store"), application("layers"))]
+    with ExitStack() as ends:
+        try:
+            docker = ends.enter_context(servers.docker(folder, _client()))
+            registry = ends.enter_context(servers.registry(folder))
+        except servers.Absent as absent:
+            print(f"no image is measured: {absent}")
+            yield found
+            return
+        base = _base(docker, folder, stack)
+        store = Lamina(folder / "image.store")
+        found.append(ways.Image(store, application("image"), base, folder / "out"))
+        found.append(ways.Docker(docker, registry, application("docker")))
+        yield found
+
+
+def _wheels(folder: Path, stack: Stack) -> Path:
+    """All wheels that are required, and pip's own, as `pip.whl` too: fetched once, by pip."""
+    once, again = files.VERSIONS
+    for wanted in ((*stack.requirements, once), (again,), ("pip",)):
+        subprocess.run(
+            [
+                sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:",
+                "--python-version", files.version(), "--dest", folder, *wanted,
+            ],
+            check=True,
+        )  # fmt: skip
+    (pip,) = folder.glob("pip-*.whl")
+    (folder / "pip.whl").symlink_to(pip.name)
+    total = sum(path.stat().st_size for path in folder.glob("*-*.whl"))
+    print(f"wheels      {total / 1e6:,.1f} MB")
+    return folder
+
+
+def _client() -> str:
+    """A Docker client that has BuildKit built in, or has the plug-in for it."""
+    for place in dict.fromkeys(os.environ["PATH"].split(":")):
+        client = Path(place) / "docker"
+        if not os.access(client, os.X_OK):
+            continue
+        told = servers.call(client, "--version").removeprefix("Docker version ")
+        plugin = subprocess.run([client, "buildx", "version"], capture_output=True, check=False)
+        if int(told.partition(".")[0]) < 23 or not plugin.returncode:
+            os.environ["DOCKER_BUILDKIT"] = "1"
+            return str(client)
+    raise servers.Absent("no Docker client with BuildKit is installed")
+
+
+def _base(docker: Callable[..., str], folder: Path, stack: Stack) -> Path:
+    """An image of this machine's shell and Python; also all wheels, as an image."""
+    docker("import", servers.small_root(folder, stack.libraries), "base:1")
+    servers.call("tar", "-C", folder / "wheels", "-cf", folder / "wheels.tar", ".")
+    docker("import", folder / "wheels.tar", "wheels:1")
+    docker("save", "--output", folder / "base.tar", "base:1")
+    return folder / "base.tar"
+
+
+def _measured(chosen: Sequence[Way], rounds: int) -> Values:
+    """Every way does each scenario in each round, another one first in each.
+
+    What was made is run in the first round, and must print what the files say.
+    """
+    found: Values = {}
+    for number in range(rounds):
+        first = number % len(chosen)
+        for scenario in SCENARIOS:
+            for way in (*chosen[first:], *chosen[:first]):
+                print(f"\rround {number + 1}: {scenario}, {way.name} ", end="", file=sys.stderr)
+                if scenario == files.FIRST:
+                    way.reset()
+                way.application.edit(scenario, number + 1)
+                seconds = way.make(requirement=scenario == files.REQUIREMENT)
+                found.setdefault((scenario, _MADE, way.name), []).append(seconds)
+                found.setdefault((scenario, SIZE, way.name), []).append(way.shipped())
+                if number == 0:
+                    _check(way)
+    print(file=sys.stderr)
+    return found
+
+
+def _check(way: Way) -> None:
+    answer, wanted = way.answer(), way.application.answer
+    if answer is not None and answer != wanted:
+        raise RuntimeError(f"{way.name}: the program prints `{answer}`, not `{wanted}`")
+
+
+def _tables(stack: Stack, chosen: Sequence[Way], values: Values) -> list[Table]:
+    titles = {_MADE: "{}: {}", SIZE: "{}: {}, to ship"}
+    return [
+        Table(
+            title.format(stack.name, scenario),
+            figure,
+            tuple(Row(way.name, tuple(values[scenario, figure, way.name])) for way in chosen),
+            (DOCKER,),
+        )
+        for scenario in SCENARIOS
+        for figure, title in titles.items()
+    ]
