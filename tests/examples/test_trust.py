@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ def test_a_node_refuses_what_is_not_signed_and_runs_what_is(
     unsigned = node("exec", "oci:hub:v1")
     _sign_and_push(lamina, article, node, "release.key")
     signed = node("exec", "oci:hub:v1")
-    offline = node("exec", "A")  # by its name, with the signature that is here now
+    name = node("pull", "oci:hub:v1").stdout.strip()
+    shutil.rmtree(node.folder / "hub")
+    offline = node("exec", name)  # with the signature that is here now
 
     assert (unsigned.returncode, unsigned.stdout) == (125, "")
     assert f"has no good signature of a key that `{node.folder}/policy.toml:1`" in unsigned.stderr
@@ -107,8 +110,9 @@ def test_pull_brings_signatures_and_verify_tells_of_them(
 
     there = node("verify", "oci:hub:v1", "--json")
     pulled = node("pull", "oci:hub:v1")
-    here = node("verify", "A", "--json")
-    by_other = node("verify", "A", "--key", "other.pub")
+    name = pulled.stdout.strip()
+    here = node("verify", name, "--json")
+    by_other = node("verify", name, "--key", "other.pub")
 
     assert pulled.returncode == 0, pulled.stderr
     assert there.returncode == here.returncode == 0, there.stderr + here.stderr
