@@ -58,6 +58,12 @@ class IntegrityError(LaminaError):
     exit_code = 4
 
 
+class Untrusted(LaminaError):
+    """A package has no good signature of a key that may sign it."""
+
+    exit_code = 4
+
+
 class Interrupted(BaseException):
     """The user or the system asked lamina to stop; `signal` is the number that did.
 

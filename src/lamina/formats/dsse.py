@@ -88,7 +88,7 @@ def _signature(document: Mapping[str, object]) -> Signature:
 
 
 def _short(value: object, most: int) -> str:
-    found = strictjson.text(value)
+    found = strictjson.line(value)
     if len(found) > most:
         raise ValueError(f"{len(found)} characters where {most} are the most")
     return found

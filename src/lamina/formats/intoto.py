@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
 from lamina.formats import strictjson
-from lamina.formats.strictjson import flag, mapping, sequence, text
+from lamina.formats.strictjson import flag, line, mapping, sequence
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -110,18 +110,18 @@ def _provenance(document: Mapping[str, object]) -> Provenance:
     source = mapping(parameters.get("source", {}))
     return Provenance(
         tuple(_subject(mapping(each)) for each in subjects),
-        text(definition["buildType"]),
-        text(builder["id"]),
-        text(parameters.get("target", "")),
-        text(parameters.get("version", "")),
-        text(source.get("commit", "")),
+        line(definition["buildType"]),
+        line(builder["id"]),
+        line(parameters.get("target", "")),
+        line(parameters.get("version", "")),
+        line(source.get("commit", "")),
         flag(source.get("dirty", False)),
         len(sequence(definition.get("resolvedDependencies", []))),
     )
 
 
 def _subject(document: Mapping[str, object]) -> Subject:
-    found = text(mapping(document["digest"])["sha256"])
+    found = line(mapping(document["digest"])["sha256"])
     if not _HASH.fullmatch(found):
         raise ValueError(f"{found!r:.80} is no sha256")
-    return Subject(text(document["name"]), found)
+    return Subject(line(document["name"]), found)

@@ -53,6 +53,14 @@ def text(value: object) -> str:
     return value
 
 
+def line(value: object) -> str:
+    """A string that a terminal shows as it is; raises TypeError or ValueError for anything else."""
+    found = text(value)
+    if not found.isprintable():
+        raise ValueError(f"no line of text: {found!r:.80}")
+    return found
+
+
 def flag(value: object) -> bool:
     """True or false; raises TypeError for anything else."""
     if not isinstance(value, bool):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lamina.core.digest import Digest
-from lamina.core.errors import ServiceError
+from lamina.core.errors import ServiceError, Untrusted
 from lamina.core.manifest import Package
 from lamina.store.local import LocalStore
 from lamina.store.trust import policy, signatures, verification
 from lamina.store.trust.places import Place
 from lamina.store.trust.policy import Policy
 from lamina.store.trust.signatures import Fetched, Signed
-from lamina.store.trust.verification import Subject, Untrusted
+from lamina.store.trust.verification import Subject
 
 
 def admit(

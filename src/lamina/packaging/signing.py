@@ -24,11 +24,13 @@ def sign(
 ) -> Signed:
     """Sign a package by the digest of its manifest, of a media type; `builder` is a URI.
 
-    The same package, key and builder give the same bytes.
+    The same package, key and builder give the same bytes. Raises IntegrityError for what nobody
+    could verify: names that are no lines of text, a statement that is too large.
     """
     envelope = Envelope(intoto.PAYLOAD_TYPE, intoto.encode(package, manifest, builder), ())
     signature = Signature(key.sign(envelope.signed), key.id)
     data = dsse.encode(Envelope(envelope.payload_type, envelope.payload, (signature,)))
+    intoto.decode(dsse.decode(data).payload)
     return signatures.put(manifest, media_type, data)
 
 

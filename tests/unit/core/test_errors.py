@@ -15,6 +15,7 @@ from lamina.core import errors
         (errors.ServiceError, 2),
         (errors.UserError, 3),
         (errors.IntegrityError, 4),
+        (errors.Untrusted, 4),
     ],
 )
 def test_each_class_has_its_exit_code_and_keeps_message_and_hint(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamina.core.digest import Digest
-from lamina.core.errors import ServiceError, UserError
+from lamina.core.errors import ServiceError, Untrusted, UserError
 from lamina.core.manifest import Package
 from lamina.formats.oci import MANIFEST
 from lamina.node.admission import admit
@@ -17,7 +17,6 @@ from lamina.store.local import LocalStore
 from lamina.store.trust import keys, signatures
 from lamina.store.trust.places import Place
 from lamina.store.trust.signatures import Fetched, Signed
-from lamina.store.trust.verification import Untrusted
 
 PACKAGE = Package("train/a", "v1", "//train:a", (), ("a",))
 DIGEST = Digest.of(b"manifest")

@@ -6,18 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, LaminaError
+from lamina.core.errors import IntegrityError, Untrusted
 from lamina.formats import dsse, intoto
 from lamina.formats.intoto import Provenance
 from lamina.store.trust.keys import PublicKey
 from lamina.store.trust.policy import Policy
 from lamina.store.trust.signatures import Signed
-
-
-class Untrusted(LaminaError):
-    """A package has no good signature of a key that may sign it."""
-
-    exit_code = IntegrityError.exit_code
 
 
 @dataclass(frozen=True, slots=True)

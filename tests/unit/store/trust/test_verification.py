@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lamina.core.digest import Digest
-from lamina.core.errors import LaminaError
+from lamina.core.errors import LaminaError, Untrusted
 from lamina.core.manifest import Package
 from lamina.formats import dsse, intoto
 from lamina.formats.dsse import Envelope, Signature
@@ -22,7 +22,7 @@ from lamina.store.trust import keys, signatures, verification
 from lamina.store.trust.keys import PrivateKey, PublicKey
 from lamina.store.trust.policy import Policy, Rule
 from lamina.store.trust.signatures import Signed
-from lamina.store.trust.verification import Subject, Untrusted
+from lamina.store.trust.verification import Subject
 
 PACKAGE = Package("train/a", "v1", "//train:a", (), ("a",), commit="c" * 40)
 DIGEST = Digest.of(b"manifest")
@@ -84,6 +84,11 @@ def test_a_good_signature_tells_who_and_from_what(made: Make) -> None:
 
 def test_signing_again_gives_the_same_bytes(made: Make) -> None:
     assert signed(made("a")) == signed(made("a"))
+
+
+def test_what_nobody_could_verify_is_not_signed(made: Make) -> None:
+    with pytest.raises(LaminaError, match="no line of text"):
+        signing.sign(PACKAGE, DIGEST, MANIFEST, made("a").private, "urn:x\n")
 
 
 def test_another_key_does_not_do(made: Make) -> None:
