@@ -60,3 +60,28 @@ def test_docker_pulls_and_runs_what_was_pushed_as_an_image(
     assert first["blobs"] == 1 + 7 + 1
     assert second["blobs"] == 1 + 1
     assert pulled.count("Already exists") == 7
+
+
+def test_a_signature_lies_beside_its_package_in_a_registry(
+    lamina: Run, article: Path, registry: Registry
+) -> None:
+    place = f"{registry.place}/team/a"
+    lamina(article, "sign", "--generate-key", "here")
+    lamina(article, "sign", "--generate-key", "there")
+    lamina(article, "package", "//:A")
+    lamina(article, "sign", "A", "--key", "here.key")
+    lamina(article, "push", "A", f"{place}:v1")
+    lamina(article, "sign", f"{place}:v1", "--key", "there.key")
+    lamina(article, "copy", f"{place}:v1", f"{registry.place}/team/mirror:v1")
+
+    for reference in (f"{place}:v1", f"{registry.place}/team/mirror:v1"):
+        told = lamina(article, "verify", reference, "--key", "here.pub", "--key", "there.pub")
+
+        assert "(here.pub)" in told
+        assert "(there.pub)" in told
+    # The specification's tag for registries without the referrers API.
+    digest = told.split("digest   ")[1].split()[0].replace(":", "-")
+    raw = servers.call(
+        need("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{place}:{digest}"
+    )
+    assert raw.count("application/vnd.in-toto+json") == 2

@@ -15,6 +15,7 @@ from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 from lamina.formats import tomltext
+from lamina.store.trust import policy
 
 BAZEL_IGNORE = ".bazelignore"
 
@@ -176,6 +177,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     }
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
+    settings.pop("trust", None)  # read where a package is to be run
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -216,6 +218,10 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             continue
         if section == "toolchains" and isinstance(table, dict):
             faults.extend(_faults_of_toolchains(table, text))
+            continue
+        if section == "trust":
+            found = policy.faults(table, text)
+            faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in found]
             continue
         if section in _TABLES and isinstance(table, dict):
             faults.extend(_faults_of_tables(section, table, text))

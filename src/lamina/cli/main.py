@@ -31,6 +31,8 @@ COMMANDS = {
     "logout": "forget the login at a registry",
     "inspect": "show what a package consists of",
     "cache": "tell what the store of this machine holds, and keep it within bounds",
+    "sign": "sign a package, or make a pair of keys",
+    "verify": "tell who signed a package, and from what it was made",
     "exec": "run a package of the store or a registry, without a workspace",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
+from lamina.core import reference
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.reference import Reference
 
 if TYPE_CHECKING:
+    from lamina.core.manifest import Package
     from lamina.node.pull import Pulled
     from lamina.store.local import LocalStore
     from lamina.store.repository import Repository
     from lamina.store.transport import Access
+    from lamina.store.trust.signatures import Fetched
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +56,19 @@ def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
 
 
 def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pulled:
-    """Bring a package into the store, and tell of it."""
+    """Bring a package into the store, with its signatures where somebody asks for them; tell so."""
     from lamina.cli.moving import Progress
     from lamina.node import pull
+    from lamina.store.trust import places
 
+    asked = getattr(args, "signatures", False) or places.in_force()
     with opened(wanted, args) as repository, Progress("pulling") as progress:
         found = pull.pull(repository, store, planned=progress.planned, moved=progress.moved)
+        if asked:
+            from lamina.store.trust import signatures
+
+            fetched = signatures.fetch(found.digest, repository)
+            signatures.keep(found.digest, fetched.signatures, store)
     _keep_bounds(store, found.digest)
     if not getattr(args, "json", False):
         output.note(
@@ -83,6 +93,44 @@ def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:
     from lamina.node import find
 
     return find.find(text, store, lambda wanted: pull(wanted, store, args).digest, args.pull)
+
+
+def admit(
+    text: str, package: Package, digest: Digest, store: LocalStore, args: argparse.Namespace
+) -> None:
+    """Let a package that a reference named be run or mounted; raises where no policy allows it."""
+    from lamina.store.trust import places
+
+    policies = places.in_force()
+    if not policies:
+        return
+    from lamina.node import admission
+
+    def fetch() -> Fetched:
+        from lamina.store.trust import signatures
+
+        with opened(reference.parse(text), args) as repository:
+            return signatures.fetch(digest, repository)
+
+    may_ask = reference.is_remote(text) and args.pull != "never"
+    for warning in admission.admit(package, digest, store, policies, fetch if may_ask else None):
+        output.note(f"warning: {warning}")
+
+
+def reader(repository: Repository, manifest: bytes) -> Callable[[Digest], bytes]:
+    """Reads what a manifest in a repository names: other manifests, and small blobs."""
+    from lamina.formats import oci
+
+    kinds = {child: kind for kind, child in oci.children(manifest)}
+
+    def read(digest: Digest) -> bytes:
+        if kinds.get(digest) not in (oci.MANIFEST, oci.INDEX):
+            return repository.read(digest)
+        found = repository.manifest(digest.oci).data
+        kinds.update((child, kind) for kind, child in oci.children(found))
+        return found
+
+    return read
 
 
 def add_pull(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from lamina.packaging.advice import Content, Former
 from lamina.store import packages
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
+from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
 
@@ -39,6 +40,7 @@ class Pushed:
     size: int  # bytes of these
     layers: int  # that are among them
     manifests: int  # that were sent, with the advice
+    signatures: int = 0  # that were put beside it
 
 
 def push(
@@ -51,7 +53,7 @@ def push(
     planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
     moved: Moved = lambda _digest, _size: None,
 ) -> Pushed:
-    """Push the package with this manifest, and give it a tag.
+    """Push the package with this manifest and its signatures, and give it a tag.
 
     Raises BlobMissing where the store lacks some of it, and what the repository raises.
     """
@@ -98,6 +100,9 @@ class _Sender:
         # Whoever finds the package finds this: so it comes first.
         self._put(transfer.encode(plan.advice), transfer.tag(content.root.digest.hash))
         self._put(content.root, tag)
+        signed = signatures.send(
+            signatures.kept(content.root.digest, self._store), self._repository
+        )
         _remember(self._store, self._repository, content, plan.advice)
         return Pushed(
             content.root.digest,
@@ -105,6 +110,7 @@ class _Sender:
             sum(each.size for each in missing),
             len(missing & content.layers.keys()),
             len(manifests) + 2,
+            signed,
         )
 
     def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:

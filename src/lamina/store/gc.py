@@ -19,6 +19,7 @@ from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store import leases, partial
 from lamina.store.local import LocalStore
+from lamina.store.trust import signatures
 
 PINS = "pins"
 _KINDS = ("blobs", "executables", "images", "merged")  # whose files may go one by one
@@ -85,6 +86,8 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
                 freed += piece.size
                 used -= piece.size
                 excess -= piece.size
+    for path in signatures.orphans(store):
+        filesystem.remove_tree(path)
     return Swept(removed, freed, used, max(excess, 0))
 
 

@@ -195,7 +195,9 @@ class LayoutRepository:
                 return {"digest": wanted, "size": path.stat().st_size}
         found = [each for each in entries if _tag_of(each) == wanted]
         if not found and not self.reference.tag and wanted == "latest":
-            found = [each for each in entries if not _is_beside(_tag_of(each))]
+            # Parts of packages and signatures have no tag; a package that was pushed has one.
+            others = [each for each in entries if not _is_beside(_tag_of(each))]
+            found = [each for each in others if _tag_of(each)] or others
         if len(found) != 1:
             raise self._absent(wanted)
         return found[0]

@@ -55,7 +55,7 @@ FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "verified", "merged", "cells",
-    "workspaces", "partial", "pulled", "pushed", "pins", "used",
+    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used",
 )  # fmt: skip
 
 

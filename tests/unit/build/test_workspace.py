@@ -78,6 +78,9 @@ format = "erofs"
 compression = "lz4"
 level = 9
 block_size = 4096
+[[trust.rule]]
+packages = ["train/*"]
+keys = ["release.pub"]
 """
 
     found = workspace.read(marked(tmp_path, text))
@@ -131,6 +134,12 @@ block_size = 4096
         (
             "[python]\ninterpreter = 3\n",
             "lamina.toml:2:1: `interpreter` in `[python]` takes a string",
+            None,
+        ),
+        (
+            '[[trust.rule]]\npackages = ["*"]\nkey = ["k.pub"]\n',
+            "lamina.toml:1:1: `keys` in `[[trust.rule]]` takes a list of strings\n"
+            "lamina.toml:3:1: unknown key `key` in `[[trust.rule]]`",
             None,
         ),
         ("[cxx]\nx = \n", "lamina.toml:2:5: syntax error: invalid value", None),

@@ -13,7 +13,8 @@ from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Layer, Package
 from lamina.core.reference import Reference
-from lamina.formats import oci, pack, transfer
+from lamina.formats import dsse, oci, pack, transfer
+from lamina.formats.dsse import Envelope, Signature
 from lamina.node.pull import Pulled, pull
 from lamina.packaging.publish import Pushed, push
 from lamina.store import packages
@@ -22,6 +23,7 @@ from lamina.store.layout import LayoutRepository
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, NotThere
 from lamina.store.streams import Incoming
+from lamina.store.trust import signatures
 
 
 class Counting(LayoutRepository):
@@ -410,3 +412,20 @@ def test_a_tag_that_moves_is_the_last_one(
 
     assert brought(theirs, tmp_path / "r", "main")[0].digest == second
     assert Counting(tmp_path / "r").tags().count("main") == 1
+
+
+def test_signatures_go_along_and_cost_nothing_where_there_are_none(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    ours, _ = stores
+    digest = package(ours, 60)
+    before, _ = sent(ours, digest, tmp_path / "r")
+    envelope = Envelope("text/plain", b"x", (Signature(b"s"),))
+    signed = signatures.put(digest, oci.INDEX, dsse.encode(envelope))
+    signatures.keep(digest, [signed], ours)
+
+    after, repository = sent(ours, digest, tmp_path / "r")
+
+    assert (before.signatures, after.signatures) == (0, 1)
+    assert signatures.fetch(digest, repository).signatures == (signed,)
+    assert (repository.calls["push"], repository.calls["put"]) == (1, 3)

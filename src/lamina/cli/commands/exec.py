@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
         found = packages.read(digest, store)
         if not found.entry_point:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
+        repositories.admit(args.package, found, digest, store, args)
         images = packages.images(found, store)
         launch.launch(found, images, args.program_arguments or (), driver=args.driver)

@@ -40,16 +40,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = reference.parse(args.reference)
     with repositories.opened(wanted, args) as repository:
         manifest = repository.manifest(wanted.wanted)
-
-        def read(digest: Digest) -> bytes:
-            kind = kinds.get(digest)
-            if kind in (oci.MANIFEST, oci.INDEX):
-                found = repository.manifest(digest.oci).data
-                kinds.update((child, media) for media, child in oci.children(found))
-                return found
-            return repository.read(digest)
-
-        kinds = {child: media for media, child in oci.children(manifest.data)}
+        read = repositories.reader(repository, manifest.data)
         return _tell(
             args, manifest.digest, manifest.data, lambda: oci.decode_package(manifest.data, read)
         )

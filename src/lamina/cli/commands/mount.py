@@ -53,7 +53,9 @@ def _find(args: argparse.Namespace) -> tuple[Package, list[Path]]:
             output.note(made.summary())
             return made.package, packages.images(made.package, session.store)
     store = local.LocalStore(local.default_folder())
-    found = packages.read(repositories.find(args.what, store, args), store)
+    digest = repositories.find(args.what, store, args)
+    found = packages.read(digest, store)
+    repositories.admit(args.what, found, digest, store, args)
     return found, packages.images(found, store)
 
 

@@ -14,6 +14,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "reference", metavar="REF",
         help="`host/repository:tag`, `host/repository@sha256:<digest>` or `oci:FOLDER[:tag]`",
     )  # fmt: skip
+    parser.add_argument(
+        "--signatures", action="store_true",
+        help="bring its signatures too, as is done anyhow where a policy is in force",
+    )  # fmt: skip
     repositories.add_access(parser)
     arguments.add_json(parser)
 

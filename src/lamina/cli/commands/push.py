@@ -138,9 +138,10 @@ def _push(
     if args.json:
         output.document(_fields(found, sent))
         return 0
+    signed = f", {output.plural(sent.signatures, 'signature')}" if sent.signatures else ""
     output.note(
         f"pushed {sent.layers} of {output.plural(len(package.layers), 'layer')}, "
-        f"{output.size(sent.size)}; {output.duration(progress.seconds)}"
+        f"{output.size(sent.size)}{signed}; {output.duration(progress.seconds)}"
     )
     output.data(str(found))
     return 0
@@ -154,4 +155,5 @@ def _fields(found: Reference, sent: Pushed) -> dict[str, object]:
         "bytes": sent.size,
         "layers": sent.layers,
         "manifests": sent.manifests,
+        "signatures": sent.signatures,
     }
