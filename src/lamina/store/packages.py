@@ -14,7 +14,8 @@ from lamina.linux import filesystem
 from lamina.store import verified
 from lamina.store.local import LocalStore
 
-LATEST = ".latest"  # no legal version, so it can stand beside them
+LATEST = ".latest"  # that was packaged here; no legal version, so it can stand beside them
+PULLED = ".pulled"  # that was pulled last, which a name alone means where none was packaged here
 
 
 def put(package: Package, store: LocalStore) -> Digest:
@@ -46,12 +47,15 @@ def name_if_free(package: Package, digest: Digest, store: LocalStore) -> bool:
     Whoever sends packages can call them anything: none takes the place of what was made here.
     Returns whether it is found by that now.
     """
-    path = _path(store, package.name, package.version)
+    path, last = (_path(store, package.name, each) for each in (package.version, PULLED))
     try:
-        return Digest.parse(path.read_text(errors="replace").strip()) == digest
+        is_ours = Digest.parse(path.read_text(errors="replace").strip()) == digest
     except (FileNotFoundError, UserError):
         filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
-        return True
+        is_ours = True
+    if is_ours:
+        filesystem.write_atomic(last, f"{digest}\n".encode(), scratch=store.scratch)
+    return is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def kept(store: LocalStore) -> list[Kept]:
     top = store.folder / "packages"
     found = []
     for path in sorted(top.rglob("*")):
-        if path.name != LATEST and path.is_file():
+        if path.name not in (LATEST, PULLED) and path.is_file():
             try:
                 digest = Digest.parse(path.read_text(errors="replace").strip())
             except (UserError, FileNotFoundError):
@@ -102,7 +106,7 @@ def images(package: Package, store: LocalStore) -> list[Path]:
 def resolve(reference: str, store: LocalStore) -> Digest:
     """The manifest that a reference names: `name:version`, `name`, `name@sha256:…`, `sha256:…`.
 
-    A name alone stands for the version that was packaged last. Raises UserError.
+    A name alone stands for the version that was packaged last, else pulled last. Raises UserError.
     """
     name, mark, hexadecimal = reference.rpartition("sha256:")
     if mark and (not name or name.endswith("@")):
@@ -112,6 +116,8 @@ def resolve(reference: str, store: LocalStore) -> Digest:
         raise _unknown(reference, store)
     try:
         path = _path(store, check_path(name), version or LATEST)
+        if not version and not path.exists():
+            path = _path(store, name, PULLED)
         return Digest.parse(path.read_text(errors="replace").strip())
     except (LaminaError, OSError) as error:  # no name of a package, or none that is kept here
         raise _unknown(reference, store) from error
