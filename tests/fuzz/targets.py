@@ -32,11 +32,26 @@ from lamina.core.label import Label, Pattern
 from lamina.core.manifest import Image as ImageConfig
 from lamina.core.manifest import Layer, Package
 from lamina.core.tree import File, Folder, Node, Symlink
-from lamina.formats import archive, erofs, imagelayer, oci, ociimage, pylock, reapi, squashfs, xar
+from lamina.formats import (
+    archive,
+    attestation,
+    dsse,
+    erofs,
+    imagelayer,
+    intoto,
+    oci,
+    ociimage,
+    pylock,
+    reapi,
+    squashfs,
+    xar,
+)
 from lamina.formats.image import Choice
 from lamina.node import mounts
 from lamina.store import images
 from lamina.store.local import LocalStore
+from lamina.store.trust import policy
+from lamina.store.trust.places import Place
 from lamina.store.unpack import Unpacking, unpack
 from tests.fuzz.mutate import Mutator, documents, lines
 
@@ -381,6 +396,46 @@ def _reapi(data: bytes) -> None:
             decode(data)
 
 
+# Signatures.
+
+
+def _signatures() -> list[bytes]:
+    layer = Layer("//a:b", Digest.of(b"t"), Digest.of(b"l"))
+    package = Package("a/b", "v1", "//a:b", (layer,), commit="c" * 40)
+    statement = intoto.encode(package, Digest.of(b"m"))
+    signature = dsse.Signature(b"s" * 64, "sha256:" + "0" * 64)
+    envelope = dsse.encode(dsse.Envelope(intoto.PAYLOAD_TYPE, statement, (signature,)))
+    return [
+        envelope,
+        statement,
+        attestation.encode(Digest.of(b"m"), oci.INDEX, Digest.of(envelope)),
+    ]
+
+
+_SIGNATURE_WORDS = (
+    '"payload":',
+    '"sig":"AA=="',
+    "=",
+    "-_",
+    "+/",
+    "sha256:",
+    "\\ud800",
+    "NaN",
+    "1e999",
+)
+
+
+@_target("signature", _signatures, _SIGNATURE_WORDS, (documents,))
+def _signature(data: bytes) -> None:
+    with contextlib.suppress(IntegrityError):
+        envelope = dsse.decode(data)
+        assert dsse.decode(dsse.encode(envelope)) == envelope
+    with contextlib.suppress(IntegrityError):
+        assert all(len(each.hash) == 64 for each in intoto.decode(data).subjects)
+    with contextlib.suppress(IntegrityError):
+        assert attestation.decode(data).envelope.size <= dsse.LIMIT
+
+
 # What people write.
 
 _LOCK = """\
@@ -462,6 +517,25 @@ far = { url = "https://x/y.tar.gz", sha256 = "SHA", strip_prefix = "y" }
 def _lamina_toml(data: bytes) -> None:
     Path("lamina.toml").write_bytes(data)
     workspace.read(Path.cwd())
+
+
+_POLICY = b"""\
+[trust]
+required = false
+
+[[trust.rule]]
+packages = ["a/*", "[ab]?"]
+keys = ["k.pub"]
+required = true
+"""
+
+
+@_target("policy", lambda: [_POLICY], _TOML_WORDS, (lines,))
+def _policy(data: bytes) -> None:
+    with contextlib.suppress(UserError):
+        found = policy.read(Place("policy.toml", data))
+        assert found is not None
+        assert found.rule_for("a/b").required in (True, False)
 
 
 _CELLS = b"""\
