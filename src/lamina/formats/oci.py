@@ -28,7 +28,7 @@ from lamina.core.manifest import (
     is_version,
 )
 from lamina.core.tree import check_path
-from lamina.formats import fields
+from lamina.formats import strictjson as fields
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -99,7 +99,7 @@ def _runs(layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
 
 
 def _index(package: Package, manifests: Sequence[Document]) -> bytes:
-    return fields.encode(
+    return fields.write(
         {
             "annotations": _annotations(package),
             "artifactType": PACKAGE,
@@ -115,7 +115,7 @@ def children(manifest: bytes) -> list[tuple[str, Digest]]:
 
     Raises IntegrityError where it is malformed.
     """
-    return fields.read(manifest, "manifest", _children)
+    return fields.read(manifest, "a manifest", _children)
 
 
 def _children(document: Mapping[str, object]) -> list[tuple[str, Digest]]:
@@ -133,7 +133,7 @@ def is_foreign(media_type: str) -> bool:
 
 def is_package(manifest: bytes) -> bool:
     """Whether a manifest or an index says that it is a package."""
-    return fields.read(manifest, "manifest", lambda found: found.get("artifactType") == PACKAGE)
+    return fields.read(manifest, "a manifest", lambda found: found.get("artifactType") == PACKAGE)
 
 
 def media_type(manifest: bytes) -> str:
@@ -143,7 +143,7 @@ def media_type(manifest: bytes) -> str:
         usual = INDEX if "manifests" in document else MANIFEST
         return fields.text(document.get("mediaType", usual))
 
-    return fields.read(manifest, "manifest", find)
+    return fields.read(manifest, "a manifest", find)
 
 
 def subject(manifest: bytes) -> str | None:
@@ -160,9 +160,9 @@ def decode_head(root: bytes, read: Callable[[Digest], bytes]) -> Package:
 
     Raises as `decode_package` does.
     """
-    document = fields.read(root, "package manifest", lambda found: found)
+    document = fields.read(root, "a package manifest", lambda found: found)
     if "manifests" in document:
-        root = read(fields.read(root, "package index", _index_parts)[0])
+        root = read(fields.read(root, "a package index", _index_parts)[0])
     return replace(_part(root, read(config_of(root))), layers=())
 
 
@@ -176,10 +176,10 @@ def decode_package(root: bytes, read: Callable[[Digest], bytes]) -> Package:
 
     Raises IntegrityError where they are malformed or disagree, and whatever `read` raises.
     """
-    document = fields.read(root, "package manifest", lambda found: found)
+    document = fields.read(root, "a package manifest", lambda found: found)
     if "manifests" not in document:
         return decode(root, read(config_of(root)))
-    parts = fields.read(root, "package index", _index_parts)
+    parts = fields.read(root, "a package index", _index_parts)
     manifests = [read(part) for part in parts]
     found = [_part(each, read(config_of(each))) for each in manifests]
     head, *runs = found
@@ -205,7 +205,7 @@ def encode_config(package: Package) -> bytes:
         seldom |= {"baseLayers": package.base_layers, "image": _image(package.image)}
     if package.program:
         seldom["program"] = list(package.program)
-    return fields.encode(
+    return fields.write(
         {
             **seldom,
             "base": package.base,
@@ -264,7 +264,7 @@ def _detail(layer: Layer) -> dict[str, object]:
 def encode_manifest(package: Package) -> bytes:
     """The manifest; its digest names the package."""
     config = encode_config(package)
-    return fields.encode(
+    return fields.write(
         {
             "annotations": _annotations(package),
             "artifactType": PACKAGE,
@@ -285,7 +285,7 @@ def _annotations(package: Package) -> dict[str, str]:
 
 def config_of(manifest: bytes) -> Digest:
     """The digest of a package's config blob; raises IntegrityError for other manifests."""
-    return fields.read(manifest, "package manifest", _config_digest)
+    return fields.read(manifest, "a package manifest", _config_digest)
 
 
 def decode(manifest: bytes, config: bytes) -> Package:
@@ -299,8 +299,8 @@ def decode(manifest: bytes, config: bytes) -> Package:
 
 def _part(manifest: bytes, config: bytes) -> Package:
     """A package, or what an index names of one."""
-    document = fields.read(manifest, "package manifest", _known)
-    return fields.read(config, "package config", lambda found: _package(document, found))
+    document = fields.read(manifest, "a package manifest", _known)
+    return fields.read(config, "a package config", lambda found: _package(document, found))
 
 
 def _config_digest(document: Mapping[str, object]) -> Digest:
@@ -339,9 +339,9 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
     if not base_layers and "image" in config:
         raise ValueError("a base image without layers")
     return Package(
-        name=check_path(fields.shown(config["name"])),  # name and version become paths
+        name=check_path(fields.line(config["name"])),  # name and version become paths
         version=_version(fields.text(config["version"])),
-        label=fields.shown(config["label"]),
+        label=fields.line(config["label"]),
         layers=tuple(map(_layer, blobs, details)),
         entry_point=_entry_point(config["entryPoint"]),
         program=tuple(fields.text(word) for word in fields.sequence(config.get("program", []))),
@@ -400,16 +400,17 @@ def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:
     media_type = fields.text(blob["mediaType"])
     if media_type not in EXTENSIONS:
         raise IntegrityError(
-            f"a layer has the unknown form `{fields.shown(media_type)}`", hint="use a newer lamina"
+            f"a layer has the unknown form `{fields.line(media_type)}`",
+            hint="use a newer lamina",
         )
     return Layer(
-        label=fields.shown(detail["label"]),
+        label=fields.line(detail["label"]),
         tree=fields.digest(fields.mapping(detail["tree"])),
         blob=fields.digest(blob),
         media_type=media_type,
         files=fields.number(detail["files"]),
         content_size=fields.number(detail["contentSize"]),
-        labels=tuple(fields.shown(label) for label in fields.sequence(detail.get("labels", []))),
+        labels=tuple(fields.line(label) for label in fields.sequence(detail.get("labels", []))),
     )
 
 

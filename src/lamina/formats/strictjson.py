@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
+from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
+
+LARGEST = 16 << 20  # bytes of a document; a package of 20,000 layers has 8 MB
 
 T = TypeVar("T")
 
@@ -16,6 +19,8 @@ def read(data: bytes, what: str, use: Callable[[Mapping[str, object]], T]) -> T:
 
     A name that comes twice in an object is an error: readers differ in which of the two they take.
     """
+    if len(data) > LARGEST:
+        raise IntegrityError(f"not {what}: it has {len(data)} bytes, more than {LARGEST}")
     try:
         text = data.decode()
         return use(mapping(json.loads(text, object_pairs_hook=_once, parse_constant=_constant)))
@@ -43,6 +48,23 @@ def sequence(value: object) -> list[object]:
     return value
 
 
+def mappings(value: object) -> list[Mapping[str, object]]:
+    """A list of objects; raises TypeError for anything else."""
+    return [mapping(item) for item in sequence(value)]
+
+
+def number(value: object) -> int:
+    """A size; raises TypeError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise TypeError(f"a size is wanted, not {value!r:.40}")
+    return value
+
+
+def digest(descriptor: Mapping[str, object]) -> Digest:
+    """The digest that a descriptor names; raises IntegrityError for one of another kind."""
+    return Digest.from_oci(text(descriptor["digest"]), number(descriptor["size"]))
+
+
 def text(value: object) -> str:
     """A string that is text; raises TypeError or ValueError for anything else."""
     if not isinstance(value, str):
@@ -57,7 +79,7 @@ def line(value: object) -> str:
     """A string that a terminal shows as it is; raises TypeError or ValueError for anything else."""
     found = text(value)
     if not found.isprintable():
-        raise ValueError(f"no line of text: {found!r:.80}")
+        raise ValueError(f"a control character in {found!r:.80}")
     return found
 
 
@@ -71,9 +93,9 @@ def flag(value: object) -> bool:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("an object that has a name twice")
+        raise ValueError("an object has two values of one name")
     return found
 
 
 def _constant(word: str) -> NoReturn:
-    raise ValueError(f"`{word}` is no number")
+    raise ValueError(f"{word} is no number in JSON")
