@@ -210,7 +210,7 @@ def test_a_package_whose_config_is_its_own_manifest_is_refused(
 @pytest.mark.parametrize("command", ["exec", "mount"])
 def test_a_layer_that_is_no_image_is_refused(command: str, store: LocalStore) -> None:
     reference = kept(*documents(store), store)
-    before, mounts = state(store), mountinfo.mount_points()
+    before, mounts = state(store), mounted(store)
     words = [sys.executable, "-m", "lamina.cli", command, reference]
 
     # `exec` has entered a mount namespace by then, which this process should not.
@@ -219,7 +219,7 @@ def test_a_layer_that_is_no_image_is_refused(command: str, store: LocalStore) ->
     assert (done.returncode, done.stdout) in ((125, ""), (4, ""))
     assert "no superblock" in done.stderr
     assert "Traceback" not in done.stderr
-    assert (state(store), mountinfo.mount_points()) == (before, mounts)
+    assert (state(store), mounted(store)) == (before, mounts)
 
 
 def test_a_layer_that_was_damaged_is_not_mounted(
