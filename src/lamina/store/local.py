@@ -36,6 +36,7 @@ What does not match is removed: it is missing from then on, and made or fetched 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -359,7 +360,14 @@ def _open(folder: Path) -> int:
             f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
             hint="set LAMINA_STORE to another folder",
         )
-    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    path = folder / "lock"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        # What is in a store that may only be read can be run all the same.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _lock_folder(folder: Path) -> int | None:

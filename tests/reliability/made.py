@@ -1,0 +1,56 @@
+"""Packages for the trials: a few layers of random bytes, pushed to a repository."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.core import reference
+from lamina.core.digest import Digest
+from lamina.core.manifest import Layer, Package
+from lamina.packaging import publish
+from lamina.store import packages
+from lamina.store.local import LocalStore
+from lamina.store.repositories import open_repository
+from lamina.store.transport import Access
+
+_SOURCE = Path(__file__).parents[2] / "src"
+
+
+def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed: int) -> Digest:
+    """Push a package whose layers have these sizes, with the version as its tag."""
+    chance = random.Random(seed)
+    layers = []
+    for number, size in enumerate(sizes):
+        blob = store.write(chance.randbytes(size))
+        layers.append(Layer(f"//p:t{number}", blob, blob))
+    digest = packages.put(Package("p/a", version, "//p:a", tuple(layers), ("a",)), store)
+    repository = open_repository(reference.parse(place), Access())
+    try:
+        publish.push(digest, store, repository, version)
+    finally:
+        repository.close()
+    return digest
+
+
+def start(store: Path, *words: str, **given: str) -> subprocess.Popen[str]:
+    """Start `lamina` with a store, and more of the environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lamina.cli", *words],
+        env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": str(_SOURCE), **given},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(store: Path, *words: str, **given: str) -> tuple[int, str]:
+    """Run `lamina`; its exit code, and what it printed on both streams."""
+    child = start(store, *words, **given)
+    out, told = child.communicate(timeout=120)
+    return child.returncode, out + told

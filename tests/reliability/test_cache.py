@@ -1,0 +1,325 @@
+"""A node's store under stress: full and read-only disks, power cuts, many pulls and sweeps."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lamina.core import reference
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.node.pull import pull
+from lamina.store import gc, leases, packages
+from lamina.store.local import LocalStore
+from lamina.store.repositories import open_repository
+from lamina.store.transport import Access
+from tests import faults, servers
+from tests.reliability import made
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+LARGE = 64 << 20
+RESENT = 8 << 20  # bytes that may come twice after a kill
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[LocalStore]:
+    store = LocalStore(tmp_path / "source")
+    yield store
+    store.close()
+
+
+def is_sound(store: Path) -> bool:
+    """Whether nothing in a store has another content than its name says."""
+    opened = LocalStore(store)
+    try:
+        return gc.verify(opened).wrong == ()
+    finally:
+        opened.close()
+
+
+def scratch(store: Path) -> list[Path]:
+    return [path for path in (store / "tmp").glob("*") if any(path.iterdir())]
+
+
+@root
+@pytest.mark.parametrize("kib", [64, 200, 400, 700, 1000, 1300, 1500])
+def test_a_pull_to_a_full_disk_leaves_nothing_wrong_and_succeeds_with_more_room(
+    tmp_path: Path, source: LocalStore, kib: int
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [300_000] * 5, 1)
+    node = tmp_path / "node"
+    node.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(node)], check=True)
+    try:
+        code, told = made.run(node / "store", "pull", f"{place}:v1")
+        assert (code, "Traceback" in told) == (2, False), told
+        assert "pace" in told  # `no space is left …`, or the system's `No space left …`
+
+        subprocess.run(["mount", "-o", "remount,size=8m", str(node)], check=True)
+        assert is_sound(node / "store")
+        code, told = made.run(node / "store", "pull", f"{place}:v1")
+        assert code == 0, told
+        store = LocalStore(node / "store")
+        assert packages.is_whole(digest, store)
+        assert gc.verify(store).wrong == ()
+        store.close()
+        assert scratch(node / "store") == []
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+
+@root
+def test_a_pull_to_a_full_disk_makes_room_where_a_bound_is_set(
+    tmp_path: Path, source: LocalStore
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    made.push(source, place, "v1", [300_000] * 5, 1)
+    second = made.push(source, place, "v2", [300_000] * 5, 2)
+    node = tmp_path / "node"
+    node.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "none", str(node)], check=True)
+    try:
+        assert made.run(node / "store", "pull", f"{place}:v1")[0] == 0
+        code, told = made.run(node / "store", "pull", f"{place}:v2", LAMINA_CACHE_SIZE="1600K")
+        assert code == 0, told
+        store = LocalStore(node / "store")
+        assert packages.is_whole(second, store)
+        store.close()
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+
+@root
+def test_a_store_that_may_only_be_read_says_so(tmp_path: Path, source: LocalStore) -> None:
+    place = f"oci:{tmp_path}/r"
+    made.push(source, place, "v1", [1000], 1)
+    made.push(source, place, "v2", [1000], 2)
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    subprocess.run(["mount", "--bind", str(node), str(node)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(node)], check=True)
+        code, told = made.run(node, "pull", f"{place}:v2")
+        listed = made.run(node, "cache", "ls")
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+    assert code == 2, told
+    assert f"may not write to the store `{node}`" in told
+    assert listed[0] == 0
+    assert "v1" in listed[1]
+
+
+@root
+def test_a_power_cut_takes_no_whole_blob_back(tmp_path: Path, source: LocalStore) -> None:
+    place = f"oci:{tmp_path}/r"
+    digests = [
+        made.push(source, place, f"v{n}", [100_000, 900_000, 5000, 40_000], n) for n in range(8)
+    ]
+    image, node, copy, after = (tmp_path / each for each in ("disk", "node", "copy", "after"))
+    node.mkdir()
+    after.mkdir()
+    with image.open("wb") as file:
+        file.truncate(48 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop,commit=1", str(image), str(node)], check=True)
+    try:
+        for number, digest in enumerate(digests):
+            done = digests[:number]  # were told to be here before the cut
+            child = made.start(node / "store", "pull", f"{place}:v{number}")
+            time.sleep(random.Random(number).uniform(0.1, 0.9))
+            shutil.copyfile(image, copy)
+            child.communicate(timeout=60)
+            assert child.returncode == 0
+            _check_cut(copy, after, done, digest, f"{place}:v{number}")
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+
+def _check_cut(image: Path, at: Path, done: list[Digest], digest: Digest, wanted: str) -> None:
+    subprocess.run(["fsck.ext4", "-y", str(image)], check=False, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True)
+    try:
+        store = LocalStore(at / "store")
+        for each in done:
+            assert packages.is_whole(each, store)
+        assert gc.verify(store).wrong == ()
+        store.close()
+        code, told = made.run(at / "store", "pull", wanted)
+        assert code == 0, told
+        store = LocalStore(at / "store")
+        assert packages.is_whole(digest, store)
+        store.close()
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+def test_many_pulls_of_one_layer_are_one_download(tmp_path: Path, source: LocalStore) -> None:
+    with (
+        servers.registry(tmp_path / "registry") as registry,
+        faults.proxy(registry.host) as between,
+    ):
+        digest = made.push(source, f"{registry.host}/p", "v1", [LARGE], 1)
+        node = tmp_path / "node"
+        children = [made.start(node, "pull", f"{between.host}/p:v1") for _ in range(32)]
+        for child in children:
+            _, told = child.communicate(timeout=240)
+            assert child.returncode == 0, told
+
+        asked = between.of("GET", "/blobs/")
+        assert sum(each.sent for each in asked) < LARGE + (1 << 20)
+        store = LocalStore(node)
+        assert packages.is_whole(digest, store)
+        store.close()
+
+
+def test_another_takes_over_where_a_killed_pull_stopped(tmp_path: Path, source: LocalStore) -> None:
+    with (
+        servers.registry(tmp_path / "registry") as registry,
+        faults.proxy(registry.host) as between,
+    ):
+        digest = made.push(source, f"{registry.host}/p", "v1", [LARGE], 1)
+        layer = packages.read(digest, source).layers[0].blob
+        node = tmp_path / "node"
+        between.spoil(faults.stall(between, LARGE // 2), method="GET", path=layer.hash)
+        first = made.start(node, "pull", f"{between.host}/p:v1")
+        part = node / "partial" / layer.hash
+        until = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size > LARGE // 2 - RESENT):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        second = made.start(node, "pull", f"{between.host}/p:v1")
+        time.sleep(1)
+        first.kill()
+        first.communicate()
+        _, told = second.communicate(timeout=120)
+
+        assert second.returncode == 0, told
+        last = between.of("GET", layer.hash)[-1]
+        assert last.sent <= LARGE // 2 + RESENT
+        assert is_sound(node)
+
+
+def test_what_is_leased_is_never_removed(tmp_path: Path, source: LocalStore) -> None:
+    assert trial_of_leases(tmp_path, source, 300, 1) == []
+
+
+def trial_of_leases(folder: Path, source: LocalStore, times: int, seed: int) -> list[str]:
+    """So many pulls and leases by twenty, beside two that remove all they may; what was wrong."""
+    place = f"oci:{folder}/r"
+    digests = [made.push(source, place, f"v{n}", [20_000] * 4, n) for n in range(6)]
+    node = folder / "node"
+    ended = threading.Event()
+    store = LocalStore(node)
+    gc_most = 5 * 4 * 4096
+    pull(open_repository(reference.parse(f"{place}:v0"), Access()), store)
+    gc.pin(store, digests[0], "p/a:v0")
+
+    def sweep() -> None:
+        while not ended.is_set():
+            gc.sweep(store, gc.Bounds(most=gc_most))
+
+    def use(number: int) -> list[str]:
+        chance = random.Random(seed * 1_000_003 + number)
+        version = chance.randrange(len(digests))
+        digest = digests[version]
+        with leases.leased_package(store.folder, digest):
+            pull(open_repository(reference.parse(f"{place}:v{version}"), Access()), store)
+            for _ in range(3):
+                if not packages.is_whole(digest, store):
+                    return [f"operation {number}: v{version} went while it was leased"]
+                time.sleep(chance.uniform(0, 0.01))
+        if not packages.is_whole(digests[0], store):
+            return [f"operation {number}: the pinned package went"]
+        return []
+
+    with ThreadPoolExecutor(22) as pool:
+        sweeps = [pool.submit(sweep) for _ in range(2)]
+        uses = [pool.submit(use, number) for number in range(times)]
+        wrong = [text for each in uses for text in each.result()]
+        ended.set()
+        for each in sweeps:
+            each.result()
+    bound = 40 * 4096  # holds what is pinned
+    done = gc.sweep(store, gc.Bounds(most=bound))
+    if done.excess or done.used > bound:
+        wrong.append(f"the bound does not hold: {done}")
+    if gc.verify(store).wrong:
+        wrong.append("wrong blobs")
+    store.close()
+    return wrong
+
+
+def test_wrong_bytes_of_the_right_size_are_found_and_fetched_again(
+    tmp_path: Path, source: LocalStore
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [5000, 100_000], 1)
+    node = tmp_path / "node"
+    made.run(node, "pull", f"{place}:v1")
+    layer = packages.read(digest, source).layers[1].blob
+    file = node / "blobs" / layer.hash[:2] / layer.hash[2:]
+    file.chmod(0o644)
+    file.write_bytes(bytes(layer.size))
+
+    code, told = made.run(node, "cache", "verify")
+    assert (code, layer.hash in told) == (IntegrityError.exit_code, True)
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    store = LocalStore(node)
+    assert store.read(layer) == source.read(layer)
+    store.close()
+
+
+def test_times_in_the_future_harm_nothing(tmp_path: Path, source: LocalStore) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [5000, 100_000], 1)
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    ahead = time.time() + 1e7
+    for path in node.rglob("*"):
+        os.utime(path, (ahead, ahead))
+
+    assert made.run(node, "cache", "gc", "--max-size", "0")[0] == 0
+    store = LocalStore(node)
+    assert not packages.is_whole(digest, store)
+    store.close()
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    assert is_sound(node)
+
+
+def test_one_tag_pushed_by_many_at_once_is_always_a_whole_package(tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/r"
+    stores = [LocalStore(tmp_path / f"s{number}") for number in range(6)]
+    digests = set()
+
+    with ThreadPoolExecutor(6) as pool:
+        work = [
+            pool.submit(made.push, store, place, "main", [3000, 50_000], number)
+            for number, store in enumerate(stores)
+        ]
+        seen = 0
+        while not all(each.done() for each in work):
+            if (tmp_path / "r/index.json").exists():
+                node = LocalStore(tmp_path / f"n{seen}")
+                repository = open_repository(reference.parse(f"{place}:main"), Access())
+                if "main" in repository.tags():
+                    found = pull(repository, node)
+                    assert packages.is_whole(found.digest, node)
+                    seen += 1
+                node.close()
+        digests = {each.result() for each in work}
+    last = LocalStore(tmp_path / "last")
+    found = pull(open_repository(reference.parse(f"{place}:main"), Access()), last)
+    assert found.digest in digests
+    for store in (*stores, last):
+        store.close()
