@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +12,14 @@ from pathlib import Path
 import pytest
 
 from lamina.core import reference
-from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.node.pull import pull
-from lamina.store import gc, leases, packages
+from lamina.store import gc, packages
 from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
 from tests import faults, servers
-from tests.reliability import made
+from tests.reliability import made, trials
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 LARGE = 64 << 20
@@ -122,46 +118,7 @@ def test_a_store_that_may_only_be_read_says_so(tmp_path: Path, source: LocalStor
 
 @root
 def test_a_power_cut_takes_no_whole_blob_back(tmp_path: Path, source: LocalStore) -> None:
-    place = f"oci:{tmp_path}/r"
-    digests = [
-        made.push(source, place, f"v{n}", [100_000, 900_000, 5000, 40_000], n) for n in range(8)
-    ]
-    image, node, copy, after = (tmp_path / each for each in ("disk", "node", "copy", "after"))
-    node.mkdir()
-    after.mkdir()
-    with image.open("wb") as file:
-        file.truncate(48 << 20)
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    subprocess.run(["mount", "-o", "loop,commit=1", str(image), str(node)], check=True)
-    try:
-        for number, digest in enumerate(digests):
-            done = digests[:number]  # were told to be here before the cut
-            child = made.start(node / "store", "pull", f"{place}:v{number}")
-            time.sleep(random.Random(number).uniform(0.1, 0.9))
-            shutil.copyfile(image, copy)
-            child.communicate(timeout=60)
-            assert child.returncode == 0
-            _check_cut(copy, after, done, digest, f"{place}:v{number}")
-    finally:
-        subprocess.run(["umount", str(node)], check=True)
-
-
-def _check_cut(image: Path, at: Path, done: list[Digest], digest: Digest, wanted: str) -> None:
-    subprocess.run(["fsck.ext4", "-y", str(image)], check=False, capture_output=True)
-    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True)
-    try:
-        store = LocalStore(at / "store")
-        for each in done:
-            assert packages.is_whole(each, store)
-        assert gc.verify(store).wrong == ()
-        store.close()
-        code, told = made.run(at / "store", "pull", wanted)
-        assert code == 0, told
-        store = LocalStore(at / "store")
-        assert packages.is_whole(digest, store)
-        store.close()
-    finally:
-        subprocess.run(["umount", str(at)], check=True)
+    assert trials.cut_power(tmp_path, source, 8, 1) == []
 
 
 def test_many_pulls_of_one_layer_are_one_download(tmp_path: Path, source: LocalStore) -> None:
@@ -211,53 +168,7 @@ def test_another_takes_over_where_a_killed_pull_stopped(tmp_path: Path, source: 
 
 
 def test_what_is_leased_is_never_removed(tmp_path: Path, source: LocalStore) -> None:
-    assert trial_of_leases(tmp_path, source, 300, 1) == []
-
-
-def trial_of_leases(folder: Path, source: LocalStore, times: int, seed: int) -> list[str]:
-    """So many pulls and leases by twenty, beside two that remove all they may; what was wrong."""
-    place = f"oci:{folder}/r"
-    digests = [made.push(source, place, f"v{n}", [20_000] * 4, n) for n in range(6)]
-    node = folder / "node"
-    ended = threading.Event()
-    store = LocalStore(node)
-    gc_most = 5 * 4 * 4096
-    pull(open_repository(reference.parse(f"{place}:v0"), Access()), store)
-    gc.pin(store, digests[0], "p/a:v0")
-
-    def sweep() -> None:
-        while not ended.is_set():
-            gc.sweep(store, gc.Bounds(most=gc_most))
-
-    def use(number: int) -> list[str]:
-        chance = random.Random(seed * 1_000_003 + number)
-        version = chance.randrange(len(digests))
-        digest = digests[version]
-        with leases.leased_package(store.folder, digest):
-            pull(open_repository(reference.parse(f"{place}:v{version}"), Access()), store)
-            for _ in range(3):
-                if not packages.is_whole(digest, store):
-                    return [f"operation {number}: v{version} went while it was leased"]
-                time.sleep(chance.uniform(0, 0.01))
-        if not packages.is_whole(digests[0], store):
-            return [f"operation {number}: the pinned package went"]
-        return []
-
-    with ThreadPoolExecutor(22) as pool:
-        sweeps = [pool.submit(sweep) for _ in range(2)]
-        uses = [pool.submit(use, number) for number in range(times)]
-        wrong = [text for each in uses for text in each.result()]
-        ended.set()
-        for each in sweeps:
-            each.result()
-    bound = 40 * 4096  # holds what is pinned
-    done = gc.sweep(store, gc.Bounds(most=bound))
-    if done.excess or done.used > bound:
-        wrong.append(f"the bound does not hold: {done}")
-    if gc.verify(store).wrong:
-        wrong.append("wrong blobs")
-    store.close()
-    return wrong
+    assert trials.race(tmp_path, source, 300, 1) == []
 
 
 def test_wrong_bytes_of_the_right_size_are_found_and_fetched_again(

@@ -284,6 +284,11 @@ class LocalStore:
         filesystem.move(str(path), place)
         filesystem.sync_folder(Path(place).parent)
 
+    def settle(self, digests: Iterable[Digest]) -> None:
+        """Let the names of blobs that were written as durable survive a power cut too."""
+        for folder in sorted({Path(self._place(digest)).parent for digest in digests}):
+            filesystem.sync_folder(folder)
+
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         """Give a file its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
@@ -354,7 +359,8 @@ def _open(folder: Path) -> int:
         found = version.read_text(errors="replace").strip()
     except FileNotFoundError:
         found = FORMAT
-        filesystem.write_atomic(version, f"{FORMAT}\n".encode())
+        # Else a power cut may leave an empty one, and a store that nobody opens again.
+        filesystem.write_atomic(version, f"{FORMAT}\n".encode(), durable=True)
     if found != FORMAT:
         raise UserError(
             f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
