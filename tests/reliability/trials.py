@@ -1,4 +1,4 @@
-"""What the tests try a few times, `python -m tests.reliability` often; each tells what was wrong."""
+"""Trials that the tests make a few times, and `python -m tests.reliability` often."""
 
 from __future__ import annotations
 

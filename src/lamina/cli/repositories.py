@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from lamina.cli import output
 from lamina.core import reference
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
+from lamina.core.errors import IntegrityError, UserError
 from lamina.core.reference import Reference
 from lamina.linux import filesystem
 
@@ -119,6 +120,20 @@ def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:
     from lamina.node import find
 
     return find.find(text, store, lambda wanted: pull(wanted, store, args).digest, args.pull)
+
+
+def images(
+    text: str, package: Package, digest: Digest, store: LocalStore, args: argparse.Namespace
+) -> list[Path]:
+    """Where the layers of a package lie; what was damaged is pulled again, if it came from afar."""
+    from lamina.store import packages
+
+    may_pull = reference.is_remote(text) and args.pull != "never"
+    for _ in package.layers if may_pull else ():
+        with contextlib.suppress(IntegrityError):  # the damaged one is gone now
+            return packages.images(package, store)
+        pull(replace(reference.parse(text), tag="", digest=digest.oci), store, args)
+    return packages.images(package, store)
 
 
 def admit(
