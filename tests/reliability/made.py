@@ -37,20 +37,33 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     return digest
 
 
-def start(store: Path, *words: str, **given: str) -> subprocess.Popen[str]:
-    """Start `lamina` with a store, and more of the environment."""
+def start(store: Path, *words: str, user: int | None = None, **given: str) -> subprocess.Popen[str]:
+    """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
     return subprocess.Popen(
-        [sys.executable, "-m", "lamina.cli", *words],
-        env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": str(_SOURCE), **given},
+        [_python(user), "-m", "lamina.cli", *words],
+        env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        user=user,
+        group=None if user is None else 40_000,
+        extra_groups=None if user is None else [],
+        umask=-1 if user is None else 0o002,
     )
 
 
-def run(store: Path, *words: str, **given: str) -> tuple[int, str]:
+def _python(user: int | None) -> str:
+    # The one of the tests may lie in a folder that nobody else may enter.
+    return sys.executable if user is None else "/usr/bin/python3"
+
+
+def _path() -> str:
+    return os.pathsep.join((str(_SOURCE), *(each for each in sys.path if "site-packages" in each)))
+
+
+def run(store: Path, *words: str, user: int | None = None, **given: str) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, **given)
+    child = start(store, *words, user=user, **given)
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

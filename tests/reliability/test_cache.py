@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -233,4 +234,34 @@ def test_one_tag_pushed_by_many_at_once_is_always_a_whole_package(tmp_path: Path
     found = pull(open_repository(reference.parse(f"{place}:main"), Access()), last)
     assert found.digest in digests
     for store in (*stores, last):
+        store.close()
+
+
+@root
+def test_two_users_of_one_group_share_a_store(source: LocalStore) -> None:
+    with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        place = f"oci:{folder}/r"
+        digests = [made.push(source, place, f"v{n}", [1000, 300_000], n) for n in range(2)]
+        node = folder / "node"
+        node.mkdir()
+        os.chown(node, 0, 40_000)
+        node.chmod(0o2775)
+        layer = packages.read(digests[1], source).layers[1].blob
+
+        first = made.run(node, "pull", f"{place}:v0", user=40_001)
+        part = node / "partial" / layer.hash
+        part.write_bytes(b"begun by the first")
+        os.chown(part, 40_001, 40_000)
+        part.chmod(0o664)
+        second = made.run(node, "pull", f"{place}:v1", user=40_002)
+        again = made.run(node, "pull", f"{place}:v0", user=40_002)
+        swept = made.run(node, "cache", "gc", "--max-size", "0", user=40_002)
+
+        assert [each[0] for each in (first, second, again, swept)] == [0] * 4, (
+            first, second, again, swept,
+        )  # fmt: skip
+        store = LocalStore(node)
+        assert not any(packages.is_whole(each, store) for each in digests)
         store.close()

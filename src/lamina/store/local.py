@@ -368,7 +368,7 @@ def _open(folder: Path) -> int:
         )
     path = folder / "lock"
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
@@ -388,7 +388,10 @@ def _lock_folder(folder: Path) -> int | None:
 def _sweep(parent: Path) -> None:
     """Remove the scratch folders of dead processes: those that nobody holds a lock on."""
     for folder in list(parent.iterdir()):
-        descriptor = _lock_folder(folder)
+        try:
+            descriptor = _lock_folder(folder)
+        except PermissionError:
+            continue  # another user's, who removes it
         if descriptor is not None:
             # Programs that the dead one had started may be dying only now, and still write.
             with contextlib.suppress(OSError):
