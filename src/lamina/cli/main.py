@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -13,7 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from lamina.cli import arguments, output
-from lamina.core.errors import Interrupted, LaminaError, UserError
+from lamina.core.errors import HostError, Interrupted, LaminaError, UserError
 
 # Summaries stand here so that `lamina --help` loads no command.
 COMMANDS = {
@@ -107,8 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LaminaError as error:
         output.error(error, as_json=as_json)
         return _OWN_FAILURE if command in ("run", "exec") else error.exit_code
-    except Exception:
-        return _bug(command)
+    except Exception as error:
+        if (fault := _of_disk(error)) is None:
+            return _bug(command)
+        output.error(fault, as_json=as_json)
+        return _OWN_FAILURE if command in ("run", "exec") else fault.exit_code
 
 
 def _run(words: list[str], command: str) -> int:
@@ -203,6 +207,28 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
         # Not SIG_IGN: Python would complain of a signal that is under way already.
         signal.signal(other, lambda *_: None)
     raise Interrupted(number)
+
+
+def _of_disk(error: Exception) -> HostError | None:
+    """What to tell where the store's disk is full, or may not be written."""
+    if not isinstance(error, OSError):
+        return None
+    from lamina.linux import filesystem
+    from lamina.store import local
+
+    store = local.default_folder()
+    if filesystem.is_full(error):
+        return HostError(
+            f"no space is left on the disk: {error.filename or store}",
+            hint="make room there, as by `lamina cache gc --min-free SIZE`, and run the same again",
+        )
+    is_ours = str(error.filename or "").startswith(f"{store}/")
+    if is_ours and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return HostError(
+            f"may not write to the store `{store}`: {error.strerror}",
+            hint="what is there runs; `LAMINA_STORE` may name a folder that you may write",
+        )
+    return None
 
 
 def _bug(command: str) -> int:

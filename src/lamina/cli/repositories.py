@@ -6,14 +6,17 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.core import reference
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
+from lamina.core.errors import IntegrityError, UserError
 from lamina.core.reference import Reference
+from lamina.linux import filesystem
 
 if TYPE_CHECKING:
     from lamina.core.manifest import Package
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from lamina.store.repository import Repository
     from lamina.store.transport import Access
     from lamina.store.trust.signatures import Fetched
+
+
+_BOUNDS = ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +69,13 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
 
     asked = getattr(args, "signatures", False) or places.in_force()
     with opened(wanted, args) as repository, Progress("pulling") as progress:
-        found = pull.pull(repository, store, planned=progress.planned, moved=progress.moved)
+        work = partial(pull.pull, repository, store, planned=progress.planned, moved=progress.moved)
+        try:
+            found = work()
+        except OSError as error:
+            if not filesystem.is_full(error) or not _make_room(store):
+                raise
+            found = work()
         if asked:
             from lamina.store.trust import signatures
 
@@ -78,9 +90,24 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
     return found
 
 
+def _make_room(store: LocalStore) -> bool:
+    """Remove what was used least recently from a full disk, where a bound says that it may go.
+
+    As much goes as the bounds tell, and at least a quarter of what is there.
+    """
+    if not any(name in os.environ for name in _BOUNDS):
+        return False
+    from lamina.store import gc
+
+    bounds = gc.bounds_of(os.environ)
+    used = sum(each.size for each in gc.usage(store))
+    most = used * 3 // 4 if bounds.most is None else min(bounds.most, used * 3 // 4)
+    return gc.sweep(store, gc.Bounds(most, bounds.free)).removed > 0
+
+
 def _keep_bounds(store: LocalStore, package: Digest) -> None:
     """Make room for what was pulled, where the environment says how much there is."""
-    if not any(name in os.environ for name in ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")):
+    if not any(name in os.environ for name in _BOUNDS):
         return
     from lamina.store import gc, leases
 
@@ -93,6 +120,20 @@ def find(text: str, store: LocalStore, args: argparse.Namespace) -> Digest:
     from lamina.node import find
 
     return find.find(text, store, lambda wanted: pull(wanted, store, args).digest, args.pull)
+
+
+def images(
+    text: str, package: Package, digest: Digest, store: LocalStore, args: argparse.Namespace
+) -> list[Path]:
+    """Where the layers of a package lie; what was damaged is pulled again, if it came from afar."""
+    from lamina.store import packages
+
+    may_pull = reference.is_remote(text) and args.pull != "never"
+    for _ in package.layers if may_pull else ():
+        with contextlib.suppress(IntegrityError):  # the damaged one is gone now
+            return packages.images(package, store)
+        pull(replace(reference.parse(text), tag="", digest=digest.oci), store, args)
+    return packages.images(package, store)
 
 
 def admit(

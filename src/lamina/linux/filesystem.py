@@ -156,7 +156,7 @@ def link_or_copy(source: Path, target: Path, mode: int) -> None:
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock file, which is never removed, so that all who wait for it wait for one inode."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

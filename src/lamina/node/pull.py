@@ -104,10 +104,14 @@ class _Puller:
             if documents.get(digest) == oci.MANIFEST or digest == root:
                 self._check(self._document(digest))
         self._fetch(lacking & layers.keys())
-        # The package's own manifest is the last.
-        for digest in [*documents, root]:
+        for digest in documents:
             if digest in lacking:
                 self._store.write(self._document(digest))
+        # The package's own manifest is the last: also what a power cut leaves is whole if it is.
+        self._store.settle(lacking - {root})
+        if root in lacking:
+            self._store.write(self._document(root))
+            self._store.settle([root])
         is_named = packages.name_if_free(package, root, self._store)
         size = sum(each.size for each in lacking)
         name = f"{package.name}:{package.version}" if is_named else f"{package.name}@{root.oci}"

@@ -67,6 +67,8 @@ class LayoutRepository:
             entry["artifactType"] = kind
         if tag:
             entry["annotations"] = {_TAG: tag}
+        # What it names must be there after a power cut, before the index tells of it.
+        filesystem.sync_folder(self._folder / "blobs" / "sha256")
         with filesystem.locked(self._folder / _LOCK):
             kept = [
                 each
@@ -165,7 +167,7 @@ class LayoutRepository:
         try:
             (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             if not (self._folder / "oci-layout").exists():
-                filesystem.write_atomic(self._folder / "oci-layout", _LAYOUT)
+                filesystem.write_atomic(self._folder / "oci-layout", _LAYOUT, durable=True)
         except OSError as error:
             raise HostError(
                 f"cannot make a repository in `{self._folder}`: {error.strerror}"

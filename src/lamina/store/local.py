@@ -36,6 +36,7 @@ What does not match is removed: it is missing from then on, and made or fetched 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -283,6 +284,11 @@ class LocalStore:
         filesystem.move(str(path), place)
         filesystem.sync_folder(Path(place).parent)
 
+    def settle(self, digests: Iterable[Digest]) -> None:
+        """Let the names of blobs that were written as durable survive a power cut too."""
+        for folder in sorted({Path(self._place(digest)).parent for digest in digests}):
+            filesystem.sync_folder(folder)
+
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         """Give a file its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and
@@ -353,13 +359,21 @@ def _open(folder: Path) -> int:
         found = version.read_text(errors="replace").strip()
     except FileNotFoundError:
         found = FORMAT
-        filesystem.write_atomic(version, f"{FORMAT}\n".encode())
+        # Else a power cut may leave an empty one, and a store that nobody opens again.
+        filesystem.write_atomic(version, f"{FORMAT}\n".encode(), durable=True)
     if found != FORMAT:
         raise UserError(
             f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
             hint="set LAMINA_STORE to another folder",
         )
-    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    path = folder / "lock"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        # What is in a store that may only be read can be run all the same.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _lock_folder(folder: Path) -> int | None:
@@ -374,7 +388,10 @@ def _lock_folder(folder: Path) -> int | None:
 def _sweep(parent: Path) -> None:
     """Remove the scratch folders of dead processes: those that nobody holds a lock on."""
     for folder in list(parent.iterdir()):
-        descriptor = _lock_folder(folder)
+        try:
+            descriptor = _lock_folder(folder)
+        except PermissionError:
+            continue  # another user's, who removes it
         if descriptor is not None:
             # Programs that the dead one had started may be dying only now, and still write.
             with contextlib.suppress(OSError):

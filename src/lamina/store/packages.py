@@ -33,7 +33,11 @@ def name(package: Package, digest: Digest, store: LocalStore) -> None:
     """Let a package that is here as a whole be found by its name and version."""
     for version in (package.version, LATEST):
         path = _path(store, package.name, version)
-        filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
+        _write(path, digest, store)
+
+
+def _write(path: Path, digest: Digest, store: LocalStore) -> None:
+    filesystem.write_atomic(path, f"{digest}\n".encode(), durable=True, scratch=store.scratch)
 
 
 def read(digest: Digest, store: LocalStore) -> Package:
@@ -51,10 +55,10 @@ def name_if_free(package: Package, digest: Digest, store: LocalStore) -> bool:
     try:
         is_ours = Digest.parse(path.read_text(errors="replace").strip()) == digest
     except (FileNotFoundError, UserError):
-        filesystem.write_atomic(path, f"{digest}\n".encode(), scratch=store.scratch)
+        _write(path, digest, store)
         is_ours = True
     if is_ours:
-        filesystem.write_atomic(last, f"{digest}\n".encode(), scratch=store.scratch)
+        _write(last, digest, store)
     return is_ours
 
 

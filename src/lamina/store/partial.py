@@ -66,7 +66,7 @@ class Partials:
     @contextlib.contextmanager
     def _locked(self, path: Path, digest: Digest, told: Told) -> Iterator[int | None]:
         """The part, locked; None where it has become a blob or is gone meanwhile."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             seen = 0
             while not filesystem.try_lock(descriptor):
@@ -75,6 +75,8 @@ class Partials:
                 told(max(size - seen, 0))  # what the other one fetches comes here all the same
                 seen = max(size, seen)
             told(-seen)  # it is counted again, by who goes on with it
+            if os.geteuid() not in (0, os.fstat(descriptor).st_uid) and _is_at(descriptor, path):
+                path.unlink()  # who shares the store began it, and could go on writing to it
             yield descriptor if _is_at(descriptor, path) else None
         finally:
             os.close(descriptor)

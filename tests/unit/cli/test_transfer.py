@@ -267,3 +267,56 @@ def test_a_repository_that_is_gone_is_told(made: Lamina, place: str, tmp_path: P
 
     assert done.returncode in (2, 4)
     assert "error: " in done.stderr
+
+
+def test_what_is_here_runs_while_the_registry_is_down(
+    made: Lamina, node: Lamina, tmp_path: Path
+) -> None:
+    with servers.registry(tmp_path / "registry") as found:
+        place = f"{found.host}/team/hello:v1"
+        told(made("push", "hello:v1", place, "--json"))
+        told(node("pull", place, "--json"))
+
+    ran = node("exec", place, "--", "you")
+
+    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr
+
+
+def test_wrong_bytes_of_a_layer_are_never_run_and_come_again(
+    made: Lamina, node: Lamina, tmp_path: Path
+) -> None:
+    place = f"oci:{tmp_path}/repository:v1"
+    told(made("push", "hello:v1", place, "--json"))
+    told(node("pull", place, "--json"))
+    for path in (node.store / "blobs").rglob("*"):
+        if path.is_file():
+            size = path.stat().st_size
+            path.unlink()
+            path.write_bytes(bytes(size))
+
+    verified = node("cache", "verify")
+    ran = node("exec", place, "--", "you")
+
+    assert verified.returncode == 4
+    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr
+
+
+def test_what_is_damaged_runs_also_where_nobody_has_verified(
+    made: Lamina, node: Lamina, tmp_path: Path
+) -> None:
+    place = f"oci:{tmp_path}/repository:v1"
+    reference = told(made("push", "hello:v1", place, "--json"))["digest"]
+    told(node("pull", place, "--json"))
+    layers = [
+        each for each in (node.store / "blobs").rglob("*")
+        if each.is_file() and each.stat().st_size >= 4096
+    ]  # fmt: skip
+    assert layers
+    for path in layers:
+        size = path.stat().st_size
+        path.unlink()
+        path.write_bytes(bytes(size))
+
+    ran = node("exec", f"oci:{tmp_path}/repository@{reference}", "--", "you")
+
+    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr

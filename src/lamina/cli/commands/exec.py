@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
         if not found.entry_point:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
-        images = packages.images(found, store)
+        images = repositories.images(args.package, found, digest, store, args)
         launch.launch(found, images, args.program_arguments or (), driver=args.driver)

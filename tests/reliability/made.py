@@ -1,0 +1,69 @@
+"""Packages for the trials: a few layers of random bytes, pushed to a repository."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.core import reference
+from lamina.core.digest import Digest
+from lamina.core.manifest import Layer, Package
+from lamina.packaging import publish
+from lamina.store import packages
+from lamina.store.local import LocalStore
+from lamina.store.repositories import open_repository
+from lamina.store.transport import Access
+
+_SOURCE = Path(__file__).parents[2] / "src"
+
+
+def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed: int) -> Digest:
+    """Push a package whose layers have these sizes, with the version as its tag."""
+    chance = random.Random(seed)
+    layers = []
+    for number, size in enumerate(sizes):
+        blob = store.write(chance.randbytes(size))
+        layers.append(Layer(f"//p:t{number}", blob, blob))
+    digest = packages.put(Package("p/a", version, "//p:a", tuple(layers), ("a",)), store)
+    repository = open_repository(reference.parse(place), Access())
+    try:
+        publish.push(digest, store, repository, version)
+    finally:
+        repository.close()
+    return digest
+
+
+def start(store: Path, *words: str, user: int | None = None, **given: str) -> subprocess.Popen[str]:
+    """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
+    return subprocess.Popen(
+        [_python(user), "-m", "lamina.cli", *words],
+        env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        user=user,
+        group=None if user is None else 40_000,
+        extra_groups=None if user is None else [],
+        umask=-1 if user is None else 0o002,
+    )
+
+
+def _python(user: int | None) -> str:
+    # The one of the tests may lie in a folder that nobody else may enter.
+    return sys.executable if user is None else "/usr/bin/python3"
+
+
+def _path() -> str:
+    return os.pathsep.join((str(_SOURCE), *(each for each in sys.path if "site-packages" in each)))
+
+
+def run(store: Path, *words: str, user: int | None = None, **given: str) -> tuple[int, str]:
+    """Run `lamina`; its exit code, and what it printed on both streams."""
+    child = start(store, *words, user=user, **given)
+    out, told = child.communicate(timeout=120)
+    return child.returncode, out + told

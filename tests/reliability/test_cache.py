@@ -1,0 +1,267 @@
+"""A node's store under stress: full and read-only disks, power cuts, many pulls and sweeps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lamina.core import reference
+from lamina.core.errors import IntegrityError
+from lamina.node.pull import pull
+from lamina.store import gc, packages
+from lamina.store.local import LocalStore
+from lamina.store.repositories import open_repository
+from lamina.store.transport import Access
+from tests import faults, servers
+from tests.reliability import made, trials
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+LARGE = 64 << 20
+RESENT = 8 << 20  # bytes that may come twice after a kill
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[LocalStore]:
+    store = LocalStore(tmp_path / "source")
+    yield store
+    store.close()
+
+
+def is_sound(store: Path) -> bool:
+    """Whether nothing in a store has another content than its name says."""
+    opened = LocalStore(store)
+    try:
+        return gc.verify(opened).wrong == ()
+    finally:
+        opened.close()
+
+
+def scratch(store: Path) -> list[Path]:
+    return [path for path in (store / "tmp").glob("*") if any(path.iterdir())]
+
+
+@root
+@pytest.mark.parametrize("kib", [64, 200, 400, 700, 1000, 1300, 1500])
+def test_a_pull_to_a_full_disk_leaves_nothing_wrong_and_succeeds_with_more_room(
+    tmp_path: Path, source: LocalStore, kib: int
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [300_000] * 5, 1)
+    node = tmp_path / "node"
+    node.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(node)], check=True)
+    try:
+        code, told = made.run(node / "store", "pull", f"{place}:v1")
+        assert (code, "Traceback" in told) == (2, False), told
+        assert "pace" in told  # `no space is left …`, or the system's `No space left …`
+
+        subprocess.run(["mount", "-o", "remount,size=8m", str(node)], check=True)
+        assert is_sound(node / "store")
+        code, told = made.run(node / "store", "pull", f"{place}:v1")
+        assert code == 0, told
+        store = LocalStore(node / "store")
+        assert packages.is_whole(digest, store)
+        assert gc.verify(store).wrong == ()
+        store.close()
+        assert scratch(node / "store") == []
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+
+@root
+def test_a_pull_to_a_full_disk_makes_room_where_a_bound_is_set(
+    tmp_path: Path, source: LocalStore
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    made.push(source, place, "v1", [300_000] * 5, 1)
+    second = made.push(source, place, "v2", [300_000] * 5, 2)
+    node = tmp_path / "node"
+    node.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "none", str(node)], check=True)
+    try:
+        assert made.run(node / "store", "pull", f"{place}:v1")[0] == 0
+        code, told = made.run(node / "store", "pull", f"{place}:v2", LAMINA_CACHE_SIZE="1600K")
+        assert code == 0, told
+        store = LocalStore(node / "store")
+        assert packages.is_whole(second, store)
+        store.close()
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+
+@root
+def test_a_store_that_may_only_be_read_says_so(tmp_path: Path, source: LocalStore) -> None:
+    place = f"oci:{tmp_path}/r"
+    made.push(source, place, "v1", [1000], 1)
+    made.push(source, place, "v2", [1000], 2)
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    subprocess.run(["mount", "--bind", str(node), str(node)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(node)], check=True)
+        code, told = made.run(node, "pull", f"{place}:v2")
+        listed = made.run(node, "cache", "ls")
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+    assert code == 2, told
+    assert f"may not write to the store `{node}`" in told
+    assert listed[0] == 0
+    assert "v1" in listed[1]
+
+
+@root
+def test_a_power_cut_takes_no_whole_blob_back(tmp_path: Path, source: LocalStore) -> None:
+    assert trials.cut_power(tmp_path, source, 8, 1) == []
+
+
+def test_many_pulls_of_one_layer_are_one_download(tmp_path: Path, source: LocalStore) -> None:
+    with (
+        servers.registry(tmp_path / "registry") as registry,
+        faults.proxy(registry.host) as between,
+    ):
+        digest = made.push(source, f"{registry.host}/p", "v1", [LARGE], 1)
+        node = tmp_path / "node"
+        children = [made.start(node, "pull", f"{between.host}/p:v1") for _ in range(32)]
+        for child in children:
+            _, told = child.communicate(timeout=240)
+            assert child.returncode == 0, told
+
+        asked = between.of("GET", "/blobs/")
+        assert sum(each.sent for each in asked) < LARGE + (1 << 20)
+        store = LocalStore(node)
+        assert packages.is_whole(digest, store)
+        store.close()
+
+
+def test_another_takes_over_where_a_killed_pull_stopped(tmp_path: Path, source: LocalStore) -> None:
+    with (
+        servers.registry(tmp_path / "registry") as registry,
+        faults.proxy(registry.host) as between,
+    ):
+        digest = made.push(source, f"{registry.host}/p", "v1", [LARGE], 1)
+        layer = packages.read(digest, source).layers[0].blob
+        node = tmp_path / "node"
+        between.spoil(faults.stall(between, LARGE // 2), method="GET", path=layer.hash)
+        first = made.start(node, "pull", f"{between.host}/p:v1")
+        part = node / "partial" / layer.hash
+        until = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size > LARGE // 2 - RESENT):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        second = made.start(node, "pull", f"{between.host}/p:v1")
+        time.sleep(1)
+        first.kill()
+        first.communicate()
+        _, told = second.communicate(timeout=120)
+
+        assert second.returncode == 0, told
+        last = between.of("GET", layer.hash)[-1]
+        assert last.sent <= LARGE // 2 + RESENT
+        assert is_sound(node)
+
+
+def test_what_is_leased_is_never_removed(tmp_path: Path, source: LocalStore) -> None:
+    assert trials.race(tmp_path, source, 300, 1) == []
+
+
+def test_wrong_bytes_of_the_right_size_are_found_and_fetched_again(
+    tmp_path: Path, source: LocalStore
+) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [5000, 100_000], 1)
+    node = tmp_path / "node"
+    made.run(node, "pull", f"{place}:v1")
+    layer = packages.read(digest, source).layers[1].blob
+    file = node / "blobs" / layer.hash[:2] / layer.hash[2:]
+    file.chmod(0o644)
+    file.write_bytes(bytes(layer.size))
+
+    code, told = made.run(node, "cache", "verify")
+    assert (code, layer.hash in told) == (IntegrityError.exit_code, True)
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    store = LocalStore(node)
+    assert store.read(layer) == source.read(layer)
+    store.close()
+
+
+def test_times_in_the_future_harm_nothing(tmp_path: Path, source: LocalStore) -> None:
+    place = f"oci:{tmp_path}/r"
+    digest = made.push(source, place, "v1", [5000, 100_000], 1)
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    ahead = time.time() + 1e7
+    for path in node.rglob("*"):
+        os.utime(path, (ahead, ahead))
+
+    assert made.run(node, "cache", "gc", "--max-size", "0")[0] == 0
+    store = LocalStore(node)
+    assert not packages.is_whole(digest, store)
+    store.close()
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    assert is_sound(node)
+
+
+def test_one_tag_pushed_by_many_at_once_is_always_a_whole_package(tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/r"
+    stores = [LocalStore(tmp_path / f"s{number}") for number in range(6)]
+    digests = set()
+
+    with ThreadPoolExecutor(6) as pool:
+        work = [
+            pool.submit(made.push, store, place, "main", [3000, 50_000], number)
+            for number, store in enumerate(stores)
+        ]
+        seen = 0
+        while not all(each.done() for each in work):
+            if (tmp_path / "r/index.json").exists():
+                node = LocalStore(tmp_path / f"n{seen}")
+                repository = open_repository(reference.parse(f"{place}:main"), Access())
+                if "main" in repository.tags():
+                    found = pull(repository, node)
+                    assert packages.is_whole(found.digest, node)
+                    seen += 1
+                node.close()
+        digests = {each.result() for each in work}
+    last = LocalStore(tmp_path / "last")
+    found = pull(open_repository(reference.parse(f"{place}:main"), Access()), last)
+    assert found.digest in digests
+    for store in (*stores, last):
+        store.close()
+
+
+@root
+def test_two_users_of_one_group_share_a_store(source: LocalStore) -> None:
+    with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        place = f"oci:{folder}/r"
+        digests = [made.push(source, place, f"v{n}", [1000, 300_000], n) for n in range(2)]
+        node = folder / "node"
+        node.mkdir()
+        os.chown(node, 0, 40_000)
+        node.chmod(0o2775)
+        layer = packages.read(digests[1], source).layers[1].blob
+
+        first = made.run(node, "pull", f"{place}:v0", user=40_001)
+        part = node / "partial" / layer.hash
+        part.write_bytes(b"begun by the first")
+        os.chown(part, 40_001, 40_000)
+        part.chmod(0o664)
+        second = made.run(node, "pull", f"{place}:v1", user=40_002)
+        again = made.run(node, "pull", f"{place}:v0", user=40_002)
+        swept = made.run(node, "cache", "gc", "--max-size", "0", user=40_002)
+
+        assert [each[0] for each in (first, second, again, swept)] == [0] * 4, (
+            first, second, again, swept,
+        )  # fmt: skip
+        store = LocalStore(node)
+        assert not any(packages.is_whole(each, store) for each in digests)
+        store.close()
