@@ -232,10 +232,10 @@ def test_a_layer_that_was_damaged_is_not_mounted(
     data[-1] ^= 1
     blob.chmod(0o644)
     blob.write_bytes(data)
-    mounts = mountinfo.mount_points()
+    mounts = mounted(store)
 
     assert main(["exec", reference]) == 125
     assert "does not match its name" in capsys.readouterr().err
-    assert mountinfo.mount_points() == mounts
+    assert mounted(store) == mounts
     assert not blob.exists()  # missing from now on, so that it is made or fetched anew
     assert "is not in the store" in refused(reference, store, capsys)
