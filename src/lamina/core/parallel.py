@@ -23,7 +23,7 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(work)):
         waiting.put(number)
-    done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T] | BaseException] = queue.SimpleQueue()
     ended = threading.Event()
 
     def go() -> None:
@@ -33,9 +33,9 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
             except queue.Empty:
                 return
             try:
-                done.put((number, work[number](), None))
+                done.put((number, work[number]()))
             except BaseException as error:  # whatever it is, it belongs to who waits
-                done.put((number, None, error))
+                done.put(error)
 
     threads = [
         threading.Thread(target=go, name="parallel", daemon=True)
@@ -52,12 +52,12 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     return [found[number] for number in range(len(work))]
 
 
-def _next(done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]]) -> tuple[int, T]:
+def _next(done: queue.SimpleQueue[tuple[int, T] | BaseException]) -> tuple[int, T]:
     while True:
         try:
-            number, value, error = done.get(timeout=_HEARTBEAT)
+            found = done.get(timeout=_HEARTBEAT)
         except queue.Empty:
             continue
-        if error is not None:
-            raise error
-        return number, value  # type: ignore[return-value]
+        if isinstance(found, BaseException):
+            raise found
+        return found

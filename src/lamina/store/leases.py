@@ -69,23 +69,36 @@ def lease_package(store: Path, package: Digest, mount: Path | None = None) -> Le
     return Lease(store, descriptor)
 
 
+def _if_writable(store: Path, package: Digest, mount: Path | None = None) -> Lease | None:
+    """A lease, where the store can be written: else nobody can remove anything from it."""
+    try:
+        return lease_package(store, package, mount)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return None
+
+
 @contextlib.contextmanager
 def running(store: Path, package: Digest) -> Iterator[None]:
     """Lease a package for the program that takes the place of this process in a block.
 
     The lease ends with the block too, where the program could not be started.
     """
-    try:
-        lease = lease_package(store, package)
-    except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
-        yield
-        return
-    lease.hand_on()
+    lease = _if_writable(store, package)
+    if lease is not None:
+        lease.hand_on()
     try:
         yield
     finally:
+        if lease is not None:
+            lease.end()
+
+
+def mounted(store: Path, package: Digest, where: Path) -> None:
+    """Lease a package for as long as something is mounted there."""
+    lease = _if_writable(store, package, where)
+    if lease is not None:
         lease.end()
 
 
@@ -135,11 +148,12 @@ def leased(store: Path, digests: Iterable[Digest] = ()) -> Iterator[Lease]:
 @contextlib.contextmanager
 def leased_package(store: Path, package: Digest) -> Iterator[None]:
     """A lease on a package with its layers for the time of a block."""
-    lease = lease_package(store, package)
+    lease = _if_writable(store, package)
     try:
         yield
     finally:
-        lease.end()
+        if lease is not None:
+            lease.end()
 
 
 def held(store: Path) -> tuple[set[str], set[str]]:

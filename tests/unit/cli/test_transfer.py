@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -213,6 +214,36 @@ def test_what_runs_is_not_removed(made: Lamina) -> None:
     assert here["slow"] == 2
     told(made("cache", "gc", "--max-size", "0", "--json"))
     assert told(made("cache", "ls", "--json"))["packages"][0]["layers_here"] == 0
+
+
+def test_what_was_started_by_run_is_not_removed(made: Lamina) -> None:
+    made.write({"hello.py": "import time\nprint('started', flush=True)\ntime.sleep(60)\n"})
+    program = made.start("run", "-q", "//:hello")
+    assert program.stdout is not None
+    assert program.stdout.readline() == "started\n"
+
+    told(made("cache", "gc", "--max-size", "0", "--json"))
+    here = {each["layers_here"] for each in told(made("cache", "ls", "--json"))["packages"]}
+    program.kill()
+    program.communicate()
+
+    assert 2 in here
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts what all can see")
+def test_what_is_mounted_is_not_removed(made: Lamina, tmp_path: Path) -> None:
+    made.environment["XDG_RUNTIME_DIR"] = str(tmp_path)
+    mounted = made("mount", "hello:v1", str(tmp_path / "at"))
+    assert mounted.returncode == 0, mounted.stderr
+    try:
+        told(made("cache", "gc", "--max-size", "0", "--json"))
+        found = told(made("cache", "ls", "--json"))["packages"]
+        assert {each["version"]: each["layers_here"] for each in found}["v1"] == 2
+        assert (tmp_path / "at/hello.py").read_text().startswith("import sys")
+    finally:
+        assert made("umount", str(tmp_path / "at")).returncode == 0
+
+    assert told(made("cache", "gc", "--max-size", "0", "--json"))["excess"] == 0
 
 
 def test_pulls_keep_the_store_within_its_bounds(made: Lamina, node: Lamina, place: str) -> None:

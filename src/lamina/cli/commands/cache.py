@@ -15,7 +15,8 @@ from lamina.store.local import LocalStore
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "what", choices=("ls", "du", "gc", "verify", "pin", "unpin"),
+        "what", metavar="ls|du|gc|verify|pin|unpin",
+        choices=("ls", "du", "gc", "verify", "pin", "unpin"),
         help="list packages; tell what takes room; remove what was used least recently; compare "
         "all blobs with their names; keep a package; let it go",
     )  # fmt: skip

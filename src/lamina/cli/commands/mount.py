@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
-from lamina.store import packages
+from lamina.store import leases, local, packages
 
 if TYPE_CHECKING:
+    from lamina.core.digest import Digest
     from lamina.core.manifest import Package
+    from lamina.store.local import LocalStore
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.what is None:
         return _list(as_json=args.json)
-    found, images = _find(args)
-    where = visible.mount(found, images, args.at)
+    found, digest, store = _find(args)
+    with leases.leased_package(store.folder, digest):
+        where = visible.mount(found, packages.images(found, store), args.at)
+        leases.mounted(store.folder, digest, where)
     if args.json:
         output.document({"mountpoint": str(where), "package": found.name})
     else:
@@ -41,22 +45,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _find(args: argparse.Namespace) -> tuple[Package, list[Path]]:
+def _find(args: argparse.Namespace) -> tuple[Package, Digest, LocalStore]:
     """A label is built; any other word is a reference to what the store has."""
     from lamina.cli import pipeline
     from lamina.cli.session import Session
-    from lamina.store import local
 
     if arguments.is_label(args.what):
         with Session(arguments.options(args)) as session:
             made = pipeline.package(session, args.what)
             output.note(made.summary())
-            return made.package, packages.images(made.package, session.store)
+        return made.package, made.digest, local.LocalStore(local.default_folder())
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.what, store, args)
     found = packages.read(digest, store)
     repositories.admit(args.what, found, digest, store, args)
-    return found, packages.images(found, store)
+    return found, digest, store
 
 
 def _list(*, as_json: bool) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 
 from lamina.cli import arguments, output, pipeline
 from lamina.cli.session import Session
-from lamina.store import packages
+from lamina.store import leases, packages
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +23,17 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become the program: its exit code, signals and streams are its own."""
     begun = time.perf_counter()
-    with Session(arguments.options(args)) as session:
-        made = pipeline.package(session, args.target, pipeline.Order(program=True))
-        images = packages.images(made.package, session.store)
-    from lamina.node import launch
+    with contextlib.ExitStack() as stack:
+        with Session(arguments.options(args)) as session:
+            made = pipeline.package(session, args.target, pipeline.Order(program=True))
+            stack.enter_context(leases.running(session.store.folder, made.digest))
+            images = packages.images(made.package, session.store)
+        from lamina.node import launch
 
-    def tell() -> None:
-        seconds = time.perf_counter() - begun
-        output.note(f"{made.summary()}; ready in {seconds:.2f} s")
+        def tell() -> None:
+            seconds = time.perf_counter() - begun
+            output.note(f"{made.summary()}; ready in {seconds:.2f} s")
 
-    words = args.program_arguments or ()
-    ready = None if args.quiet else tell
-    launch.launch(made.package, images, words, driver=args.driver, ready=ready)
+        words = args.program_arguments or ()
+        ready = None if args.quiet else tell
+        launch.launch(made.package, images, words, driver=args.driver, ready=ready)
