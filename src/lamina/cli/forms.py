@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.cli.written import Written
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.tree import File, Node, Tree
@@ -14,8 +16,11 @@ from lamina.packaging.archives import Compression
 from lamina.store import trees
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from lamina.cli.session import Session
-    from lamina.core.manifest import Image, Package
+    from lamina.core.manifest import Image, Layer, Package
+    from lamina.formats import ociimage
     from lamina.packaging.forms import Wish
     from lamina.packaging.roots import Root
 
@@ -33,7 +38,7 @@ def write(
     if name == forms.LAYERS:
         tree, small = _layers(package)
         _put(session, small)
-        archives.write_folder(tree, session.store.open, target)
+        _write_folder(session, tree, target)
     elif wish.form.image:
         _write_image(session, package, wish, target, base)
     else:
@@ -66,7 +71,7 @@ def _write_root(session: Session, package: Package, wish: Wish, target: Path) ->
     if name == "zip":
         archives.write_zip(found.tree, open_blob, target, wish.archive())
     elif name == forms.FOLDER:
-        archives.write_folder(found.tree, open_blob, target)
+        _write_folder(session, found.tree, target)
     else:
         archives.write_tar(found.tree, open_blob, target, wish.archive())
 
@@ -94,28 +99,48 @@ def _write_xar(session: Session, found: Root, wish: Wish, target: Path) -> None:
         treearchive.copy(blob, file)
 
 
-def _write_image(
-    session: Session, package: Package, wish: Wish, target: Path, base_at: Path | None
-) -> None:
+def files(session: Session, wish: Wish, base: Path | None) -> Callable[[Package], Iterable[Layer]]:
+    """The layers of a package whose files are wanted to write it in a form."""
+    from lamina.cli import pipeline
+
+    if not wish.form.image or base is not None:
+        return pipeline.every_own
+
+    def unknown(package: Package) -> Iterable[Layer]:
+        from lamina.packaging import images
+
+        runs = images.runs(package.own_layers, images.most_of_own(package.image))
+        return images.Maker(package, session.store, wish.archive()).lacking(runs)
+
+    return unknown
+
+
+def image(session: Session, package: Package, wish: Wish, base_at: Path | None) -> ociimage.Image:
+    """A package as an image, whose layers lie in the store."""
     from lamina.packaging import images
 
     base = package.image if base_at is None else _other_base(session, base_at)
     if base_at is None:
         images.check(package, session.store)
-    runs = images.runs(package, _trees(session, package), images.most_of_own(base))
-    made = images.make(runs, package, session.store, wish.archive(), session.options.jobs)
-    found = images.described(package, made, base)
-    tree, small = images.layout(found, package)
+    runs = images.runs(package.own_layers, images.most_of_own(base))
+    maker = images.Maker(package, session.store, wish.archive())
+    return images.described(package, maker.make(runs, session.options.jobs), base)
+
+
+def _write_image(
+    session: Session, package: Package, wish: Wish, target: Path, base_at: Path | None
+) -> None:
+    from lamina.packaging import images
+
+    tree, small = images.layout(image(session, package, wish, base_at), package)
     _put(session, small)
     if wish.form.name == forms.IMAGE:
-        archives.write_folder(tree, session.store.open, target)
+        _write_folder(session, tree, target)
     else:
         archives.write_tar(tree, session.store.open, target, Compression("none"))
 
 
 def _other_base(session: Session, at: Path) -> Image:
-    import os
-
     from lamina.cli import bases
     from lamina.formats import ociimage
     from lamina.formats.image import Choice
@@ -139,6 +164,14 @@ _WANTED = "a folder in OCI layout, an archive by `docker save` or `skopeo`, or a
 def _trees(session: Session, package: Package) -> list[Tree]:
     """What each layer holds, bottom first."""
     return [trees.read(layer.tree, session.store) for layer in package.own_layers]
+
+
+def _write_folder(session: Session, tree: Tree, target: Path) -> None:
+    """Write a folder; files that were left there the last time, and not touched since, stay."""
+    memory = session.state / "folders" / Digest.of(os.fsencode(target.absolute())).hash[:16]
+    written = Written(memory, target, session.store.scratch)
+    archives.write_folder(tree, session.store.open, target, written.earlier)
+    written.keep(tree)
 
 
 def _first_bytes(session: Session, digest: Digest) -> bytes:

@@ -65,8 +65,16 @@ def write_zip(tree: Tree, open_blob: Open, target: Path, how: Compression) -> No
         treearchive.write_zip(tree, open_blob, file, level)
 
 
-def write_folder(tree: Tree, open_blob: Open, target: Path) -> None:
-    """Write a tree as a folder, in place of what was there under that name."""
+def write_folder(
+    tree: Tree,
+    open_blob: Open,
+    target: Path,
+    earlier: Callable[[str, File], Path | None] = lambda _path, _node: None,
+) -> None:
+    """Write a tree as a folder, in place of what was there under that name.
+
+    `earlier` may name a file that has the content already: it becomes part of the new folder.
+    """
 
     def fill(folder: Path) -> None:
         for path, node in with_folders(tree).items():
@@ -74,6 +82,9 @@ def write_folder(tree: Tree, open_blob: Open, target: Path) -> None:
             if isinstance(node, Symlink):
                 place.symlink_to(node.target)
             elif isinstance(node, File):
+                there = earlier(path, node)
+                if there is not None and _linked(there, place):
+                    continue
                 with place.open("xb") as file, open_blob(node.digest) as blob:
                     treearchive.copy(blob, file)
             else:
@@ -81,6 +92,14 @@ def write_folder(tree: Tree, open_blob: Open, target: Path) -> None:
         _settle(folder, tree)
 
     replace_folder(target, fill)
+
+
+def _linked(source: Path, place: Path) -> bool:
+    try:
+        place.hardlink_to(source)
+    except OSError:  # gone by now, or in a file system without links: it is copied
+        return False
+    return True
 
 
 def _settle(folder: Path, tree: Tree) -> None:

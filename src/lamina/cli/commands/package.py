@@ -85,7 +85,8 @@ def _write(session: Session, args: argparse.Namespace, wish: Wish) -> tuple[Pack
     from lamina.cli import forms, publish
 
     stored = wish.form.name == "layers"
-    order = pipeline.Order(form=wish.layers, files=not stored, version=args.version)
+    files = None if stored else forms.files(session, wish, args.base)
+    order = pipeline.Order(form=wish.layers, files=files, version=args.version)
     made = pipeline.package(session, args.target, order)
     if stored and args.output is None:
         return made, None
