@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.cli.written import Mark, mark
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import kept
@@ -36,7 +35,7 @@ class Publisher:
         self._phase = session.phase("publishing")
         self._lock = filesystem.locked(session.state / "outputs.lock")
         self._context = contextlib.ExitStack()
-        self._known: dict[str, Mark] = {}
+        self._known: dict[str, _Mark] = {}
         self._changed = False
         self._folders: set[Path] = set()  # that are there, and are no links
         self.outputs: set[str] = set()  # all that lies there now, by path from the root
@@ -78,7 +77,7 @@ class Publisher:
         self.outputs |= {f"{FOLDER}/{path}" for path in tree}
         for path, node in tree.items():
             target = self._root / path
-            if self._known.get(path) == mark(node, target):
+            if self._known.get(path) == _mark(node, target):
                 continue
             self._note(path)
             try:
@@ -88,7 +87,7 @@ class Publisher:
                     f"`{error.filename}` is in the way of the output `{FOLDER}/{path}`",
                     hint=f"remove it, or all of `{FOLDER}` by `lamina clean`",
                 ) from error
-            self._known[path] = mark(node, target)
+            self._known[path] = _mark(node, target)
             self._changed = True
 
     def remove(self, outputs: Iterable[str]) -> None:
@@ -233,6 +232,24 @@ def _copy_one(source: Path, target: Path) -> None:
         temporary.replace(target)
 
 
+_Mark = tuple[str | int, ...]
+
+
+def _mark(node: Node, target: Path) -> _Mark:
+    """What a written output is known by: its content, and what stat() says of it."""
+    try:
+        status = target.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return (_content(node), *filesystem.identity(status))
+
+
+def _content(node: Node) -> str:
+    if isinstance(node, File):
+        return f"{node.digest.hash}{' executable' * node.executable}"
+    return f"-> {node.target}" if isinstance(node, Symlink) else "folder"
+
+
 def _noted(journal: Path) -> list[str]:
     """The paths that a process which was killed was about to write; the last may be cut short."""
     try:
@@ -241,6 +258,6 @@ def _noted(journal: Path) -> list[str]:
         return []
 
 
-def _load(memory: Path) -> dict[str, Mark]:
-    known: dict[str, Mark] | None = kept.read(memory, _FORMAT)
+def _load(memory: Path) -> dict[str, _Mark]:
+    known: dict[str, _Mark] | None = kept.read(memory, _FORMAT)
     return known or {}

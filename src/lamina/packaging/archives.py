@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Symlink, Tree, with_folders
 from lamina.formats import treearchive
@@ -69,11 +70,11 @@ def write_folder(
     tree: Tree,
     open_blob: Open,
     target: Path,
-    earlier: Callable[[str, File], Path | None] = lambda _path, _node: None,
+    path_of: Callable[[Digest], Path] | None = None,
 ) -> None:
     """Write a tree as a folder, in place of what was there under that name.
 
-    `earlier` may name a file that has the content already: it becomes part of the new folder.
+    With `path_of`, which gives files that are known to be right, the machine copies those.
     """
 
     def fill(folder: Path) -> None:
@@ -81,10 +82,9 @@ def write_folder(
             place = folder / path
             if isinstance(node, Symlink):
                 place.symlink_to(node.target)
+            elif isinstance(node, File) and path_of is not None:
+                filesystem.clone_or_copy(path_of(node.digest), place, treearchive.mode(node))
             elif isinstance(node, File):
-                there = earlier(path, node)
-                if there is not None and _linked(there, place):
-                    continue
                 with place.open("xb") as file, open_blob(node.digest) as blob:
                     treearchive.copy(blob, file)
             else:
@@ -92,14 +92,6 @@ def write_folder(
         _settle(folder, tree)
 
     replace_folder(target, fill)
-
-
-def _linked(source: Path, place: Path) -> bool:
-    try:
-        place.hardlink_to(source)
-    except OSError:  # gone by now, or in a file system without links: it is copied
-        return False
-    return True
 
 
 def _settle(folder: Path, tree: Tree) -> None:

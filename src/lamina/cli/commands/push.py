@@ -87,11 +87,12 @@ def _push_image(args: argparse.Namespace, wanted: Reference) -> int:
 
     form = wish(args.format, "", None, 0)
     with Session(arguments.options(args)) as session:
-        files = forms.files(session, form, args.base)
+        base = forms.base_at(session, args.base)
+        files = forms.files(session, form, base)
         order = pipeline.Order(form=form.layers, files=files, version=args.version)
         made = pipeline.package(session, args.what, order)
         output.note(made.summary())
-        image = forms.image(session, made.package, form, args.base)
+        image = forms.image(session, made.package, form, base)
         config, manifest = images.documents(image)
         session.store.write(config, durable=False)
         blobs = [*(layer.blob for layer in image.layers), Digest.of(config)]
