@@ -17,7 +17,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import oci
 from lamina.linux import filesystem
-from lamina.store import leases, partial
+from lamina.store import leases, partial, whole
 from lamina.store.local import LocalStore
 from lamina.store.trust import signatures
 
@@ -76,6 +76,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
         batch = pieces[begin : begin + _BATCH]
         begin += _BATCH
         with filesystem.locked(store.folder / leases.LOCK):
+            whole.removing(store.folder)
             kept = _kept(store)
             for piece in batch:
                 if excess <= 0:
@@ -222,6 +223,7 @@ def verify(store: LocalStore) -> Verified:
             count, size = count + 1, size + status.st_size
             if not _is_right(Path(path), name):
                 wrong.append(name)
+                whole.removing(store.folder)
                 Path(path).unlink(missing_ok=True)
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
