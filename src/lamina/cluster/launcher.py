@@ -9,9 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from lamina.cluster.profiles import Cluster
+from lamina.cluster.records import Record
+from lamina.core.cluster import Cluster
 from lamina.core.job import Job
 
 
@@ -89,18 +91,24 @@ class Launcher(Protocol):
     cluster: Cluster
 
     def plan(self, job: Job) -> Mapping[str, str]:
-        """Exactly what would be sent: texts by the names of files."""
+        """Exactly what would be sent: texts by the names of files. Raises as `submit` does."""
 
-    def submit(self, job: Job) -> str:
-        """Tell the scheduler, and return what it calls the job. Raises ServiceError, UserError."""
+    def submit(self, job: Job, folder: Path) -> str:
+        """Tell the scheduler, and return what it calls the job, whose folder is there.
 
-    def status(self, job: Job, native: str) -> Status:
+        Raises UserError for what this scheduler cannot do, ServiceError where it refuses.
+        """
+
+    def foreign(self, native: str) -> Record:
+        """A job that was submitted elsewhere, as the scheduler knows it; raises UserError."""
+
+    def status(self, record: Record) -> Status:
         """What became of a job; raises ServiceError where the scheduler cannot be asked."""
 
-    def cancel(self, job: Job, native: str) -> None:
+    def cancel(self, record: Record) -> None:
         """End a job; one that is over stays as it is."""
 
-    def log(self, job: Job, native: str, task: int, begin: int) -> bytes:
+    def log(self, record: Record, task: int, begin: int) -> bytes:
         """What a task has printed, both streams together, from the byte `begin` on."""
 
     def jobs(self) -> Sequence[Found]:
