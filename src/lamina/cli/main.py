@@ -42,6 +42,7 @@ COMMANDS = {
     "cancel": "end a job",
     "wait": "wait for the end of a job",
     "describe": "tell all that is known of a job",
+    "timeline": "draw how long each step of a job took, on every node",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
     "why": "tell why the actions of a target ran",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
@@ -56,10 +56,20 @@ def stacked(
         return root, os.dup(top)
 
 
-def enter(driver: mounts.Driver, package: Package, images: Sequence[Path]) -> None:
-    """Make the base image the root of this process; it starts where the image says."""
+def enter(
+    driver: mounts.Driver,
+    package: Package,
+    images: Sequence[Path],
+    mounted: Callable[[], None] | None = None,
+) -> None:
+    """Make the base image the root of this process; it starts where the image says.
+
+    `mounted` is called when all layers are mounted.
+    """
     paths = [image.absolute() for image in images]
     root, top = stacked(driver, package.title, paths, package.base_layers)
+    if mounted is not None:
+        mounted()
     try:
         namespaces.enter_other_root(root, package.title, top)
     except OSError as error:

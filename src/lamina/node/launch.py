@@ -29,15 +29,16 @@ def launch(
     *,
     driver: str | None = None,
     environment: Mapping[str, str] | None = None,
+    mounted: Callable[[], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Become the package's program, which finds its files at `/packages/<title>`.
 
     `images` are the layers' files, bottom first. `environment` is the whole environment of the
     program, by default that of this process; the package's own variables are added to it.
-    `ready` is called when all is mounted, just before the program starts. The process must have
-    one thread only. No part of it but an error comes back: then it is in namespaces of its own,
-    has no mount left, and should say the error and end.
+    `mounted` is called when the layers are one tree, `ready` just before the program starts. The
+    process must have one thread only. No part of it but an error comes back: then it is in
+    namespaces of its own, has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
     name = choose(driver)
@@ -47,9 +48,9 @@ def launch(
         based.check(package)
     chosen.enter()
     if package.base_layers:
-        based.enter(chosen, package, images)
+        based.enter(chosen, package, images, mounted)
     else:
-        with_root(chosen, package.title, images)
+        with_root(chosen, package.title, images, mounted)
     if ready is not None:
         ready()
     root = f"/packages/{package.title}"
@@ -57,9 +58,16 @@ def launch(
     _become(argv, variables(package, root, os.environ if environment is None else environment))
 
 
-def with_root(chosen: mounts.Driver, title: str, images: Sequence[Path]) -> None:
+def with_root(
+    chosen: mounts.Driver,
+    title: str,
+    images: Sequence[Path],
+    mounted: Callable[[], None] | None = None,
+) -> None:
     """Stack the images and enter a root that shows them at `/packages/<title>`."""
     mount = chosen.stack([image.absolute() for image in images])
+    if mounted is not None:
+        mounted()
     try:
         namespaces.enter_root({title: mount})
     except OSError as error:

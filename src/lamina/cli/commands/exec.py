@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from lamina.cli import arguments, repositories
+from lamina.cli import arguments, output, repositories
 from lamina.core.errors import UserError
 
 
@@ -22,9 +23,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program: its exit code, signals and streams are its own."""
-    from lamina.node import launch
+    from lamina.node import launch, report
     from lamina.store import leases, local, packages
 
+    told = report.wanted(os.environ, output.warning)
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.package, store, args)
     with leases.running(store.folder, digest):
@@ -33,4 +35,11 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
-        launch.launch(found, images, args.program_arguments or (), driver=args.driver)
+        words = args.program_arguments or ()
+        if told is not None:
+            told.told("pulled")
+        launch.launch(
+            found, images, words, driver=args.driver,
+            mounted=None if told is None else told.mounted,
+            ready=None if told is None else told.ready,
+        )  # fmt: skip
