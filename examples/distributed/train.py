@@ -26,7 +26,7 @@ def gradient(weights, points):
         powers = [x**power for power in range(len(weights))]
         error = sum(map(float.__mul__, weights, powers)) - y
         loss += error * error
-        slopes = [slope + 2 * error * power for slope, power in zip(slopes, powers)]
+        slopes = [slope + 2 * error * power for slope, power in zip(slopes, powers, strict=True)]
     return [*slopes, loss]
 
 
@@ -42,7 +42,8 @@ def main():
     for step in range(args.steps + 1):
         *slopes, loss = group.sum(gradient(weights, samples(draw)))
         count = SAMPLES * group.size
-        weights = [weight - RATE * slope / count for weight, slope in zip(weights, slopes)]
+        steps = (RATE * slope / count for slope in slopes)
+        weights = list(map(float.__sub__, weights, steps))
         if group.rank == 0 and step % (args.steps // 6 or 1) == 0:
             print(f"step {step:4}  loss {loss / count:.4f}", flush=True)
     group.close()

@@ -29,7 +29,7 @@ class Group:
             self._others[0].sendall(mine.tobytes())
             return _receive(self._others[0], len(mine)).tolist()
         every = [mine, *(_receive(other, len(mine)) for other in self._others)]
-        total = array.array("d", map(sum, zip(*every)))
+        total = array.array("d", map(sum, zip(*every, strict=True)))
         for other in self._others:
             other.sendall(total.tobytes())
         return total.tolist()

@@ -92,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
-        if self.prog in ("lamina run", "lamina exec"):
+        if self.prog in ("lamina run", "lamina exec", "lamina submit"):
             return UserError(message, hint="what the program is to get stands after `--`")
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
@@ -158,7 +158,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if "--" not in words:
         return words, None
     index = words.index("--")
-    if words[:1] not in (["run"], ["exec"]):
+    if words[:1] not in (["run"], ["exec"], ["submit"]):
         return words, None
     return words[:index], words[index + 1 :]
 
