@@ -12,6 +12,8 @@ packages=(
 )
 # Tests look at packages with other people's tools, and run them in other people's containers.
 dev_packages=(docker-registry docker.io faketime openssl podman runc skopeo umoci unzip zstd)
+# And at jobs on a real scheduler.
+dev_packages+=(iproute2 munge slurm-client slurmctld slurmd)
 
 fail() {
     echo "setup: $1" >&2

@@ -213,13 +213,14 @@ def _is_up(state: str) -> bool:
     ) and not state.endswith(("*", "$"))
 
 
-def _ends(folder: Path, spec: Spec) -> dict[int, tuple[int, str]]:
-    """The exit code and the node of each task that has told them."""
+def _ends(folder: Path, spec: Spec) -> dict[int, tuple[int, str, float]]:
+    """The exit code and the node of each task that has told them, and when it has."""
     found = {}
     for number in range(_total(spec)):
         try:
-            code, _, node = (folder / f"task-{number}.exit").read_text().strip().partition(" ")
-            found[number] = int(code), node
+            path = folder / f"task-{number}.exit"
+            code, _, node = path.read_text().strip().partition(" ")
+            found[number] = int(code), node, path.stat().st_mtime
         except (FileNotFoundError, ValueError):
             continue
     return found
@@ -249,11 +250,14 @@ def _refined(element: Element, folder: Path, index: int) -> Element:
 
 
 def _task(
-    record: Record, elements: Sequence[Element], ends: Mapping[int, tuple[int, str]], number: int
+    record: Record,
+    elements: Sequence[Element],
+    ends: Mapping[int, tuple[int, str, float]],
+    number: int,
 ) -> Task:
     element = elements[number // record.job.spec.count]
     times = read_times(record.folder / f"task-{number}.json")
-    code, node = ends.get(number, (None, ""))
+    code, node, ended = ends.get(number, (None, "", 0.0))
     if code is None:
         state = element.state
         if state is State.RUNNING and not (record.folder / f"task-{number}.log").exists():
@@ -264,7 +268,7 @@ def _task(
         state = State.FAILED
     else:
         state = element.state
-    return Task(number, state, code, node, times)
+    return Task(number, state, code, node, times, ended)
 
 
 def _reason(first: Element | None, tasks: Sequence[Task]) -> str:
