@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from bench import machine, report
@@ -29,10 +28,7 @@ Values = dict[tuple[str, str, str], list[float]]  # by scenario, figure and way
 def main(words: Sequence[str]) -> int:
     """Measure, and print a table of seconds and one of bytes for each scenario."""
     args = _parser().parse_args(words)
-    stack = STACKS[args.stack]
-    if args.torch:
-        more = (each for each in stack.requirements if each != "torch")
-        stack = replace(stack, requirements=(args.torch, *more))
+    stack = prepared.stack(args.stack, args.torch)
     # Sockets want a short path.
     if args.folder:
         Path(args.folder).mkdir(parents=True, exist_ok=True)

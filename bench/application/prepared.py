@@ -6,11 +6,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.application import files
-from bench.application.files import Stack
+from bench.application.files import STACKS, Stack
 from tests.engines import servers
+
+
+def stack(name: str, torch: str) -> Stack:
+    """A stack by its name, with a version of PyTorch where one is wanted."""
+    found = STACKS[name]
+    if not torch:
+        return found
+    more = (each for each in found.requirements if each != "torch")
+    return replace(found, requirements=(torch, *more))
 
 
 def wheels(folder: Path, stack: Stack) -> Path:

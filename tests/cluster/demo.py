@@ -34,6 +34,7 @@ registry = "{registry}/demo"
 plain_http = true
 logs = "{logs}"
 lamina = "{lamina}"
+store = "/var/tmp/lamina"
 """
 
 
