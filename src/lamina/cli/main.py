@@ -157,7 +157,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if "--" not in words:
         return words, None
     index = words.index("--")
-    if words[:1] not in (["run"], ["exec"]):
+    if words[:1] not in (["run"], ["exec"], ["submit"]):
         return words, None
     return words[:index], words[index + 1 :]
 
