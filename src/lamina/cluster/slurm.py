@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.cluster import slurmscript, slurmstate
@@ -24,7 +25,7 @@ from lamina.linux import process
 
 _MARK = "lamina:"  # in the comment of a job, before its id
 _FORGOTTEN = "Invalid job id"
-_OOM = re.compile(rb"oom-kill event|oom_kill|Out Of Memory", re.IGNORECASE)
+_OOM = re.compile(r"oom-kill event|oom_kill|Out Of Memory", re.IGNORECASE)
 _AT_ONCE = 32  # nodes that are asked something
 
 
@@ -62,7 +63,6 @@ class SlurmLauncher:
     def status(self, record: Record) -> Status:
         """What Slurm says; where it has forgotten the job, what that has written itself."""
         spec, folder = record.job.spec, record.folder
-        ends = _ends(folder, spec)
         found = self._elements(record.native) or self._accounted(record.native)
         states: dict[int, Element] = {}
         for element in found:
@@ -70,11 +70,17 @@ class SlurmLauncher:
         for index in range(len(spec.elements)):
             if index not in states:
                 states[index] = _from_files(folder, index)
-        each = [_refined(element, folder, index) for index, element in sorted(states.items())]
+        said = [_own_output(folder, spec, index) for index in sorted(states)]
+        each = [_refined(states[index], said[index]) for index in sorted(states)]
         state = slurmstate.merged([element.state for element in each])
-        tasks = tuple(_task(record, each, ends, number) for number in range(_total(spec)))
+        ends = [slurmstate.ends(text) for text in said]
+        places = (divmod(number, spec.count) for number in range(_total(spec)))
+        tasks = tuple(
+            _task(record, each[index], ends[index], index * spec.count + rank)
+            for index, rank in places
+        )
         first = next((element for element in each if element.state not in _FINE), None)
-        codes = [task.exit_code for task in tasks if task.exit_code]
+        codes = list(filter(None, (code for end in ends for code in end.values())))
         code = None
         if state is State.SUCCEEDED:
             code = 0
@@ -84,7 +90,7 @@ class SlurmLauncher:
         return Status(
             state,
             code,
-            reason=_reason(first, tasks),
+            reason=_reason(first, ends),
             nodes=tuple(self._hosts(names)),
             attempt=max(element.restarts for element in each) + 1,
             started=min((e.started for e in each if e.started), default=0.0),
@@ -213,17 +219,16 @@ def _is_up(state: str) -> bool:
     ) and not state.endswith(("*", "$"))
 
 
-def _ends(folder: Path, spec: Spec) -> dict[int, tuple[int, str, float]]:
-    """The exit code and the node of each task that has told them, and when it has."""
-    found = {}
-    for number in range(_total(spec)):
-        try:
-            path = folder / f"task-{number}.exit"
-            code, _, node = path.read_text().strip().partition(" ")
-            found[number] = int(code), node, path.stat().st_mtime
-        except (FileNotFoundError, ValueError):
-            continue
-    return found
+def _own_output(folder: Path, spec: Spec, index: int) -> str:
+    """What Slurm and the script said in the last attempt of an element."""
+    name = "batch.log" if len(spec.elements) == 1 else f"batch-{index}.log"
+    text = read_log(folder / name, 0).decode(errors="replace")
+    return text.rpartition(f"{slurmscript.MARK} ")[2]
+
+
+def _node(folder: Path, number: int) -> str:
+    """Where a task has begun; empty where it has not."""
+    return read_log(folder / f"task-{number}.node", 0).decode(errors="replace").strip()
 
 
 def _from_files(folder: Path, index: int) -> Element:
@@ -236,47 +241,47 @@ def _from_files(folder: Path, index: int) -> Element:
     return Element(state, (index,), code)
 
 
-def _refined(element: Element, folder: Path, index: int) -> Element:
+def _refined(element: Element, said: str) -> Element:
     """A failure that was a want of memory, as Slurm says in the job's own output."""
-    if element.state is not State.FAILED:
-        return element
-    for name in ("batch.log", f"batch-{index}.log"):
-        if _OOM.search(read_log(folder / name, 0)):
-            return Element(
-                State.OUT_OF_MEMORY, element.indices, element.exit_code, element.reason,
-                element.nodes, element.restarts, element.started, element.ended,
-            )  # fmt: skip
+    if element.state is State.FAILED and _OOM.search(said):
+        return replace(element, state=State.OUT_OF_MEMORY)
     return element
 
 
-def _task(
-    record: Record,
-    elements: Sequence[Element],
-    ends: Mapping[int, tuple[int, str, float]],
-    number: int,
-) -> Task:
-    element = elements[number // record.job.spec.count]
+def _task(record: Record, element: Element, ends: Mapping[int, int], number: int) -> Task:
+    index = number % record.job.spec.count
+    node = _node(record.folder, number)
+    code = ends.get(index)
+    state = element.state
+    if state is State.PENDING:
+        code, node = None, ""  # what is there is of an attempt before
+    elif code is not None:
+        state = element.state if element.state not in _FINE else State.FAILED
+        if state is State.OUT_OF_MEMORY and code != slurmstate.KILLED:
+            state = State.FAILED
+    elif state is State.RUNNING and not node:
+        state = State.PENDING
+    elif state is State.SUCCEEDED:
+        code = 0
+    # Slurm tells whole seconds, rounded down.
+    ended = max(element.ended, _written(record.folder / f"task-{number}.log"))
     times = read_times(record.folder / f"task-{number}.json")
-    code, node, ended = ends.get(number, (None, "", 0.0))
-    if code is None:
-        state = element.state
-        if state is State.RUNNING and not (record.folder / f"task-{number}.log").exists():
-            state = State.PENDING
-    elif code == 0:
-        state = State.SUCCEEDED
-    elif element.state in (State.RUNNING, State.SUCCEEDED):
-        state = State.FAILED
-    else:
-        state = element.state
-    return Task(number, state, code, node, times, ended)
+    return Task(number, state, code, node, times, ended if state.is_over else 0.0)
 
 
-def _reason(first: Element | None, tasks: Sequence[Task]) -> str:
+def _written(path: Path) -> float:
+    """When a file was written last, in seconds since the epoch; 0 where it is not there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _reason(first: Element | None, ends: Sequence[Mapping[int, int]]) -> str:
     if first is None:
         return ""
     if first.reason:
         return first.reason
-    failed = next((task for task in tasks if task.exit_code), None)
-    if failed is not None:
-        return f"task {failed.index} ended with {failed.exit_code}"
-    return ""
+    # The first that Slurm told of: the others ended because of it.
+    task, code = next((each for end in ends for each in end.items()), (0, 0))
+    return f"task {task} ended with {code}" if code else ""

@@ -14,6 +14,7 @@ from lamina.cluster import command, environment
 from lamina.core.cluster import Cluster
 from lamina.core.job import Job
 
+MARK = "lamina: attempt"  # a line of the job's own output before each attempt
 _MEBIBYTE = 1 << 20
 
 _BATCH = """\
@@ -27,6 +28,7 @@ export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$element"
 {exports}{elements}try=0
 while :; do
     export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + try + 1))
+    echo "{mark} $LAMINA_ATTEMPT" >&2
     srun {srun}/bin/sh -c {task} task {command} "$@"
     code=$?
     [ "$code" -ne 0 ] && [ "$try" -lt {retries} ] || break
@@ -38,28 +40,21 @@ fi
 exit "$code"
 """
 
-# Signals reach the program itself, as they are sent to all processes of a task; the shell around it
-# lives on to tell how it ended.
+# Slurm sends signals to the first process of a task alone, so that becomes the program.
 _TASK = """\
-trap : HUP INT QUIT TERM USR1 USR2
 index=$((LAMINA_ARRAY_INDEX * SLURM_NTASKS + SLURM_PROCID))
 folder={folder}
-report=$folder/task-$index
 if [ -w "$folder" ]; then
-    exec >>"$report.log" 2>&1
-    rm -f "$report.json" "$report.exit"
-    export {report}="$report.json"
+    exec >>"$folder/task-$index.log" 2>&1
+    echo "$SLURMD_NODENAME" >"$folder/task-$index.node"
+    rm -f "$folder/task-$index.json"
+    export {report}="$folder/task-$index.json"
 fi
 {store}export LAMINA_TASK_INDEX="$SLURM_PROCID" LAMINA_TASK_COUNT="$SLURM_NTASKS"
 export LAMINA_NODE_INDEX="$SLURM_NODEID" LAMINA_NODE_COUNT="$SLURM_NNODES"
 export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" GROUP_RANK="$SLURM_NODEID"
 export LOCAL_RANK="$SLURM_LOCALID" LOCAL_WORLD_SIZE=$({local_count})
-{setup}"$@"
-code=$?
-if [ -w "$folder" ]; then
-    echo "$code $SLURMD_NODENAME" >"$report.new" && mv "$report.new" "$report.exit"
-fi
-exit "$code"
+{setup}exec "$@"
 """
 
 # How many tasks a node has: `2(x3),1` are three nodes with two and one with one.
@@ -93,6 +88,7 @@ def script(job: Job, cluster: Cluster, folder: Path) -> str:
     exports = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in spec.environment)
     body = _BATCH.format(
         folder=shlex.quote(str(folder)),
+        mark=MARK,
         first_port=environment.FIRST_PORT,
         ports=environment.PORTS,
         id=shlex.quote(job.id),

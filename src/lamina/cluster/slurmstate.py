@@ -7,6 +7,7 @@ https://slurm.schedmd.com/scontrol.html; states: https://slurm.schedmd.com/squeu
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,3 +117,32 @@ def merged(states: Sequence[State]) -> State:
     if State.PENDING in states:
         return State.PENDING
     return next(state for state in _WORST if state in states)
+
+
+_TASK_END = re.compile(
+    r"^srun: error: \S+: tasks? ([0-9,-]+): "
+    r"(?:Exited with exit code (\d+)|(.+?))(?: \(core dumped\))?$",
+    re.MULTILINE,
+)
+_SIGNALS = {name: number for number in signal.Signals if (name := signal.strsignal(number))}
+KILLED = 128 + signal.SIGKILL
+
+
+def ends(text: str) -> dict[int, int]:
+    """The exit codes of tasks that did not end well, as `srun` complains of them.
+
+    It tells several tasks in one line: `srun: error: en2: tasks 1,4-7: Exited with exit code 7`.
+    """
+    found: dict[int, int] = {}
+    for match in _TASK_END.finditer(text):
+        if match[2]:
+            code = int(match[2])
+        elif match[3] in _SIGNALS:
+            code = 128 + _SIGNALS[match[3]]
+        elif match[3] == "Out Of Memory":
+            code = KILLED
+        else:
+            continue
+        for number in _indices(match[1]):
+            found.setdefault(number, code)
+    return found

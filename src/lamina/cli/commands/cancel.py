@@ -13,12 +13,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """End it; its tasks get SIGTERM first."""
+    """End it, and wait for that; its tasks get SIGTERM first."""
     record, launcher = jobs.find(args.job)
     status = launcher.status(record)
     if status.state.is_over:
         output.note(f"job {record.job.id} is over: {jobs.describe(status)}")
         return 0
     launcher.cancel(record)
-    output.note(f"job {record.job.id}: {jobs.describe(launcher.status(record))}")
+    status = jobs.ended(record, launcher)
+    output.note(f"job {record.job.id}: {jobs.describe(status)}")
     return 0
