@@ -63,7 +63,9 @@ def test_it_shows_two_jobs_and_their_timelines(tmp_path_factory: pytest.TempPath
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^\d: task \d of 4 on en\d, sums by", done.stdout, re.M)) == 4
     assert len(re.findall(r"^\d: task \d of 4 on en\d, edited", done.stdout, re.M)) == 4
-    assert len(re.findall(r"^en\d  .*queue", done.stdout, re.M)) == 8
+    assert re.findall(r"^(en\d)  ", done.stdout, re.M) == ["en1", "en2", "en3", "en4"] * 2
+    for step in ("build", "push", "submit", "queue", "pull", "mount", "enter", "run"):
+        assert len(re.findall(rf"^{step}  +\d", done.stdout, re.M)) == 2
     assert "pushed 2 blobs" in done.stdout  # after the edit: a layer and the list of layers
     assert _left(folder) == []
 
