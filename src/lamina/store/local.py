@@ -41,7 +41,6 @@ import fcntl
 import hashlib
 import io
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,6 +49,7 @@ from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held
+from lamina.store.scratch import Scratch
 from lamina.store.streams import Hashing, Incoming
 
 FORMAT = "1"
@@ -80,12 +80,9 @@ class LocalStore:
         self._blobs = f"{folder}/blobs"
         self._held = Held()
         self._executables: set[Digest] = set()
-        self._making_scratch = threading.Lock()
-        self._scratch: Path | None = None
-        self._scratch_name = ""  # the same as text, for what is called for every file
-        self._scratch_lock: int | None = None
+        self._scratch = Scratch(folder / "tmp", folder / "tmp.lock")
         try:
-            self._lock = _open(folder)
+            self._lock = _open(folder, self._scratch)
         except OSError as error:
             raise HostError(
                 f"cannot keep a store in `{folder}`: {error.strerror}",
@@ -95,11 +92,7 @@ class LocalStore:
 
     def close(self) -> None:
         """Remove the scratch folder and give up the locks; the end of the store's use."""
-        if self._scratch is not None:
-            with filesystem.locked(self.folder / "tmp.lock"):
-                filesystem.remove_tree(self._scratch)
-        if self._scratch_lock is not None:
-            os.close(self._scratch_lock)
+        self._scratch.close()
         os.close(self._lock)
 
     def empty(self) -> None:
@@ -200,7 +193,7 @@ class LocalStore:
 
     def _write(self, digest: Digest, data: bytes, *, durable: bool) -> None:
         if not self._is_here(digest):
-            temporary = filesystem.fresh_name(self._scratch_name or str(self.scratch))
+            temporary = filesystem.fresh_name(self._scratch.name or str(self.scratch))
             try:
                 filesystem.write_new(temporary, data, 0o444, durable=durable)
                 filesystem.move(temporary, self._place(digest))
@@ -327,32 +320,15 @@ class LocalStore:
 
     @property
     def scratch(self) -> Path:
-        """A folder on the store's file system for this process alone, removed by `close`.
+        """A folder on the store's file system for this process alone, removed by `close`."""
+        return self._scratch.folder
 
-        The process holds a lock on it. What a killed process left is removed when the next one
-        makes its own.
-        """
-        if self._scratch is not None:
-            return self._scratch
-        with self._making_scratch:
-            if self._scratch is None:
-                self._scratch = self._make_scratch(self.folder / "tmp")
-        return self._scratch
-
-    def _make_scratch(self, parent: Path) -> Path:
-        import tempfile
-
-        parent.mkdir(exist_ok=True)
-        # Held while a folder is made and locked, so that nobody sweeps it in between.
-        with filesystem.locked(self.folder / "tmp.lock"):
-            _sweep(parent)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
-            self._scratch_lock = _lock_folder(folder)
-            self._scratch_name = str(folder)
-        return folder
+    def sweep_scratch(self) -> None:
+        """Remove the scratch folders of dead processes."""
+        self._scratch.sweep()
 
 
-def _open(folder: Path) -> int:
+def _open(folder: Path, scratch: Scratch) -> int:
     """The descriptor of a store's lock file, once its format is known to be ours."""
     version = folder / "VERSION"
     try:
@@ -360,7 +336,9 @@ def _open(folder: Path) -> int:
     except FileNotFoundError:
         found = FORMAT
         # Else a power cut may leave an empty one, and a store that nobody opens again.
-        filesystem.write_atomic(version, f"{FORMAT}\n".encode(), durable=True)
+        data = f"{FORMAT}\n".encode()
+        with contextlib.closing(scratch):
+            filesystem.write_atomic(version, data, durable=True, scratch=scratch.folder)
     if found != FORMAT:
         raise UserError(
             f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
@@ -374,29 +352,6 @@ def _open(folder: Path) -> int:
             raise
         # What is in a store that may only be read can be run all the same.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _lock_folder(folder: Path) -> int | None:
-    """Lock a folder and return the descriptor that holds the lock, or None if another has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if filesystem.try_lock(descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the scratch folders of dead processes: those that nobody holds a lock on."""
-    for folder in list(parent.iterdir()):
-        try:
-            descriptor = _lock_folder(folder)
-        except PermissionError:
-            continue  # another user's, who removes it
-        if descriptor is not None:
-            # Programs that the dead one had started may be dying only now, and still write.
-            with contextlib.suppress(OSError):
-                filesystem.remove_tree(folder)
-            os.close(descriptor)
 
 
 def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:

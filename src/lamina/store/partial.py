@@ -126,7 +126,8 @@ def sweep(folder: Path, older: float) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            if time.time() - status.st_mtime >= older:
+            # Where the clock went back since, it is of long ago too.
+            if abs(time.time() - status.st_mtime) >= older:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink(missing_ok=True)
                 freed += status.st_size

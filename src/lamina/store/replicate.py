@@ -14,6 +14,7 @@ from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci, transfer
+from lamina.store import leases
 from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import Manifest, NotThere, Repository
@@ -74,7 +75,8 @@ def copy(
         moved(digest, digest.size)
 
     largest_first = sorted(missing, key=lambda each: -each.size)
-    parallel.run([partial(send, digest) for digest in largest_first], _AT_ONCE)
+    with leases.leased(store.folder, missing):
+        parallel.run([partial(send, digest) for digest in largest_first], _AT_ONCE)
     for digest, manifest in found.manifests.items():
         if digest != top.digest:
             target.put_manifest(manifest)
