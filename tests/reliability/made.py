@@ -37,10 +37,13 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     return digest
 
 
-def start(store: Path, *words: str, user: int | None = None, **given: str) -> subprocess.Popen[str]:
+def start(
+    store: Path, *words: str, user: int | None = None, at: Path | None = None, **given: str
+) -> subprocess.Popen[str]:
     """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
     return subprocess.Popen(
         [_python(user), "-m", "lamina.cli", *words],
+        cwd=at,
         env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -62,8 +65,10 @@ def _path() -> str:
     return os.pathsep.join((str(_SOURCE), *(each for each in sys.path if "site-packages" in each)))
 
 
-def run(store: Path, *words: str, user: int | None = None, **given: str) -> tuple[int, str]:
+def run(
+    store: Path, *words: str, user: int | None = None, at: Path | None = None, **given: str
+) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, user=user, **given)
+    child = start(store, *words, user=user, at=at, **given)
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

@@ -48,7 +48,7 @@ def scratch(store: Path) -> list[Path]:
 
 
 @root
-@pytest.mark.parametrize("kib", [64, 200, 400, 700, 1000, 1300, 1500])
+@pytest.mark.parametrize("kib", [200, 700, 1300])
 def test_a_pull_to_a_full_disk_leaves_nothing_wrong_and_succeeds_with_more_room(
     tmp_path: Path, source: LocalStore, kib: int
 ) -> None:

@@ -59,10 +59,11 @@ class Scratch:
     def close(self) -> None:
         """Remove the folder; a further use makes another one."""
         if self._folder is not None:
-            with filesystem.locked(self._lock):
+            # Threads that a failure has left to themselves may write there still, others beside it:
+            # the next one sweeps.
+            with filesystem.locked(self._lock), contextlib.suppress(OSError):
                 filesystem.remove_tree(self._folder)
-                with contextlib.suppress(OSError):  # others are at work there
-                    self._parent.rmdir()
+                self._parent.rmdir()
             self._folder, self.name = None, ""
         if self._descriptor is not None:
             os.close(self._descriptor)

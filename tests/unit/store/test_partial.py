@@ -109,7 +109,9 @@ def test_what_the_other_did_not_end_is_taken_back(
     assert counted.sizes == {BLOB: 0}
 
 
-@pytest.mark.parametrize("told", [f"{'ac' * 32}\n{BLOB}\n.\n", f"{NAME}\n{BLOB}\n", f"{NAME}\nx\n.\n", ""])
+@pytest.mark.parametrize(
+    "told", [f"{'ac' * 32}\n{BLOB}\n.\n", f"{NAME}\n{BLOB}\n", f"{NAME}\nx\n.\n", ""]
+)
 def test_what_is_told_of_other_work_or_in_part_is_passed_over(
     store: LocalStore, go_on: threading.Event, told: str
 ) -> None:
