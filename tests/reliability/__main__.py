@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lamina.store.local import LocalStore
 from tests import servers
-from tests.reliability import full, trials
+from tests.reliability import full, interrupted, power, trials
 from tests.reliability.killed import Trial
 
-_TRIALS = ("kills", "together", "cuts", "full", "operations")
+_TRIALS = ("kills", "together", "cuts", "full", "halves", "operations")
 
 
 def main() -> int:
@@ -23,8 +23,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="of one command after another")
     parser.add_argument("--together", type=int, default=60, help="rounds of several at once")
-    parser.add_argument("--cuts", type=int, default=40, help="of the power (as root)")
+    parser.add_argument(
+        "--cuts", type=int, default=40, help="of the power, for each command (as root)"
+    )
     parser.add_argument("--full", type=int, default=40, help="sizes of a disk (as root)")
+    parser.add_argument("--halves", type=int, default=256, help="MiB of a pull that is cut at half")
     parser.add_argument("--operations", type=int, default=10_000, help="beside two gc")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", choices=_TRIALS)
@@ -44,12 +47,25 @@ def _try(what: str, folder: Path, times: int, seed: int) -> list[str]:
         return _kill(what, folder, times, seed)
     if what == "full":
         return _fill(folder, times)
+    if what == "halves":
+        return _interrupt(folder, times << 20)
+    if what == "cuts":
+        return _cut(folder, times, seed)
     source = LocalStore(folder / "source")
     try:
-        wrong = (trials.cut_power if what == "cuts" else trials.race)(folder, source, times, seed)
+        wrong = trials.race(folder, source, times, seed)
     finally:
         source.close()
-    print(f"{what:12} {times:6}")
+    print(f"{what:24} {times:6}", flush=True)
+    return wrong
+
+
+def _cut(folder: Path, times: int, seed: int) -> list[str]:
+    wrong = []
+    for what in power.COMMANDS:
+        (folder / what).mkdir()
+        wrong += power.cut(folder / what, times, seed, what)
+        print(f"{'cuts, ' + what:24} {times:6}", flush=True)
     return wrong
 
 
@@ -67,6 +83,17 @@ def _fill(folder: Path, times: int) -> list[str]:
         wrong += filter(None, [full.collect(made_at, left)])
     print(f"  {'gc and exec':22} {6:6} {6:6}")
     made_at.source.close()
+    return wrong
+
+
+def _interrupt(folder: Path, size: int) -> list[str]:
+    """At most 8 MiB move twice."""
+    wrong = []
+    for number, way in enumerate(interrupted.WAYS):
+        ended = interrupted.interrupt(folder / str(number), size, way)
+        print(f"{way}: {ended.again / (1 << 20):.1f} MiB of {size >> 20} came again", flush=True)
+        if ended.wrong or ended.again > 8 << 20:
+            wrong.append(f"{way}: {ended}")
     return wrong
 
 

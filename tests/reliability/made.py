@@ -19,6 +19,7 @@ from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
 
 _SOURCE = Path(__file__).parents[2] / "src"
+_MOST = 64 << 20  # bytes at once
 
 
 def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed: int) -> Digest:
@@ -26,7 +27,8 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     chance = random.Random(seed)
     layers = []
     for number, size in enumerate(sizes):
-        blob = store.write(chance.randbytes(size))
+        pieces = [chance.randbytes(min(_MOST, size - at)) for at in range(0, size, _MOST)]
+        blob = store.write(b"".join(pieces))
         layers.append(Layer(f"//p:t{number}", blob, blob))
     digest = packages.put(Package("p/a", version, "//p:a", tuple(layers), ("a",)), store)
     repository = open_repository(reference.parse(place), Access())
@@ -38,7 +40,12 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
 
 
 def start(
-    store: Path, *words: str, user: int | None = None, at: Path | None = None, **given: str
+    store: Path,
+    *words: str,
+    user: int | None = None,
+    at: Path | None = None,
+    stderr: int = subprocess.PIPE,
+    **given: str,
 ) -> subprocess.Popen[str]:
     """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
     return subprocess.Popen(
@@ -47,7 +54,7 @@ def start(
         env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         user=user,
         group=None if user is None else 40_000,
@@ -69,6 +76,6 @@ def run(
     store: Path, *words: str, user: int | None = None, at: Path | None = None, **given: str
 ) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, user=user, at=at, **given)
+    child = start(store, *words, user=user, at=at, stderr=subprocess.PIPE, **given)
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

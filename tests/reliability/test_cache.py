@@ -20,7 +20,7 @@ from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
 from tests import faults, servers
-from tests.reliability import made, trials
+from tests.reliability import interrupted, made, power, trials
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 LARGE = 64 << 20
@@ -118,8 +118,11 @@ def test_a_store_that_may_only_be_read_says_so(tmp_path: Path, source: LocalStor
 
 
 @root
-def test_a_power_cut_takes_no_whole_blob_back(tmp_path: Path, source: LocalStore) -> None:
-    assert trials.cut_power(tmp_path, source, 8, 1) == []
+@pytest.mark.parametrize("what", power.COMMANDS)
+def test_a_power_cut_takes_nothing_back_that_was_told_to_be_there(
+    tmp_path: Path, what: str
+) -> None:
+    assert power.cut(tmp_path, 3, 1, what) == []
 
 
 def test_many_pulls_of_one_layer_are_one_download(tmp_path: Path, source: LocalStore) -> None:
@@ -141,31 +144,15 @@ def test_many_pulls_of_one_layer_are_one_download(tmp_path: Path, source: LocalS
         store.close()
 
 
-def test_another_takes_over_where_a_killed_pull_stopped(tmp_path: Path, source: LocalStore) -> None:
-    with (
-        servers.registry(tmp_path / "registry") as registry,
-        faults.proxy(registry.host) as between,
-    ):
-        digest = made.push(source, f"{registry.host}/p", "v1", [LARGE], 1)
-        layer = packages.read(digest, source).layers[0].blob
-        node = tmp_path / "node"
-        between.spoil(faults.stall(between, LARGE // 2), method="GET", path=layer.hash)
-        first = made.start(node, "pull", f"{between.host}/p:v1")
-        part = node / "partial" / layer.hash
-        until = time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size > LARGE // 2 - RESENT):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        second = made.start(node, "pull", f"{between.host}/p:v1")
-        time.sleep(1)
-        first.kill()
-        first.communicate()
-        _, told = second.communicate(timeout=120)
+@pytest.mark.parametrize("way", interrupted.WAYS)
+def test_a_pull_that_ends_at_half_moves_little_again(tmp_path: Path, way: str) -> None:
+    """`python -m tests.reliability --only halves` does it with 256 MiB."""
+    ended = interrupted.interrupt(tmp_path, LARGE, way)
 
-        assert second.returncode == 0, told
-        last = between.of("GET", layer.hash)[-1]
-        assert last.sent <= LARGE // 2 + RESENT
-        assert is_sound(node)
+    assert ended.wrong == ""
+    assert 0 <= ended.again <= RESENT
+    if way == interrupted.WAYS[1]:  # who waited saw how far the other one was
+        assert "32.0 MiB of 64.0 MiB" in ended.shown, ended.shown
 
 
 def test_what_is_leased_is_never_removed(tmp_path: Path, source: LocalStore) -> None:

@@ -1,11 +1,12 @@
 """Leases: which blobs must stay, because somebody pulls them, mounts them, or runs what is in them.
 
 A lease is a file in `leases/` that its owner keeps locked, with a line for each blob (its hash) or
-for a package as a whole (`package <hash of its manifest>`); one that is called like a package is for
-that, and empty: what is here can also be run from a full disk. It ends with the last process that
-has the file open: also a program that took the owner's place, whatever kills it. One with a line
-`mount <folder>` lasts as long as something is mounted there. Leases are made under a shared lock,
-and blobs removed under an exclusive one (`gc`): so what was there when its lease was made stays.
+for a package as a whole (`package <hash of its manifest>`). One that is called like a package is
+for that, and empty: so what is here can be run from a full disk too. A lease ends with the last
+process that has the file open: also a program that took the owner's place, whatever kills it. One
+with a line `mount <folder>` lasts as long as something is mounted there. Leases are made under a
+shared lock, and blobs removed under an exclusive one (`gc`): so what was there when its lease was
+made stays.
 """
 
 from __future__ import annotations
