@@ -45,11 +45,15 @@ def start(
     user: int | None = None,
     at: Path | None = None,
     stderr: int = subprocess.PIPE,
+    by: Sequence[str] = (),
     **given: str,
 ) -> subprocess.Popen[str]:
-    """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
+    """Start `lamina` with a store, and more of the environment; a user is in group 40000.
+
+    `by` is a program that starts it.
+    """
     return subprocess.Popen(
-        [_python(user), "-m", "lamina.cli", *words],
+        [*by, _python(user), "-m", "lamina.cli", *words],
         cwd=at,
         env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
         stdin=subprocess.DEVNULL,
@@ -73,9 +77,14 @@ def _path() -> str:
 
 
 def run(
-    store: Path, *words: str, user: int | None = None, at: Path | None = None, **given: str
+    store: Path,
+    *words: str,
+    user: int | None = None,
+    at: Path | None = None,
+    by: Sequence[str] = (),
+    **given: str,
 ) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, user=user, at=at, stderr=subprocess.PIPE, **given)
+    child = start(store, *words, user=user, at=at, stderr=subprocess.PIPE, by=by, **given)
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from lamina.core import reference
+from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.node.pull import pull
 from lamina.store import gc, packages
 from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
+from lamina.store.repository import NotThere
 from lamina.store.transport import Access
 from tests import faults, servers
 from tests.reliability import interrupted, made, power, trials
@@ -196,32 +198,56 @@ def test_times_in_the_future_harm_nothing(tmp_path: Path, source: LocalStore) ->
     assert is_sound(node)
 
 
-def test_one_tag_pushed_by_many_at_once_is_always_a_whole_package(tmp_path: Path) -> None:
-    place = f"oci:{tmp_path}/r"
+@pytest.fixture(params=["registry", "folder"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield f"oci:{tmp_path}/r"
+        return
+    with servers.registry(tmp_path / "registry") as found:
+        yield f"{found.host}/p"
+
+
+def test_one_tag_pushed_by_many_at_once_is_always_a_whole_package(
+    tmp_path: Path, anywhere: str
+) -> None:
+    """Three times each of six, and a pull after another."""
+    place = f"{anywhere}:main"
     stores = [LocalStore(tmp_path / f"s{number}") for number in range(6)]
-    digests = set()
+
+    def push_often(number: int) -> Digest:
+        for version in range(3):
+            sizes = [3000, 50_000 + number, 200_000]
+            last = made.push(stores[number], place, "main", sizes, 10 * number + version)
+        return last
 
     with ThreadPoolExecutor(6) as pool:
-        work = [
-            pool.submit(made.push, store, place, "main", [3000, 50_000], number)
-            for number, store in enumerate(stores)
-        ]
+        work = [pool.submit(push_often, number) for number in range(6)]
         seen = 0
         while not all(each.done() for each in work):
-            if (tmp_path / "r/index.json").exists():
-                node = LocalStore(tmp_path / f"n{seen}")
-                repository = open_repository(reference.parse(f"{place}:main"), Access())
-                if "main" in repository.tags():
-                    found = pull(repository, node)
-                    assert packages.is_whole(found.digest, node)
-                    seen += 1
-                node.close()
+            seen += _pulled(place, tmp_path / f"n{seen}") is not None
         digests = {each.result() for each in work}
-    last = LocalStore(tmp_path / "last")
-    found = pull(open_repository(reference.parse(f"{place}:main"), Access()), last)
-    assert found.digest in digests
-    for store in (*stores, last):
+    last = _pulled(place, tmp_path / "last")
+
+    assert last in digests
+    assert seen > 0
+    for store in stores:
         store.close()
+
+
+def _pulled(place: str, folder: Path) -> Digest | None:
+    """What a pull finds, which must be whole; None before the first push has ended."""
+    store = LocalStore(folder)
+    repository = open_repository(reference.parse(place), Access())
+    try:
+        found = pull(repository, store).digest
+        assert packages.is_whole(found, store)
+    except NotThere:
+        return None
+    finally:
+        repository.close()
+        store.close()
+    assert is_sound(folder)
+    return found
 
 
 @root
