@@ -19,6 +19,10 @@ from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
 
 _SOURCE = Path(__file__).parents[2] / "src"
+_BUILD = """
+python_library(name = "words", srcs = ["words.py"])
+python_binary(name = "main", srcs = ["main.py"], deps = [":words"])
+"""
 _MOST = 64 << 20  # bytes at once
 
 
@@ -37,6 +41,22 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     finally:
         repository.close()
     return digest
+
+
+def programs(folder: Path, *versions: str) -> str:
+    """Push the package `main` in some versions, which prints its version and the time; where to."""
+    workspace = folder / "workspace"
+    workspace.mkdir()
+    (workspace / "lamina.toml").touch()
+    (workspace / "BUILD").write_text(_BUILD)
+    (workspace / "main.py").write_text("import time, words\nprint(words.WORD, time.time())\n")
+    place = f"oci:{folder}/programs"
+    for version in versions:
+        (workspace / "words.py").write_text(f"WORD = '{version}'\n")
+        words = ("push", "//:main", f"{place}:{version}", "--version", version)
+        code, told = run(folder / "dev", *words, at=workspace)
+        assert code == 0, told
+    return place
 
 
 def start(

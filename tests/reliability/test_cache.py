@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -117,6 +118,50 @@ def test_a_store_that_may_only_be_read_says_so(tmp_path: Path, source: LocalStor
     assert f"may not write to the store `{node}`" in told
     assert listed[0] == 0
     assert "v1" in listed[1]
+
+
+@root
+def test_what_is_in_a_store_that_may_only_be_read_runs(tmp_path: Path) -> None:
+    place = made.programs(tmp_path, "v1")
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    shutil.rmtree(tmp_path / "programs")
+    subprocess.run(["mount", "--bind", str(node), str(node)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(node)], check=True)
+        ran = [
+            made.run(node, "exec", "--driver", driver, f"{place}:v1")
+            for driver in ("kernel", "fuse")
+        ]
+        shown = made.run(node, "mount", "main:v1", str(tmp_path / "at"))
+        words = (tmp_path / "at/words.py").read_text()
+        made.run(node, "umount", str(tmp_path / "at"))
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+    assert [(code, told.split()[0]) for code, told in ran] == [(0, "v1"), (0, "v1")], ran
+    assert (shown[0], words) == (0, "WORD = 'v1'\n"), shown
+
+
+@root
+def test_wrong_bytes_in_a_store_that_may_only_be_read_are_told_and_not_run(tmp_path: Path) -> None:
+    place = made.programs(tmp_path, "v1")
+    node = tmp_path / "node"
+    assert made.run(node, "pull", f"{place}:v1")[0] == 0
+    spoilt = max(node.glob("blobs/*/*"), key=lambda path: path.stat().st_size)
+    spoilt.chmod(0o644)
+    spoilt.write_bytes(bytes(spoilt.stat().st_size))
+    name = spoilt.parent.name + spoilt.name
+    subprocess.run(["mount", "--bind", str(node), str(node)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(node)], check=True)
+        ran = made.run(node, "exec", "main:v1")
+        verified = made.run(node, "cache", "verify")
+    finally:
+        subprocess.run(["umount", str(node)], check=True)
+
+    assert (ran[0], name in ran[1]) == (125, True), ran
+    assert (verified[0], f"wrong: {name}" in verified[1]) == (IntegrityError.exit_code, True)
 
 
 @root

@@ -15,11 +15,6 @@ from lamina.store.local import LocalStore
 from tests import servers
 from tests.reliability import made
 
-_BUILD = """
-python_library(name = "words", srcs = ["words.py"])
-python_binary(name = "main", srcs = ["main.py"], deps = [":words"])
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -50,18 +45,7 @@ class Node:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("clock")
-    workspace = folder / "workspace"
-    workspace.mkdir()
-    (workspace / "lamina.toml").touch()
-    (workspace / "BUILD").write_text(_BUILD)
-    (workspace / "main.py").write_text("import time, words\nprint(words.WORD, time.time())\n")
-    for version in ("v1", "v2"):
-        (workspace / "words.py").write_text(f"WORD = '{version}'\n")
-        words = ("push", "//:main", f"oci:{folder}/r:{version}", "--version", version)
-        code, told = made.run(folder / "dev", *words, at=workspace)
-        assert code == 0, told
-    return f"oci:{folder}/r"
+    return made.programs(tmp_path_factory.mktemp("clock"), "v1", "v2")
 
 
 @pytest.fixture(params=["-365d", "+365d"])

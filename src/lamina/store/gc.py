@@ -19,7 +19,7 @@ from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store import leases, partial
-from lamina.store.local import LocalStore
+from lamina.store.local import LocalStore, drop
 from lamina.store.trust import signatures
 
 PINS = "pins"
@@ -236,7 +236,7 @@ class Verified:
 
     blobs: int
     size: int  # bytes
-    wrong: tuple[str, ...]  # hashes of those that were not what they are called; they are gone
+    wrong: tuple[str, ...]  # hashes of what is not what it is called; it is gone if it may be
 
 
 def verify(store: LocalStore) -> Verified:
@@ -250,7 +250,7 @@ def verify(store: LocalStore) -> Verified:
             count, size = count + 1, size + status.st_size
             if not _is_right(Path(path), name):
                 wrong.append(name)
-                Path(path).unlink(missing_ok=True)
+                drop(Path(path))
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
 

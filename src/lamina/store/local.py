@@ -141,7 +141,7 @@ class LocalStore:
         except FileNotFoundError:
             raise BlobMissing(digest) from None
         except IntegrityError:
-            path.unlink(missing_ok=True)  # what is wrong is not there: it is made or fetched anew
+            drop(path)
             raise
 
     def verify(self, digest: Digest) -> None:
@@ -150,7 +150,7 @@ class LocalStore:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest.hash:
-            path.unlink(missing_ok=True)
+            drop(path)
             raise mismatch(digest)
 
     @contextlib.contextmanager
@@ -165,7 +165,7 @@ class LocalStore:
             stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
-                path.unlink(missing_ok=True)
+                drop(path)
                 raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
@@ -326,6 +326,18 @@ class LocalStore:
     def sweep_scratch(self) -> None:
         """Remove the scratch folders of dead processes."""
         self._scratch.sweep()
+
+
+def drop(path: Path) -> None:
+    """Remove a file that is not what it is called: it is made or fetched anew.
+
+    In a store that may only be read it stays, and is found wrong again.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
 
 
 def _open(folder: Path, scratch: Scratch) -> int:
