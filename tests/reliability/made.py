@@ -66,6 +66,7 @@ def start(
     at: Path | None = None,
     stderr: int = subprocess.PIPE,
     by: Sequence[str] = (),
+    umask: int = -1,
     **given: str,
 ) -> subprocess.Popen[str]:
     """Start `lamina` with a store, and more of the environment; a user is in group 40000.
@@ -83,7 +84,7 @@ def start(
         user=user,
         group=None if user is None else 40_000,
         extra_groups=None if user is None else [],
-        umask=-1 if user is None else 0o002,
+        umask=umask,
     )
 
 
@@ -102,9 +103,12 @@ def run(
     user: int | None = None,
     at: Path | None = None,
     by: Sequence[str] = (),
+    umask: int = -1,
     **given: str,
 ) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, user=user, at=at, stderr=subprocess.PIPE, by=by, **given)
+    child = start(
+        store, *words, user=user, at=at, stderr=subprocess.PIPE, by=by, umask=umask, **given
+    )
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

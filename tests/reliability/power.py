@@ -2,6 +2,8 @@
 
 The copy is repaired, mounted and looked at. It is of one instant: the command is stopped, and the
 device copied until two readings are equal. So the disk is one that keeps what it was told to sync.
+Each copy has a name of its own: of a file that was mounted before, the kernel may show what it
+knew of it then, if a namespace that somebody made meanwhile still has that mounted.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class _Ground:
     seed: int
     chance: random.Random
     done: dict[str, Digest] = field(default_factory=dict)  # told to be here, by tag
+    cuts: int = 0
 
     @property
     def disk(self) -> Path:
@@ -105,7 +108,8 @@ def _after_cut(
         child.wait()  # what it told to be there must be, also if the cut comes at once
     else:
         time.sleep(ground.chance.uniform(0.1, longest))
-    image, copy = ground.folder / "image", ground.folder / "copy"
+    ground.cuts += 1
+    image, copy = ground.folder / "image", ground.folder / f"copy-{ground.cuts}"
     child.send_signal(signal.SIGSTOP)
     while not (shutil.copyfile(image, copy) and filecmp.cmp(image, copy, shallow=False)):
         time.sleep(0.01)
@@ -114,8 +118,11 @@ def _after_cut(
     if child.returncode:
         raise LaminaError(f"it failed: {out}{told}")
     subprocess.run(["fsck.ext4", "-fy", str(copy)], check=False, capture_output=True)
-    with _mounted(copy, ground.folder / "after") as after:
-        yield after
+    try:
+        with _mounted(copy, ground.folder / "after") as after:
+            yield after
+    finally:
+        copy.unlink()
 
 
 def _pull(ground: _Ground, number: int) -> Iterator[str]:

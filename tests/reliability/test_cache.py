@@ -296,30 +296,72 @@ def _pulled(place: str, folder: Path) -> Digest | None:
 
 
 @root
-def test_two_users_of_one_group_share_a_store(source: LocalStore) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_two_users_of_one_group_share_a_store(source: LocalStore, umask: int) -> None:
     with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         place = f"oci:{folder}/r"
         digests = [made.push(source, place, f"v{n}", [1000, 300_000], n) for n in range(2)]
+        programs = made.programs(folder, "v1")
         node = folder / "node"
         node.mkdir()
         os.chown(node, 0, 40_000)
         node.chmod(0o2775)
         layer = packages.read(digests[1], source).layers[1].blob
 
-        first = made.run(node, "pull", f"{place}:v0", user=40_001)
+        def run(user: int, *words: str) -> tuple[int, str]:
+            return made.run(node, *words, user=user, umask=umask, HOME=str(folder))
+
+        first = run(40_001, "pull", f"{place}:v0")
         part = node / "partial" / layer.hash
         part.write_bytes(b"begun by the first")
         os.chown(part, 40_001, 40_000)
         part.chmod(0o664)
-        second = made.run(node, "pull", f"{place}:v1", user=40_002)
-        again = made.run(node, "pull", f"{place}:v0", user=40_002)
-        swept = made.run(node, "cache", "gc", "--max-size", "0", user=40_002)
+        done = [
+            first,
+            run(40_002, "pull", f"{place}:v1"),
+            run(40_002, "pull", f"{place}:v0"),
+            run(40_001, "exec", f"{programs}:v1"),
+            run(40_002, "exec", f"{programs}:v1"),
+            run(40_002, "cache", "pin", "main:v1"),
+            run(40_001, "cache", "unpin", "main:v1"),
+            run(40_001, "cache", "verify"),
+            run(40_002, "cache", "gc", "--max-size", "0"),
+            run(40_001, "pull", f"{place}:v1"),
+        ]
 
-        assert [each[0] for each in (first, second, again, swept)] == [0] * 4, (
-            first, second, again, swept,
-        )  # fmt: skip
+        assert [each[0] for each in done] == [0] * len(done), done
+        closed = [
+            path for path in (node, *node.rglob("*"))
+            if path.is_dir() and path.stat().st_mode & 0o2070 != 0o2070
+        ]  # fmt: skip
+        assert closed == []
         store = LocalStore(node)
-        assert not any(packages.is_whole(each, store) for each in digests)
+        assert [packages.is_whole(each, store) for each in digests] == [False, True]
         store.close()
+
+
+@root
+def test_two_users_of_one_group_build_in_one_store() -> None:
+    with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        made.programs(folder, "v1")
+        for shared in (folder / "node", folder / "workspace", folder / "pushed"):
+            shared.mkdir(exist_ok=True)
+            for path in (shared, *shared.rglob("*")):
+                os.chown(path, 0, 40_000)
+            shared.chmod(0o2775)
+
+        def push(user: int) -> tuple[int, str]:
+            words = ("push", "//:main", f"oci:{folder}/pushed:v{user}", "--version", "v7")
+            at, home = folder / "workspace", str(folder)
+            return made.run(folder / "node", *words, user=user, umask=0o022, at=at, HOME=home)
+
+        done = [push(user) for user in (40_001, 40_002)]
+
+        assert [each[0] for each in done] == [0, 0], done
+        assert "0 reused" not in done[1][1], done  # what the first made is of use to the second
+        pushed = f"oci:{folder}/pushed:v40002"
+        assert made.run(folder / "other", "pull", pushed)[0] == 0

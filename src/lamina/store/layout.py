@@ -177,7 +177,7 @@ class LayoutRepository:
     def _writing(self) -> Iterator[None]:
         """A block that writes to the folder, which is made where there is none."""
         try:
-            (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            filesystem.make_folder(self._folder / "blobs" / "sha256")
             if not (self._folder / "oci-layout").exists():
                 self._write(self._folder / "oci-layout", _LAYOUT)
             yield

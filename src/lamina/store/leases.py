@@ -59,12 +59,12 @@ def lease_package(store: Path, package: Digest, mount: Path | None = None) -> Le
     asked after that. Raises OSError for a store that cannot be written: nobody can remove anything
     from it either.
     """
-    (store / FOLDER).mkdir(exist_ok=True)
+    filesystem.make_folder(store / FOLDER)
     # All who run a package share one file: a file for each start would stay when that is killed.
     path = store / FOLDER / (package.hash if mount is None else f"{package.hash}-{_key(mount)}")
     text = "" if mount is None else f"{_PACKAGE}{package.hash}\n{_MOUNT}{mount}\n"
     with filesystem.locked(store / LOCK, shared=True):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         if os.fstat(descriptor).st_size != len(text.encode()):
             _write(descriptor, text.encode())
@@ -111,10 +111,10 @@ def _key(mount: Path) -> str:
 
 def _lease(store: Path, digests: Iterable[Digest]) -> Lease:
     folder = store / FOLDER
-    folder.mkdir(exist_ok=True)
+    filesystem.make_folder(folder)
     path = Path(filesystem.fresh_name(folder))
     with filesystem.locked(store / LOCK, shared=True):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path, os.O_EXCL)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         found = Lease(store, descriptor, path)
         try:
@@ -130,8 +130,8 @@ def _use(store: Path, package: Digest) -> None:
     try:
         os.utime(path)
     except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+        filesystem.make_folder(path.parent)
+        os.close(filesystem.open_shared(path))
 
 
 def used(store: Path) -> dict[str, float]:

@@ -306,7 +306,7 @@ class LocalStore:
 
     def _make_executable(self, digest: Digest, path: Path) -> None:
         source = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        filesystem.make_folder(path.parent)
         with self._temporary() as temporary:
             temporary.unlink()
             filesystem.clone_or_copy(source, temporary, 0o555)
@@ -358,7 +358,7 @@ def _open(folder: Path, scratch: Scratch) -> int:
         )
     path = folder / "lock"
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return filesystem.open_shared(path)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise

@@ -45,9 +45,9 @@ class Partials:
         `name` starts with 2 hexadecimal digits; work on other names may have to wait too. While it
         waits, `planned` and `moved` are called for what the other one fetches.
         """
-        self._folder.mkdir(exist_ok=True)
+        filesystem.make_folder(self._folder)
         path = self._folder / f"{name[:2]}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         try:
             seen = _Seen(self._store, name, planned, moved)
             until = 0.0
@@ -70,7 +70,7 @@ class Partials:
 
         `work` lets the rest of it arrive. Of what it raises IntegrityError for, nothing is kept.
         """
-        self._folder.mkdir(exist_ok=True)
+        filesystem.make_folder(self._folder)
         path = self._folder / digest.hash
         while not self._store.has(digest):
             with self._locked(path, digest, told) as descriptor:
@@ -82,7 +82,7 @@ class Partials:
     @contextlib.contextmanager
     def _locked(self, path: Path, digest: Digest, told: Told) -> Iterator[int | None]:
         """The part, locked; None where it has become a blob or is gone meanwhile."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         try:
             seen = 0
             while not filesystem.try_lock(descriptor):

@@ -44,7 +44,7 @@ class Scratch:
 
         # Held while a folder is made and locked, so that nobody sweeps it in between.
         with filesystem.locked(self._lock):
-            self._parent.mkdir(exist_ok=True)
+            filesystem.make_folder(self._parent)
             _sweep(self._parent)
             folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._parent))
             self._descriptor = _lock_folder(folder)

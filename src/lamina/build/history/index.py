@@ -48,7 +48,7 @@ def append(folder: Path, entry: Entry) -> int:
     with filesystem.locked(folder / "lock"):
         number = _last(path) + 1
         line = json.dumps(asdict(replace(entry, number=number)), separators=(",", ":"))
-        with path.open("ab") as file:
+        with open(filesystem.open_shared(path, os.O_APPEND), "ab") as file:  # noqa: PTH123
             file.write(f"{line}\n".encode())
             length = file.tell()
         if length > _TOO_LONG:
