@@ -164,7 +164,8 @@ class ActionCache:
             import sqlite3
 
             filesystem.make_folder(self._path.parent)
-            os.close(filesystem.open_shared(self._path))  # SQLite would make it for one user
+            if not self._path.exists():
+                os.close(filesystem.open_shared(self._path))  # SQLite would make it for one user
             self._database = sqlite3.connect(
                 self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
             )
