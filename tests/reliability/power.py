@@ -22,6 +22,7 @@ from pathlib import Path
 from lamina.core import reference
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
+from lamina.node.pull import pull
 from lamina.store import gc, packages
 from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
@@ -204,12 +205,17 @@ def _lost_tags(folder: Path, ground: _Ground, number: str) -> Iterator[str]:
     repository = open_repository(reference.parse(f"oci:{folder}"), Access())
     tags = {tag for tag in repository.tags() if tag.startswith("v")}
     yield from (f"{tag} went" for tag in sorted(ground.done.keys() - tags))
-    far = ground.folder / f"tags-{number}"
-    for tag in tags:
-        code, told = made.run(far, "pull", f"oci:{folder}:{tag}")
-        if code:
-            yield f"{tag} is not whole: {told}"
-    shutil.rmtree(far, ignore_errors=True)
+    far = LocalStore(ground.folder / f"tags-{number}")
+    for tag in sorted(tags):
+        try:
+            found = pull(open_repository(reference.parse(f"oci:{folder}:{tag}"), Access()), far)
+        except LaminaError as error:
+            yield f"{tag} is not whole: {error.message}"
+        else:
+            if ground.done.get(tag, found.digest) != found.digest:
+                yield f"{tag} is another package"
+    far.close()
+    shutil.rmtree(far.folder)
 
 
 def _healed(folder: Path, wanted: str, digest: Digest) -> Iterator[str]:

@@ -42,8 +42,8 @@ class Entry:
     number: int = 0
 
 
-def append(folder: Path, entry: Entry) -> int:
-    """Add a build to the list; returns its number."""
+def append(folder: Path, entry: Entry, scratch: Path | None = None) -> int:
+    """Add a build to the list; returns its number. `scratch` as for `write_atomic`."""
     path = _path(folder)
     with filesystem.locked(folder / "lock"):
         number = _last(path) + 1
@@ -53,7 +53,7 @@ def append(folder: Path, entry: Entry) -> int:
             length = file.tell()
         if length > _TOO_LONG:
             lines = path.read_bytes().splitlines(keepends=True)[-_KEPT:]
-            filesystem.write_atomic(path, b"".join(lines))
+            filesystem.write_atomic(path, b"".join(lines), scratch=scratch)
     return number
 
 
