@@ -296,6 +296,36 @@ def _pulled(place: str, folder: Path) -> Digest | None:
 
 
 @root
+def test_wrong_permissions_are_told_and_run_nothing_wrong() -> None:
+    with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        place = made.programs(folder, "v1", "v2")
+        node = folder / "node"
+        assert made.run(node, "pull", f"{place}:v1")[0] == 0
+
+        def run(*words: str) -> tuple[int, str]:
+            return made.run(node, *words, user=40_001, HOME=str(folder))
+
+        ours = [run("exec", f"{place}:v1"), run("pull", f"{place}:v2")]
+        node.chmod(0o700)
+        closed = [run("exec", f"{place}:v1"), run("pull", f"{place}:v1")]
+        node.chmod(0o755)
+        for path in (node, *node.rglob("*")):
+            os.chown(path, 40_001, 40_001)
+        for path in node.glob("blobs/*/*"):
+            path.chmod(0)
+        unread = [run("exec", f"{place}:v1"), run("cache", "verify"), run("exec", f"{place}:v1")]
+
+    assert [each[0] for each in ours] == [0, 2], ours
+    assert [each[0] for each in closed] == [125, 2], closed
+    assert [each[0] for each in unread] == [125, IntegrityError.exit_code, 0], unread
+    for told in (ours[1], *closed, unread[0]):
+        assert "Permission denied" in told[1]
+        assert "Traceback" not in told[1]
+
+
+@root
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_two_users_of_one_group_share_a_store(source: LocalStore, umask: int) -> None:
     with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
