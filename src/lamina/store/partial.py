@@ -21,7 +21,7 @@ from lamina.store.streams import Incoming
 
 FOLDER = "partial"
 _PAUSE = 0.02  # seconds between two looks at who is before us
-_LOOK = 0.1  # seconds between two looks at how far that is
+_LOOK = 0.25  # seconds between two looks at how far that is
 _END = "."
 Told = Callable[[int], None]  # with the bytes that have just come
 
@@ -158,6 +158,7 @@ class _Seen:
         self._planned = planned
         self._moved = moved
         self._sizes: dict[Digest, int] = {}  # of what is there, by the blob that it will be
+        self._text = b""  # what was told at the last look
 
     def look(self, descriptor: int) -> None:
         """Tell of what has come since the last look."""
@@ -189,6 +190,9 @@ class _Seen:
 
     def _told(self, descriptor: int) -> list[Digest]:
         data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if data == self._text:
+            return []
+        self._text = data
         name, *lines = data.decode(errors="replace").split("\n")
         if name != self._name or lines[-2:] != [_END, ""]:
             return []  # it is at work on something else, or just writing
