@@ -23,7 +23,7 @@ from lamina.core import reference
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.node.pull import pull
-from lamina.store import gc, packages
+from lamina.store import gc, packages, whole
 from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
@@ -121,6 +121,8 @@ def _after_cut(
     subprocess.run(["fsck.ext4", "-fy", str(copy)], check=False, capture_output=True)
     try:
         with _mounted(copy, ground.folder / "after") as after:
+            # What counts for one run of the machine alone.
+            (after / "store" / whole.FILE).unlink(missing_ok=True)
             yield after
     finally:
         copy.unlink()

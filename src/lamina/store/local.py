@@ -17,6 +17,7 @@ Layout (see docs/formats.md):
     pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
     partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
     pulled/<32 hex>             what a tag stood for when it was pulled
+    whole, removals/            manifests with all that they name, and since when (`whole`)
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -47,6 +48,7 @@ from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
+from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held
 from lamina.store.scratch import Scratch
@@ -56,7 +58,7 @@ FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "verified", "merged", "cells",
-    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used",
+    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used", whole.TOKEN,
 )  # fmt: skip
 
 
@@ -105,6 +107,7 @@ class LocalStore:
             raise UserError(
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
+        (self.folder / whole.FILE).unlink(missing_ok=True)
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
         self._executables.clear()
@@ -141,7 +144,7 @@ class LocalStore:
         except FileNotFoundError:
             raise BlobMissing(digest) from None
         except IntegrityError:
-            drop(path)
+            self.drop(path)
             raise
 
     def verify(self, digest: Digest) -> None:
@@ -150,8 +153,20 @@ class LocalStore:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest.hash:
-            drop(path)
+            self.drop(path)
             raise mismatch(digest)
+
+    def drop(self, path: Path) -> None:
+        """Remove a file that is not what it is called: it is made or fetched anew.
+
+        In a store that may only be read it stays, and is found wrong again.
+        """
+        try:
+            whole.removing(self.folder)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
 
     @contextlib.contextmanager
     def open(self, digest: Digest) -> Iterator[Hashing]:
@@ -165,7 +180,7 @@ class LocalStore:
             stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
-                drop(path)
+                self.drop(path)
                 raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
@@ -326,18 +341,6 @@ class LocalStore:
     def sweep_scratch(self) -> None:
         """Remove the scratch folders of dead processes."""
         self._scratch.sweep()
-
-
-def drop(path: Path) -> None:
-    """Remove a file that is not what it is called: it is made or fetched anew.
-
-    In a store that may only be read it stays, and is found wrong again.
-    """
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
 
 
 def _open(folder: Path, scratch: Scratch) -> int:
