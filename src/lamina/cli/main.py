@@ -42,6 +42,8 @@ COMMANDS = {
     "cancel": "end a job",
     "wait": "wait for the end of a job",
     "describe": "tell all that is known of a job",
+    "nodes": "list the machines of a cluster, and what each lacks of a package",
+    "prefetch": "let the nodes of a cluster have a package before a job needs it",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
     "why": "tell why the actions of a target ran",
