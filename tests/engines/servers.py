@@ -78,16 +78,16 @@ class Containerd:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._client = find("ctr")
-        self.question = [self._client, "--address", folder / "grpc.sock", "version"]
+        self._ctr = (find("ctr"), "--address", folder / "grpc.sock")
+        self.question = (*self._ctr, "version")
         self._snapshotter = ""
 
     def __call__(self, *words: str | Path) -> str:
         """What `ctr` prints, asked in a namespace of containerd that is for nothing else."""
         if not self._snapshotter:
-            known = call(*self.question[:-1], "plugins", "ls", "id==overlayfs")
+            known = call(*self._ctr, "plugins", "ls", "id==overlayfs")
             self._snapshotter = "overlayfs" if known.split()[-1] == "ok" else "native"
-        options = (*self.question[:-1], "-n", "lamina-test")
+        options = (*self._ctr, "-n", "lamina-test")
         settings = f"CONTAINERD_SNAPSHOTTER={self._snapshotter}"
         return call("env", settings, *options, *words)
 
@@ -112,8 +112,7 @@ def containerd(folder: Path) -> Iterator[Containerd]:
     )
     client = Containerd(place)
     with log.open("wb") as output:
-        words = [program, "--config", settings]
-        started = subprocess.Popen(words, stdout=output, stderr=output)
+        started = subprocess.Popen([program, "--config", settings], stdout=output, stderr=output)
     try:
         _await(started, client.question, log)
         yield client
@@ -126,7 +125,7 @@ def _await(started: subprocess.Popen[bytes], question: Sequence[str | Path], log
     until = time.monotonic() + 30
     while subprocess.run(question, capture_output=True, check=False).returncode:
         if started.poll() is not None or time.monotonic() > until:
-            raise AssertionError(f"{started.args} does not start: {log.read_text()[-2000:]}")
+            raise AssertionError(f"a server does not start: {log.read_text()[-2000:]}")
         time.sleep(0.1)
 
 
