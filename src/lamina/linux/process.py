@@ -56,7 +56,7 @@ def _at_start(name: str) -> dict[str, str]:
     except OSError:
         return {name: os.environ[name]}
     pairs = (os.fsdecode(word).partition("=") for word in words)
-    return {name: value for key, _, value in pairs if key == name}
+    return {key: value for key, _, value in pairs if key == name}
 
 
 def find(tool: str) -> Path | None:
