@@ -277,7 +277,7 @@ def call(person: Person, *args: object) -> tuple[int, str, str]:
 
 def wait_for_nothing(area: Path) -> None:
     """Wait until nothing that has to do with a folder is left; fails with what is."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while left := leftovers(area):
         assert time.monotonic() < deadline, left
         time.sleep(0.01)

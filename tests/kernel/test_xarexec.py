@@ -149,7 +149,7 @@ def test_failures_are_134_with_the_reason(
 
     assert code == 134
     assert f"error: the mount root `{area}/mnt` has not mode 1777" in words
-    assert "hint: as root: `mkdir -p" in words
+    assert "if it is for XAR files alone, as root: `mkdir -p" in words
 
 
 def test_a_xar_without_target_can_only_be_mounted(
