@@ -1,7 +1,7 @@
 """Manifests that are whole: all that they name was here, and nothing was removed since.
 
-A package of many layers is an index of manifests, and two versions of it have nearly all of these in
-common. Who pulls the second need not look at each layer again: `whole` lists the manifests whose
+A package of many layers is an index of manifests, and two versions of it have nearly all of these
+in common. Who pulls the second need not look at each layer again: `whole` lists the manifests whose
 content was found here. It counts only together with the token in `removed`, which is another one
 after each removal from the store, and for as long as the machine runs: a power cut may undo what
 was written, but the token with it.
