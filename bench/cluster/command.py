@@ -40,7 +40,6 @@ registry = "{registry}/layers"
 plain_http = true
 logs = "{logs}"
 lamina = "{lamina}"
-store = "/var/tmp/lamina"
 options = [{options}]
 """
 

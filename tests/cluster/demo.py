@@ -34,7 +34,6 @@ registry = "{registry}/demo"
 plain_http = true
 logs = "{logs}"
 lamina = "{lamina}"
-store = "/var/tmp/lamina"
 """
 
 
