@@ -61,3 +61,12 @@ def test_a_picture_goes_into_a_file_alone(
 
     assert capsys.readouterr().out == ""
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submitted({"build": 2.0})
+
+    assert main.main(["timeline", "--svg", str(tmp_path / "none/a.svg")]) == 3
+    assert f"cannot write `{tmp_path}/none/a.svg`" in capsys.readouterr().err

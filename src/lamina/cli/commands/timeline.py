@@ -48,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
 
         title = f"{record.job.label}, job {record.job.id}"
         text = timelinesvg.draw(shown, title, about, stages.summary(found))
-        args.svg.write_text(text, encoding="utf-8")
+        try:
+            args.svg.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write `{args.svg}`: {error.strerror}") from error
+        output.note(f"written: {args.svg}")
         return 0
     output.data(f"{record.job.id} {about}")
     is_terminal = sys.stdout.isatty()
