@@ -96,7 +96,7 @@ def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     with ExitStack() as ends:
         cluster = ends.enter_context(slurm.cluster(folder / "slurm", most, _RATE))
         place = ends.enter_context(registry(cluster, folder))
-        lamina = _lamina(folder)
+        lamina = _Lamina(folder / "store")
         mine = _mine(folder, args, stack, wheels, place)
         _lock(lamina, mine)
         submitted = ways.Submitted(lamina, cluster, mine, args.nodes, args.memory)
@@ -119,16 +119,13 @@ def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _lamina(folder: Path) -> Lamina:
-    """The submitting side, with all state below the bench's folder."""
-    return _Own(folder / "store")
+class _Lamina(Lamina):
+    """The submitting side, whose jobs and settings lie beside its store."""
 
-
-class _Own(Lamina):
     @property
     def environment(self) -> dict[str, str]:
-        state = {"XDG_STATE_HOME": str(self.store.parent / "state")}
-        return {**super().environment, **state}
+        homes = {f"XDG_{each}_HOME": str(self.store.parent / each) for each in ("STATE", "CONFIG")}
+        return {**super().environment, **homes}
 
 
 def _mine(
