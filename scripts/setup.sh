@@ -8,10 +8,10 @@ cd "$(dirname "$0")/.."
 packages=(
     binutils bubblewrap cmake erofs-utils fuse3 g++ gcc git libgtest-dev make mercurial ninja-build
     patch pkg-config
-    python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
+    python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse tini
 )
 # Tests look at packages with other people's tools, and run them in other people's containers.
-dev_packages=(docker-registry docker.io faketime openssl podman runc skopeo umoci unzip zstd)
+dev_packages=(crun docker-registry docker.io faketime openssl podman runc skopeo umoci unzip zstd)
 
 fail() {
     echo "setup: $1" >&2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.build import cellmap, fetchedcells
+from lamina.build import cellmap, fetchedcells, runsettings
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
@@ -45,6 +45,7 @@ class Workspace:
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
+    run: Mapping[str, Any] = field(default_factory=dict)  # options of `lamina run`
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
@@ -120,6 +121,11 @@ flags = ["-c", "opt"]
 # compiler = "c++"
 # compiler_flags = ["-O2"]
 
+# How `lamina run` runs: in a container, with limits.
+# [run]
+# contain = true
+# memory = "4g"
+
 # How layers are written: squashfs behind a XAR header, or EROFS, which new kernels mount sooner.
 # [layers]
 # format = "xar"
@@ -177,6 +183,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     }
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
+    run = settings.pop("run", {})
     settings.pop("trust", None)  # read where a package is to be run
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
@@ -197,7 +204,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
         root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig,
-        toolchains=toolchains, **fields,
+        toolchains=toolchains, run=run, **fields,
     )  # fmt: skip
 
 
@@ -219,6 +226,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
         if section == "toolchains" and isinstance(table, dict):
             faults.extend(_faults_of_toolchains(table, text))
             continue
+        if section == "run" and isinstance(table, dict):
+            faults.extend(_faults_of_run(table, text))
+            continue
         if section == "trust":
             found = policy.faults(table, text)
             faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in found]
@@ -234,6 +244,20 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             continue
         faults.extend(_faults_of_section(section, table, known, text))
     return faults
+
+
+def _faults_of_run(table: Mapping[str, object], text: str) -> list[Fault]:
+    unknown = [key for key in table if key not in runsettings.KEYS]
+    faults = [
+        Fault(
+            _place_of(text, "run", key),
+            f"unknown key `{key}` in `[run]`",
+            did_you_mean(key, runsettings.KEYS, "`docs/containers.md` lists them"),
+        )
+        for key in unknown
+    ]
+    wrong = runsettings.faults(table)
+    return [*faults, *(Fault(_place_of(text, "run", key), words) for key, words in wrong)]
 
 
 def _faults_of_tables(section: str, tables: Mapping[str, object], text: str) -> list[Fault]:
