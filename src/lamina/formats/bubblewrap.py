@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.core.container import HOST, Container, Tmpfs
-from lamina.formats.runtimespec import INIT, Surroundings, init_words
+from lamina.formats.runtimespec import INIT, Surroundings, init_words, shown
 
 
 def options(
@@ -19,10 +19,12 @@ def options(
     filter_: int,
     hidden_files: Sequence[str] = (),
     hidden_folders: Sequence[str] = (),
+    closed: Sequence[str] = (),
 ) -> list[str]:
     """The options, which hold the environment and so are not for a command line that all can see.
 
-    `filter_` is the descriptor of the compiled system call filter. What is hidden must be there.
+    `filter_` is the descriptor of the compiled system call filter. What is hidden or closed
+    to writing must be there.
     """
     words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if around.identity.rootless:
@@ -33,23 +35,31 @@ def options(
     words += ["--hostname", container.hostname, "--seccomp", str(filter_)]
     words += ["--ro-bind", around.root, "/", "--proc", "/proc", "--dev", "/dev"]
     words += ["--ro-bind", "/sys", "/sys"]
+    for path in closed:
+        words += ["--ro-bind", path, path]
     for path in hidden_files:
         words += ["--ro-bind", "/dev/null", path]
     for path in hidden_folders:
         words += ["--tmpfs", path, "--remount-ro", path]
-    for each in (Tmpfs("/dev/shm", container.shm_size), *container.tmpfs):
-        size = [] if each.size is None else ["--size", str(each.size)]
-        words += ["--perms", f"{each.mode:o}", *size, "--tmpfs", each.target]
+    words += _tmpfs(Tmpfs("/dev/shm", container.shm_size))
     if around.init:
         words += ["--ro-bind", around.init, INIT]
-    for bind in container.binds:
-        words += ["--ro-bind" if bind.read_only else "--bind", bind.source, bind.target]
+    for each in shown(container):
+        if isinstance(each, Tmpfs):
+            words += _tmpfs(each)
+        else:
+            words += ["--ro-bind" if each.read_only else "--bind", each.source, each.target]
     for device in container.devices:
         words += ["--dev-bind", device.source, device.target]
     words += ["--clearenv"]
     for name, value in container.environment:
         words += ["--setenv", name, value]
     return [*words, "--chdir", container.folder]
+
+
+def _tmpfs(each: Tmpfs) -> list[str]:
+    size = [] if each.size is None else ["--size", str(each.size)]
+    return ["--perms", f"{each.mode:o}", *size, "--tmpfs", each.target]
 
 
 def command(container: Container, around: Surroundings) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.core.container import HOST, Container, Tmpfs
+from lamina.core.container import HOST, Bind, Container, Tmpfs
 from lamina.formats import seccomp
 
 VERSION = "1.0.2"
@@ -43,6 +43,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A device as the kernel knows it."""
+
+    kind: str  # `c` or `b`
+    major: int
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a bundle needs to know of the machine."""
 
@@ -53,6 +62,8 @@ class Surroundings:
     cgroups: bool = False  # whether all controllers are of version 2
     group: str = ""  # the control group, from the top of its tree; empty: the runtime's choice
     limits: bool = True  # whether the runtime is to set the limits
+    nodes: tuple[Node, ...] = ()  # what the container's devices are
+    console: tuple[int, int] | None = None  # rows and columns of the terminal
     network: bool = False  # whether there is a network namespace already, to be joined
 
 
@@ -68,7 +79,7 @@ def config(container: Container, around: Surroundings) -> dict[str, Any]:
             "namespaces": [{"type": kind} for kind in _namespaces(container, around)],
             **_mappings(around.identity),
             **({"cgroupsPath": around.group} if around.group else {}),
-            **({"resources": _resources(container)} if around.limits else {}),
+            **_resources(container, around),
             "seccomp": seccomp.profile(around.machine),
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
@@ -83,6 +94,7 @@ def _process(container: Container, around: Surroundings) -> dict[str, Any]:
     sets = ("bounding", "effective", "inheritable", "permitted", "ambient")
     return {
         "terminal": container.terminal,
+        **_console(around),
         "user": user,
         "args": [*init_words(around.init), *container.arguments],
         "env": [f"{name}={value}" for name, value in container.environment],
@@ -95,6 +107,13 @@ def _process(container: Container, around: Surroundings) -> dict[str, Any]:
             for each in container.rlimits
         ],
     }  # fmt: skip
+
+
+def _console(around: Surroundings) -> dict[str, Any]:
+    if around.console is None:
+        return {}
+    rows, columns = around.console
+    return {"consoleSize": {"height": rows, "width": columns}}
 
 
 def init_words(init: str) -> list[str]:
@@ -142,13 +161,20 @@ def _mounts(container: Container, around: Surroundings) -> Iterator[dict[str, An
     yield _tmpfs(Tmpfs("/dev/shm", container.shm_size))
     if around.init:
         yield _mount(INIT, "none", around.init, "bind", "nosuid", "nodev", "ro")
-    for each in container.tmpfs:
-        yield _tmpfs(each)
-    for bind in container.binds:
-        words = ("ro",) if bind.read_only else ()
-        yield _mount(bind.target, "none", bind.source, "rbind", "nosuid", "nodev", *words)
+    for each in shown(container):
+        if isinstance(each, Tmpfs):
+            yield _tmpfs(each)
+        else:
+            words = ("ro",) if each.read_only else ()
+            yield _mount(each.target, "none", each.source, "rbind", "nosuid", "nodev", *words)
     for device in container.devices:
         yield _mount(device.target, "none", device.source, "bind", "nosuid", "noexec")
+
+
+def shown(container: Container) -> list[Tmpfs | Bind]:
+    """What is mounted for the program, what lies in another after that."""
+    every: list[Tmpfs | Bind] = [*container.tmpfs, *container.binds]
+    return sorted(every, key=lambda each: each.target.count("/"))
 
 
 def _tmpfs(each: Tmpfs) -> dict[str, Any]:
@@ -160,8 +186,22 @@ def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]
     return {"destination": target, "type": kind, "source": source, "options": list(options)}
 
 
-def _resources(container: Container) -> dict[str, Any]:
-    """The limits, for a runtime that makes the control group itself; in runs lamina has made it."""
+def _resources(container: Container, around: Surroundings) -> dict[str, Any]:
+    """Devices that may be opened besides the standard ones, and the limits.
+
+    These are for a runtime that makes the control group itself; in runs lamina has made it.
+    """
+    found: dict[str, Any] = _limits(container) if around.limits else {}
+    if around.nodes:
+        found["devices"] = [
+            {"allow": True, "type": node.kind, "major": node.major, "minor": node.minor,
+             "access": "rw"}
+            for node in around.nodes
+        ]  # fmt: skip
+    return {"resources": found} if found else {}
+
+
+def _limits(container: Container) -> dict[str, Any]:
     found: dict[str, Any] = {}
     limits = container.limits
     if limits.memory is not None:

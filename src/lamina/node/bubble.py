@@ -35,6 +35,7 @@ def start(
         filter_=3,
         hidden_files=[path for path in hidden if not Path(path).is_dir()],
         hidden_folders=[path for path in hidden if Path(path).is_dir()],
+        closed=[path for path in runtimespec.READ_ONLY if Path(path).exists()],
     )
     words = "".join(f"{word}\0" for word in options).encode(errors="surrogateescape")
     told = os.open(bundle / "log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

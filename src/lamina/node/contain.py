@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from lamina.core.container import (
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.formats import runtimespec
-from lamina.formats.runtimespec import Identity, Surroundings
+from lamina.formats.runtimespec import Identity, Node, Surroundings
 from lamina.linux import cgroups, namespaces
 from lamina.linux.cgroups import Group
 from lamina.node import launch, mounts, rootfs, running, runtimes, supervise
@@ -163,7 +164,7 @@ def plan(
     launch.choose(driver)
     usual = container(package, args, order, "lamina", who)
     full = replace(usual, binds=(*rootfs.shown(), *usual.binds), tmpfs=_tmpfs(usual))
-    return runtimespec.config(full, _surroundings("rootfs", who, cgroups.layout()))
+    return runtimespec.config(full, _surroundings("rootfs", who, cgroups.layout(), full))
 
 
 def _tmpfs(usual: Container, at: Path | None = None) -> tuple[Tmpfs, ...]:
@@ -171,10 +172,34 @@ def _tmpfs(usual: Container, at: Path | None = None) -> tuple[Tmpfs, ...]:
     return (*(each for each in rootfs.covered(at) if each.target not in given), *usual.tmpfs)
 
 
-def _surroundings(root: str, who: Identity, layout: cgroups.Layout) -> Surroundings:
+def _surroundings(
+    root: str, who: Identity, layout: cgroups.Layout, usual: Container
+) -> Surroundings:
     unified = layout.name == "v2" and layout.hierarchies[0].top == Path("/sys/fs/cgroup")
     machine, init = os.uname().machine, runtimes.find_init()
-    return Surroundings(root, machine, who, init=init, cgroups=unified)
+    return Surroundings(
+        root, machine, who, init=init, cgroups=unified, nodes=tuple(map(_node, usual.devices)),
+        console=_console() if usual.terminal else None,
+    )  # fmt: skip
+
+
+def _node(device: Device) -> Node:
+    try:
+        status = os.stat(device.source)
+    except OSError as error:
+        raise UserError(f"can not use `{device.source}`: {error.strerror}") from error
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise UserError(f"`{device.source}` is no device", hint="`--mount` shows files and folders")
+    kind = "c" if stat.S_ISCHR(status.st_mode) else "b"
+    return Node(kind, os.major(status.st_rdev), os.minor(status.st_rdev))
+
+
+def _console() -> tuple[int, int] | None:
+    try:
+        columns, rows = os.get_terminal_size(0)
+    except OSError:
+        return None
+    return rows, columns
 
 
 def run(
@@ -209,7 +234,7 @@ def run(
         rootfs.check_program(bundle / "rootfs", package)
         at = bundle / "rootfs" if package.base_layers else None
         full = replace(usual, binds=(*_names(package), *usual.binds), tmpfs=_tmpfs(usual, at))
-        around = _surroundings(str(bundle / "rootfs"), who, layout)
+        around = _surroundings(str(bundle / "rootfs"), who, layout, full)
         with _terminal_kept(order), _network(order.network, around) as (network, around):
             pid = _start(runtime, full, around, bundle, id_, group, network, layout)
             running.write(running.Running(
@@ -222,7 +247,7 @@ def run(
                 told.ready()
             words = [*runtimespec.init_words(around.init), *full.arguments]
             target = supervise.init_of(supervise.first_words(words))
-            code = supervise.wait(pid, order.stop_timeout, target)
+            code = supervise.wait(pid, order.stop_timeout, target, terminal=order.terminal)
         return _explained(code, runtime, bundle, group, order.limits, told)
 
 
@@ -416,7 +441,7 @@ def _attempt(runtime: Runtime) -> str:
             namespaces.own_user()
         namespaces.own_mounts()
         rootfs.attach_host(bundle / "rootfs", {}, tried)
-        around = _surroundings(str(bundle / "rootfs"), who, layout)
+        around = _surroundings(str(bundle / "rootfs"), who, layout, tried)
         pid = _start(runtime, tried, around, bundle, id_, Group(), None, layout)
         code = supervise.wait(pid, 0, lambda _: None)
         return runtimes.log_of(bundle) or (f"exit code {code}" if code else "")

@@ -16,7 +16,7 @@ from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
 from lamina.formats.runtimespec import INIT
 from lamina.linux import process, syscalls
-from lamina.node import launch, runtimes, supervise
+from lamina.node import launch, running, runtimes, supervise
 from lamina.node.bubble import FILTER
 from lamina.node.running import Running
 from lamina.node.runtimes import BWRAP, Runtime
@@ -43,7 +43,18 @@ def enter(record: Running, command: Sequence[str], *, terminal: bool) -> int:
     pid = os.fork()
     if pid == 0:
         _become(record, command, program, terminal=terminal)
-    return supervise.wait(pid, STOP_TIMEOUT, lambda child: child)
+    target = _itself if record.runtime == BWRAP else _below
+    return supervise.wait(pid, STOP_TIMEOUT, target, terminal=terminal)
+
+
+def _itself(pid: int) -> int:
+    return pid
+
+
+def _below(pid: int) -> int | None:
+    """What a runtime has started."""
+    below = running.tree(pid)[1:]
+    return below[0] if below else None
 
 
 def _first_of(record: Running) -> int:

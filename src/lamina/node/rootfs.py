@@ -81,9 +81,10 @@ def _targets(container: Container) -> dict[str, bool]:
 
 def _check_places(container: Container, at: Path, made: Mapping[str, bool]) -> None:
     """UserError for a place that is not there, and can not be made, as the root is read-only."""
-    own = [each.target for each in container.tmpfs] + ["/dev"]
+    own = [f"/{name}" for name in OWN if (at / name).is_dir()]
+    below = (*own, *(each.target for each in container.tmpfs))
     for target in _targets(container):
-        if target in made or target in own or any(target.startswith(f"{each}/") for each in own):
+        if target in made or target in own or any(target.startswith(f"{each}/") for each in below):
             continue
         if not os.path.lexists(at / target[1:]):
             raise UserError(

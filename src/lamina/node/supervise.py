@@ -26,7 +26,7 @@ _FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
-WATCHED = frozenset({*_FORWARDED, signal.SIGCHLD})
+WATCHED = frozenset({*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH})
 _CGROUPS = "/sys/fs/cgroup"
 
 
@@ -142,30 +142,60 @@ def _keep(descriptors: Sequence[int], complain: int) -> int:
     return last
 
 
-def wait(pid: int, stop_timeout: float, target: Callable[[int], int | None]) -> int:
+def wait(pid: int, stop_timeout: float, target: Target, *, terminal: bool = False) -> int:
     """Wait for the end of what `start` started, and forward signals meanwhile; its exit code.
 
-    `target` finds who in the container gets them. After SIGTERM, or the end of the terminal, the
-    container has `stop_timeout` seconds before it is killed. A signal's end is 128 and its number.
+    `target` finds who in the container gets them; with `terminal`, its terminal has the size of
+    ours. After SIGTERM, or the end of the terminal, the container has `stop_timeout` seconds before
+    it is killed. A signal's end is 128 and its number.
     """
-    deadline: float | None = None
-    inside: int | None = None
+    end: float | None = None
+    is_sized = not terminal
     while True:
-        left = 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())
-        come = signal.sigtimedwait(WATCHED, left)
-        if deadline is not None and time.monotonic() >= deadline:
+        left = _FOREVER if end is None else max(0.0, end - time.monotonic())
+        come = signal.sigtimedwait(WATCHED, left if is_sized else min(left, _GLANCE))
+        number = 0 if come is None else come.si_signo
+        if end is not None and time.monotonic() >= end:
             os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + 3600
-        if come is None or come.si_signo == signal.SIGCHLD:
+            end = time.monotonic() + _FOREVER
+        if number in (0, signal.SIGCHLD):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 return _code(status)
-            continue
-        inside = inside or _found(pid, target)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(inside or pid, come.si_signo if inside else signal.SIGKILL)
-        if come.si_signo in _ENDING and deadline is None:
-            deadline = time.monotonic() + stop_timeout
+        if terminal and (number == signal.SIGWINCH or not is_sized):
+            is_sized = _resize(target(pid))
+        if number in _FORWARDED:
+            inside = _found(pid, target)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(inside or pid, number if inside else signal.SIGKILL)
+            if number in _ENDING and end is None:
+                end = time.monotonic() + stop_timeout
+
+
+Target = Callable[[int], int | None]
+_FOREVER = 1e6  # seconds
+_GLANCE = 0.02  # seconds
+
+
+def _resize(inside: int | None) -> bool:
+    """Give the terminal that a process has as its input the size of ours: crun does not."""
+    if inside is None:
+        return False
+    import termios
+
+    try:
+        theirs = os.open(f"/proc/{inside}/fd/0", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if os.path.sameopenfile(theirs, 0):  # it has not come to a terminal of its own yet
+            return False
+        termios.tcsetwinsize(theirs, termios.tcgetwinsize(0))
+    except termios.error:
+        return False
+    finally:
+        os.close(theirs)
+    return True
 
 
 def _code(status: int) -> int:
@@ -176,7 +206,7 @@ def _code(status: int) -> int:
 _PATIENCE = 5.0  # seconds in which a container should have started its program
 
 
-def _found(pid: int, target: Callable[[int], int | None]) -> int | None:
+def _found(pid: int, target: Target) -> int | None:
     """Who gets signals, once there is somebody; None where the runtime does not come to it."""
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
@@ -189,7 +219,7 @@ def _found(pid: int, target: Callable[[int], int | None]) -> int | None:
     return None
 
 
-def init_of(command: Sequence[str]) -> Callable[[int], int | None]:
+def init_of(command: Sequence[str]) -> Target:
     """Finds process 1 of a container below its runtime: by what it was started with."""
     wanted = "\0".join(command).encode(errors="surrogateescape")
 
