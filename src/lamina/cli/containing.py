@@ -167,6 +167,8 @@ def _absolute(binds: Sequence[Any]) -> list[Any]:
 
 def _devices(words: Sequence[str]) -> tuple[list[Any], list[Any], dict[str, str]]:
     """Devices, and what CDI shows with them: binds and variables."""
+    if not words:
+        return [], [], {}
     from lamina.core import container as parse
     from lamina.formats import cdi
 

@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +65,9 @@ class Group:
         return dict(self.by).get(controller)
 
     def processes(self) -> set[int]:
-        """All that is in it."""
+        """All that is in it, and in the groups that the program or its runtime made below."""
         found: set[int] = set()
-        for folder in self.folders:
+        for folder in (each for top in self.folders for each in (top, *_groups_below(top))):
             with contextlib.suppress(OSError, ValueError):
                 found.update(map(int, (folder / "cgroup.procs").read_text().split()))
         return found - {0}
@@ -242,10 +242,12 @@ def _parent(tree: Hierarchy, wanted: frozenset[str] | set[str]) -> Path:
     if not _has(own, "cgroup.type"):  # the topmost of all
         _enable(own, wanted)
         return own
-    if _may_write(own) and (own / "cgroup.procs").read_text().split() == [str(os.getpid())]:
+    ours = _ours()
+    if _may_write(own) and {int(pid) for pid in (own / "cgroup.procs").read_text().split()} <= ours:
         leaf = own / "lamina"
         leaf.mkdir(exist_ok=True)
-        _write(leaf / "cgroup.procs", "0")
+        for pid in sorted(ours):
+            _write(leaf / "cgroup.procs", str(pid))
         _enable(own, wanted)
         return own
     if own.name == "lamina" and _may_write(own.parent) and _enabled(own.parent) >= wanted:
@@ -260,6 +262,15 @@ def _parent(tree: Hierarchy, wanted: frozenset[str] | set[str]) -> Path:
         return own
     code = errno.EBUSY if _may_write(own) else errno.EACCES
     raise OSError(code, os.strerror(code), str(own))
+
+
+def _ours() -> set[int]:
+    """This process and those that it has started."""
+    try:
+        below = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    except OSError:
+        below = []
+    return {os.getpid(), *map(int, below)}
 
 
 def _enabled(folder: Path) -> set[str]:
@@ -360,72 +371,3 @@ def _write(file: Path, text: str) -> None:
 def _write_if_there(file: Path, text: str) -> None:
     if file.exists():
         _write(file, text)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a group uses now; None: not known here."""
-
-    memory: int | None = None  # bytes
-    memory_limit: int | None = None
-    memory_peak: int | None = None
-    cpu: float | None = None  # seconds since it was made
-    pids: int | None = None
-    pids_limit: int | None = None
-    out_of_memory: int = 0  # processes that were killed for it
-
-
-_NO_LIMIT = 1 << 60  # version 1 says the largest number of pages there can be
-
-
-def usage(group: Group) -> Usage:
-    """What a group uses."""
-    memory, pids, cpu = map(group.folder, ("memory", "pids", "cpuacct"))
-    if memory is None:
-        found = Usage()
-    else:
-        found = Usage(
-            memory=_number(memory, "memory.current", "memory.usage_in_bytes"),
-            memory_limit=_bounded(_number(memory, "memory.max", "memory.limit_in_bytes")),
-            memory_peak=_number(memory, "memory.peak", "memory.max_usage_in_bytes"),
-            out_of_memory=_named(memory, ("memory.events", "memory.oom_control"), "oom_kill") or 0,
-        )
-    return Usage(
-        memory=found.memory,
-        memory_limit=found.memory_limit,
-        memory_peak=found.memory_peak,
-        out_of_memory=found.out_of_memory,
-        cpu=_cpu(cpu) if cpu is not None else None,
-        pids=_number(pids, "pids.current") if pids is not None else None,
-        pids_limit=_number(pids, "pids.max") if pids is not None else None,
-    )
-
-
-def _bounded(value: int | None) -> int | None:
-    return None if value is None or value >= _NO_LIMIT else value
-
-
-def _cpu(folder: Path) -> float | None:
-    micro = _named(folder, ("cpu.stat",), "usage_usec")
-    if micro is not None:
-        return micro / 1e6
-    nano = _number(folder, "cpuacct.usage")
-    return None if nano is None else nano / 1e9
-
-
-def _number(folder: Path, *files: str) -> int | None:
-    """The number in the first of some files that is there; None for `max`, and for none."""
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            return int((folder / file).read_text())
-    return None
-
-
-def _named(folder: Path, files: Sequence[str], key: str) -> int | None:
-    """A number behind a word in the first of some files that has it."""
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            for line in (folder / file).read_text().splitlines():
-                if line.partition(" ")[0] == key:
-                    return int(line.partition(" ")[2])
-    return None

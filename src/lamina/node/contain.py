@@ -19,7 +19,6 @@ from typing import Any
 
 from lamina.core.container import (
     NO_LIMITS,
-    NONE,
     PRIVATE,
     STOP_TIMEOUT,
     Bind,
@@ -34,7 +33,7 @@ from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.formats import runtimespec
 from lamina.formats.runtimespec import Identity, Node, Surroundings
-from lamina.linux import cgroups, namespaces
+from lamina.linux import cgroups, groupusage
 from lamina.linux.cgroups import Group
 from lamina.node import launch, mounts, rootfs, running, runtimes, supervise
 from lamina.node.janitor import Janitor
@@ -43,7 +42,7 @@ from lamina.node.runtimes import BWRAP, RUNC, Runtime
 OUT_OF_MEMORY = 137  # the exit code of a program that the kernel killed
 # Of the caller's environment, besides what `--env` names.
 _KEPT = ("LANG", "LANGUAGE", "LC_ALL", "TERM", "TZ")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,9 @@ def container(
     if not package.entry_point:
         raise UserError(f"`{package.label}` has no entry point, so there is nothing to run")
     outer = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    user = _user(order, who)
+    user = user_of(order, who)
     home = os.environ.get("HOME", "/") if not package.base_layers else "/root"
-    usual = {"PATH": _PATH, "HOME": home if user.uid == (who.inside or 0) else "/", **outer}
+    usual = {"PATH": PATH, "HOME": home if user.uid == (who.inside or 0) else "/", **outer}
     variables = {**launch.variables(package, root, usual), **order.environment}
     return Container(
         arguments=(f"{root}/{package.entry_point[0]}", *package.entry_point[1:], *args),
@@ -114,7 +113,7 @@ def _folder(package: Package) -> str:
     return "/" if here.split("/")[1] in rootfs.OWN else here
 
 
-def _user(order: Order, who: Identity) -> User:
+def user_of(order: Order, who: Identity) -> User:
     if who.inside is not None:
         if order.user not in ("", str(who.inside), f"{who.inside}:{who.inside_group}"):
             raise UserError(
@@ -159,12 +158,12 @@ def plan(
     package: Package, args: Sequence[str], order: Order, *, driver: str | None = None
 ) -> dict[str, Any]:
     """The `config.json` that `run` would give to the runtime; nothing is mounted."""
-    runtime = runtimes.choose(order.runtime, attempt)
+    runtime = runtimes.choose(order.runtime, _attempt)
     who = identity(runtime.name)
     launch.choose(driver)
     usual = container(package, args, order, "lamina", who)
     full = replace(usual, binds=(*rootfs.shown(), *usual.binds), tmpfs=_tmpfs(usual))
-    return runtimespec.config(full, _surroundings("rootfs", who, cgroups.layout(), full))
+    return runtimespec.config(full, surroundings("rootfs", who, cgroups.layout(), full))
 
 
 def _tmpfs(usual: Container, at: Path | None = None) -> tuple[Tmpfs, ...]:
@@ -172,7 +171,7 @@ def _tmpfs(usual: Container, at: Path | None = None) -> tuple[Tmpfs, ...]:
     return (*(each for each in rootfs.covered(at) if each.target not in given), *usual.tmpfs)
 
 
-def _surroundings(
+def surroundings(
     root: str, who: Identity, layout: cgroups.Layout, usual: Container
 ) -> Surroundings:
     unified = layout.name == "v2" and layout.hierarchies[0].top == Path("/sys/fs/cgroup")
@@ -217,7 +216,7 @@ def run(
     `images` are the layers' files, bottom first. This process, which must have one thread only,
     is in namespaces of its own then, and should end. Nothing is left when this returns.
     """
-    runtime = runtimes.choose(order.runtime, attempt)
+    runtime = runtimes.choose(order.runtime, _attempt)
     chosen = mounts.driver(launch.choose(driver))
     mounts.check_count(images)
     if package.base_layers:
@@ -234,9 +233,9 @@ def run(
         rootfs.check_program(bundle / "rootfs", package)
         at = bundle / "rootfs" if package.base_layers else None
         full = replace(usual, binds=(*_names(package), *usual.binds), tmpfs=_tmpfs(usual, at))
-        around = _surroundings(str(bundle / "rootfs"), who, layout, full)
+        around = surroundings(str(bundle / "rootfs"), who, layout, full)
         with _terminal_kept(order), _network(order.network, around) as (network, around):
-            pid = _start(runtime, full, around, bundle, id_, group, network, layout)
+            pid = start(runtime, full, around, bundle, id_, group, network, layout)
             running.write(running.Running(
                 id=id_, title=package.title, package=digest, label=package.label,
                 command=full.arguments, runtime=runtime.name, pid=pid, supervisor=os.getpid(),
@@ -301,7 +300,13 @@ def _spare(runtime: Runtime) -> int:
     return runtime.overhead + 1
 
 
-def _start(
+def _attempt(runtime: Runtime) -> str:
+    from lamina.node import probing  # once after each start of the machine
+
+    return probing.attempt(runtime)
+
+
+def start(
     runtime: Runtime,
     full: Container,
     around: Surroundings,
@@ -330,9 +335,10 @@ def _cgroups(
     if runtime.name != RUNC:
         return "none", ""
     if layout.name == "v2":
-        # Left to itself it would make one beside ours, in which no limit holds.
+        # Left to itself it would make one beside ours, in which no limit holds; and what it is told
+        # it removes in the end, while it is in ours itself.
         tree, folder = layout.hierarchies[0], group.folder("memory")
-        return "all", f"/{folder.relative_to(tree.top)}" if folder else ""
+        return "all", f"/{folder.relative_to(tree.top)}/container" if folder else ""
     return "all" if around.identity.rootless else "devices", ""
 
 
@@ -376,7 +382,7 @@ def _explained(
                 f"`{runtime.name}` can not start the container: {complaint}",
                 hint="`lamina doctor` shows which runtimes work here",
             )
-    killed = cgroups.usage(group).out_of_memory
+    killed = groupusage.usage(group).out_of_memory
     if killed:
         most = f" of {_size(limits.memory)}" if limits.memory else ""
         what = "the program" if code == OUT_OF_MEMORY else f"{killed} of its processes"
@@ -389,63 +395,3 @@ def _explained(
 
 def _size(number: int | None) -> str:
     return "" if number is None else f"{number / (1 << 20):.0f} MiB"
-
-
-def attempt(runtime: Runtime) -> str:
-    """Try a runtime with a container of `true`; what went wrong, or nothing.
-
-    In a forked child, so that its namespaces end with it.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _attempt_and_tell(runtime, writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        words = file.read().decode(errors="replace").strip()
-    os.waitpid(child, 0)
-    return words
-
-
-def _attempt_and_tell(runtime: Runtime, writer: int) -> None:
-    words = "the attempt crashed"
-    try:
-        null = os.open("/dev/null", os.O_RDWR)
-        for standard in range(3):
-            os.dup2(null, standard)
-        words = _attempt(runtime)
-    except HostError as error:
-        words = error.message
-    except OSError as error:
-        words = f"{error.filename or ''} {error.strerror}"
-    finally:
-        os.write(writer, words.encode())
-        os._exit(0)
-
-
-def _attempt(runtime: Runtime) -> str:
-    who, id_ = identity(runtime.name), os.urandom(6).hex()
-    bundle = running.shelf() / id_
-    tried = Container(
-        ("/bin/true",), (("PATH", _PATH),), user=_user(Order(), who), hostname="x", network=NONE,
-        tmpfs=rootfs.covered(),
-    )  # fmt: skip
-    layout = cgroups.layout()
-    janitor = Janitor(bundle, ())
-    lock = -1
-    try:
-        lock = running.claim(bundle)
-        (bundle / "rootfs").mkdir()
-        if who.rootless:
-            namespaces.own_user()
-        namespaces.own_mounts()
-        rootfs.attach_host(bundle / "rootfs", {}, tried)
-        around = _surroundings(str(bundle / "rootfs"), who, layout, tried)
-        pid = _start(runtime, tried, around, bundle, id_, Group(), None, layout)
-        code = supervise.wait(pid, 0, lambda _: None)
-        return runtimes.log_of(bundle) or (f"exit code {code}" if code else "")
-    finally:
-        janitor.end()
-        if lock >= 0:
-            os.close(lock)

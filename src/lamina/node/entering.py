@@ -15,11 +15,11 @@ from typing import NoReturn
 from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
 from lamina.formats.runtimespec import INIT
-from lamina.linux import process, syscalls
+from lamina.linux import syscalls
 from lamina.node import launch, running, runtimes, supervise
 from lamina.node.bubble import FILTER
 from lamina.node.running import Running
-from lamina.node.runtimes import BWRAP, Runtime
+from lamina.node.runtimes import BWRAP
 
 # The order matters: the rights to enter the others come with the first.
 _OF_RUNTIME = ("user", "mnt", "pid")
@@ -95,7 +95,7 @@ def _become(record: Running, command: Sequence[str], program: bytes, *, terminal
         if record.runtime == BWRAP:
             _wall_in(program)
         else:
-            runtime = Runtime(record.runtime, process.require(record.runtime))
+            runtime = runtimes.named(record.runtime)
             id_, bundle = record.id, record.folder
             command = runtimes.exec_words(runtime, bundle, id_, command, terminal=terminal)
         launch.reset_signals()

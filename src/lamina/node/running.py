@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.errors import UserError
-from lamina.linux import cgroups, filesystem
+from lamina.linux import filesystem, groupusage
 from lamina.linux.cgroups import Group
 from lamina.node import records
 
@@ -171,9 +171,9 @@ def names(group: Group) -> tuple[tuple[str, str], ...]:
     return tuple((controller, str(folder)) for controller, folder in group.by)
 
 
-def usage(record: Running) -> cgroups.Usage:
+def usage(record: Running) -> groupusage.Usage:
     """What a container uses now; without a control group, what the kernel says of its processes."""
-    found = cgroups.usage(record.cgroup)
+    found = groupusage.usage(record.cgroup)
     if found.pids_limit is not None:  # it was set to more, for the runtime and the init
         found = dataclasses.replace(found, pids_limit=found.pids_limit - record.spare)
     if found.memory is not None and found.pids is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.errors import HostError, LaminaError, UserError
-from lamina.linux import filesystem, process
+from lamina.linux import filesystem
 from lamina.node import records
 
 CRUN, RUNC, BWRAP = "crun", "runc", "bwrap"
@@ -56,7 +56,7 @@ Try = Callable[[Runtime], str]  # starts a container; what went wrong, or nothin
 def choose(wanted: str | None, attempt: Try) -> Runtime:
     """The runtime asked for, else the first that works; raises UserError and HostError."""
     if wanted is not None:
-        return _asked(wanted)
+        return named(wanted)
     tried = []
     for name in NAMES:
         tried.append(_remembered(name, attempt))
@@ -69,10 +69,25 @@ def choose(wanted: str | None, attempt: Try) -> Runtime:
     )
 
 
-def _asked(name: str) -> Runtime:
+def named(name: str) -> Runtime:
+    """The runtime of that name; raises UserError, and HostError where it is not installed."""
     if name not in NAMES:
         raise UserError(f"no runtime is called `{name}`", hint=f"one of: {', '.join(NAMES)}")
-    return Runtime(name, process.require(name))
+    path = _where(name)
+    if path is None:
+        from lamina.linux import process  # dear, and it says how the tool is had
+
+        path = process.require(name)
+    return Runtime(name, path)
+
+
+def _where(name: str) -> Path | None:
+    """Where a program lies on PATH or in the system's own folders."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in (*filter(None, folders), "/usr/sbin", "/sbin", "/usr/bin"):
+        if os.access(f"{folder}/{name}", os.X_OK):
+            return Path(folder, name)
+    return None
 
 
 def every(attempt: Try) -> list[Tried]:
@@ -81,7 +96,7 @@ def every(attempt: Try) -> list[Tried]:
 
 
 def _remembered(name: str, attempt: Try, *, anew: bool = False) -> Tried:
-    path = process.find(name)
+    path = _where(name)
     if path is None:
         return Tried(name, None, "it is not installed")
     key, file = _key(path), records.state() / "runtimes.json"

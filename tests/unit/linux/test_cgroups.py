@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamina.core.container import NO_LIMITS, Limits
-from lamina.linux import cgroups
+from lamina.linux import cgroups, groupusage
 from lamina.linux.cgroups import Group, Hierarchy, Layout
 
 ALL = Limits(memory=64 << 20, cpus=1.5, pids=20, io_weight=300)
@@ -109,7 +109,7 @@ def test_limits_are_set_for_real_and_the_group_goes() -> None:
     group = cgroups.create(name, Limits(memory=64 << 20, cpus=1.5, pids=20), layout)
     try:
         assert group.missing == ()
-        usage = cgroups.usage(group)
+        usage = groupusage.usage(group)
     finally:
         assert group.remove()
 
@@ -144,8 +144,8 @@ def test_usage_is_read_in_both_versions(tmp_path: Path) -> None:
             (folder / file).write_text(text)
 
     found = [
-        cgroups.usage(Group((at,), tuple((name, at) for name in ("cpuacct", "memory", "pids"))))
+        groupusage.usage(Group((at,), tuple((name, at) for name in ("cpuacct", "memory", "pids"))))
         for at in (one, two)
     ]
 
-    assert found[0] == found[1] == cgroups.Usage(5, None, 7, 1.5, 3, None, 2)
+    assert found[0] == found[1] == groupusage.Usage(5, None, 7, 1.5, 3, None, 2)

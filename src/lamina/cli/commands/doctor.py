@@ -21,9 +21,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each tool, kernel feature and runtime, and which of them are used."""
     from lamina.linux import cgroups, features
-    from lamina.node import contain, runtimes
+    from lamina.node import probing, runtimes
 
-    tried = runtimes.every(contain.attempt)
+    tried = runtimes.every(probing.attempt)
     found = [*features.probe(), *map(_runtime, tried)]
     used = next((each.name for each in tried if each.works), "none")
     layout = cgroups.layout().name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.cli import arguments, output
 
 if TYPE_CHECKING:
-    from lamina.linux.cgroups import Usage
+    from lamina.linux.groupusage import Usage
     from lamina.node.running import Running
 
     Look = tuple[Running, Usage, float]  # a container, what it uses, and when that was asked
