@@ -59,7 +59,7 @@ class Surroundings:
     machine: str  # as `uname -m` calls it
     identity: Identity
     init: str = ""  # a program that reaps and forwards signals; empty: there is none
-    cgroups: bool = False  # whether all controllers are of version 2
+    cgroups: str = ""  # what `/sys/fs/cgroup` is mounted as; empty: it is not
     group: str = ""  # the control group, from the top of its tree; empty: the runtime's choice
     limits: bool = True  # whether the runtime is to set the limits
     nodes: tuple[Node, ...] = ()  # what the container's devices are
@@ -150,7 +150,8 @@ def _mounts(container: Container, around: Surroundings) -> Iterator[dict[str, An
     else:
         yield _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
     if around.cgroups:
-        yield _mount("/sys/fs/cgroup", "cgroup2", "cgroup2", "nosuid", "noexec", "nodev", "ro")
+        kind = around.cgroups
+        yield _mount("/sys/fs/cgroup", kind, kind, "nosuid", "noexec", "nodev", "ro")
     yield _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=64k")
     group = () if around.identity.rootless else ("gid=5",)
     yield _mount(

@@ -177,7 +177,8 @@ def surroundings(
     unified = layout.name == "v2" and layout.hierarchies[0].top == Path("/sys/fs/cgroup")
     machine, init = os.uname().machine, runtimes.find_init()
     return Surroundings(
-        root, machine, who, init=init, cgroups=unified, nodes=tuple(map(_node, usual.devices)),
+        root, machine, who, init=init, cgroups="cgroup2" if unified else "",
+        nodes=tuple(map(_node, usual.devices)),
         console=_console() if usual.terminal else None,
     )  # fmt: skip
 
@@ -321,7 +322,10 @@ def start(
 
         return bubble.start(runtime, full, around, bundle, group, network)
     shown, path = _cgroups(runtime, around, group, layout)
-    document = runtimespec.config(full, replace(around, limits=False, group=path))
+    # runc knows how an ordinary user comes by a view of its groups, and crun sees none to show.
+    kind = around.cgroups and ("cgroup" if runtime.name == RUNC else "cgroup2")
+    own = replace(around, limits=False, group=path, cgroups=kind)
+    document = runtimespec.config(full, own)
     text = json.dumps(document, separators=(",", ":"))
     (bundle / "config.json").write_text(text)
     words = runtimes.run_words(runtime, bundle, id_)

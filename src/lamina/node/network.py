@@ -23,25 +23,29 @@ _HINT = "on Debian or Ubuntu: `apt-get install passt` or `slirp4netns`; or `--ne
 @contextlib.contextmanager
 def private() -> Iterator[int]:
     """A descriptor of a new network namespace that has a way out."""
-    helper = process.find("pasta") or process.find("slirp4netns")
+    helper = process.find("slirp4netns") or process.find("pasta")
     if helper is None:
-        raise HostError("`--network private` needs `pasta` or `slirp4netns`", hint=_HINT)
-    descriptor = _namespace()
-    try:
-        with _served(helper, descriptor):
-            yield descriptor
-    finally:
-        os.close(descriptor)
+        raise HostError("`--network private` needs `slirp4netns` or `pasta`", hint=_HINT)
+    with contextlib.ExitStack() as held:
+        network, user = _namespaces()
+        held.callback(os.close, network)
+        held.callback(os.close, user)
+        held.enter_context(_served(helper, network, user))
+        yield network
 
 
-def _namespace() -> int:
-    """A new network namespace: made by a child, which is gone, kept by the descriptor."""
+def _namespaces() -> tuple[int, int]:
+    """A new network namespace, and the user namespace that it belongs to.
+
+    They are made by a child, which is gone, and kept by the descriptors. An ordinary user is root
+    in that user namespace, as such helpers want to be; the container is not in it.
+    """
     made, tell = os.pipe()
     go, let_go = os.pipe()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(OSError):
-            syscalls.unshare(syscalls.CLONE_NEWNET)
+            _make()
             os.write(tell, b"\0")
             os.close(let_go)
             os.read(go, 1)
@@ -51,24 +55,27 @@ def _namespace() -> int:
     try:
         if not os.read(made, 1):
             raise HostError("may not make a network namespace")
-        return os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        return os.open(f"/proc/{child}/ns/net", flags), os.open(f"/proc/{child}/ns/user", flags)
     finally:
         os.close(made)
         os.close(let_go)
         os.waitpid(child, 0)
 
 
+def _make() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        return
+    syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNET)
+    for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        Path("/proc/self", file).write_text(text)
+
+
 @contextlib.contextmanager
-def _served(helper: Path, namespace: int) -> Iterator[None]:
-    path = f"/proc/{os.getpid()}/fd/{namespace}"
+def _served(helper: Path, network: int, user: int) -> Iterator[None]:
     ready, tell = os.pipe()
-    if helper.name == "pasta":
-        words = ["--config-net", "--foreground", "--quiet", "--netns", path]
-    else:
-        words = [
-            "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-            f"--ready-fd={tell}", "--netns-type=path", path, "tap0",
-        ]  # fmt: skip
     parent = os.getpid()
 
     def bind() -> None:
@@ -77,11 +84,11 @@ def _served(helper: Path, namespace: int) -> Iterator[None]:
             os._exit(1)
 
     server = subprocess.Popen(
-        [str(helper), *words],
+        [str(helper), *_words(helper.name, network, user, tell)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        pass_fds=[tell],
+        pass_fds=[tell, network, user],
         preexec_fn=bind,
         process_group=0,
     )
@@ -95,3 +102,17 @@ def _served(helper: Path, namespace: int) -> Iterator[None]:
         os.close(ready)
         server.kill()
         server.wait()
+
+
+def _words(helper: str, network: int, user: int, tell: int) -> list[str]:
+    own = f"/proc/self/fd/{user}" if os.geteuid() else ""
+    path = f"/proc/self/fd/{network}"
+    if helper == "pasta":
+        users = ["--userns", own] if own else []
+        return ["--config-net", "--foreground", "--quiet", *users, "--netns", path]
+    users = [f"--userns-path={own}"] if own else []
+    sandbox = [] if own else ["--enable-sandbox"]  # in which it wants to be the machine's root
+    return [
+        "--configure", "--mtu=65520", "--disable-host-loopback", *sandbox,
+        f"--ready-fd={tell}", *users, "--netns-type=path", path, "tap0",
+    ]  # fmt: skip

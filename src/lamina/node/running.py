@@ -172,14 +172,23 @@ def names(group: Group) -> tuple[tuple[str, str], ...]:
 
 
 def usage(record: Running) -> groupusage.Usage:
-    """What a container uses now; without a control group, what the kernel says of its processes."""
+    """What a container uses now; without a control group, what the kernel says of its processes.
+
+    Neither the limit of processes nor their number has the runtime and the init in it.
+    """
     found = groupusage.usage(record.cgroup)
-    if found.pids_limit is not None:  # it was set to more, for the runtime and the init
-        found = dataclasses.replace(found, pids_limit=found.pids_limit - record.spare)
-    if found.memory is not None and found.pids is not None:
-        return found
-    memory = found.memory or _resident(record.pid)
-    return dataclasses.replace(found, memory=memory, pids=found.pids or len(tree(record.pid)))
+    limit = None if found.pids_limit is None else found.pids_limit - record.spare
+    memory = _resident(record.pid) if found.memory is None else found.memory
+    return dataclasses.replace(found, memory=memory, pids=_tasks(record), pids_limit=limit)
+
+
+def _tasks(record: Running) -> int:
+    """Processes and threads of the container, and of what was started in it by `lamina enter`."""
+    tasks = 0
+    for each in {*tree(record.pid), *record.cgroup.processes()} - {record.pid}:
+        with contextlib.suppress(OSError):
+            tasks += len(os.listdir(f"/proc/{each}/task"))  # noqa: PTH208 - names alone
+    return max(1, tasks - 1)
 
 
 def tree(pid: int) -> list[int]:
