@@ -5,7 +5,9 @@ The keys are the options with `_` for `-`; what the values mean is found out whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+
+from lamina.build.faults import Fault, Place, did_you_mean
 
 _SWITCHES = ("contain", "require_limits")
 _TEXTS = ("memory", "network", "user", "workdir", "hostname", "shm_size", "runtime")
@@ -14,17 +16,27 @@ _LISTS = ("mount", "volume", "tmpfs", "env", "ulimit", "device")
 KEYS = (*_SWITCHES, *_TEXTS, *_NUMBERS, *_LISTS)
 
 
-def faults(table: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Each key with what is wrong with it."""
+def faults(table: Mapping[str, object], place: Callable[[str], Place]) -> list[Fault]:
+    """What is wrong in the section; `place` finds a key."""
+    found = []
     for key, value in table.items():
-        if key in _SWITCHES and not isinstance(value, bool):
-            yield key, f"`{key}` in `[run]` takes `true` or `false`"
-        elif key in _TEXTS and not (isinstance(value, str) and value):
-            yield key, f"`{key}` in `[run]` takes a string"
-        elif key in _NUMBERS and not _is_number(value):
-            yield key, f"`{key}` in `[run]` takes a number above 0"
-        elif key in _LISTS and not _is_list(value):
-            yield key, f"`{key}` in `[run]` takes a list of strings"
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS, "`docs/containers.md` lists them")
+            found.append(Fault(place(key), f"unknown key `{key}` in `[run]`", hint))
+        elif wanted := _wanted(key, value):
+            found.append(Fault(place(key), f"`{key}` in `[run]` takes {wanted}"))
+    return found
+
+
+def _wanted(key: str, value: object) -> str:
+    """What a key takes, where a value is not that."""
+    if key in _SWITCHES:
+        return "" if isinstance(value, bool) else "`true` or `false`"
+    if key in _TEXTS:
+        return "" if isinstance(value, str) and value else "a string"
+    if key in _NUMBERS:
+        return "" if _is_number(value) else "a number above 0"
+    return "" if _is_list(value) else "a list of strings"
 
 
 def _is_number(value: object) -> bool:

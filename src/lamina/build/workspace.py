@@ -12,6 +12,7 @@ from lamina.build import cellmap, fetchedcells, runsettings
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
+from lamina.core import cluster
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 from lamina.formats import tomltext
@@ -184,7 +185,8 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
     run = settings.pop("run", {})
-    settings.pop("trust", None)  # read where a package is to be run
+    for section in ("trust", "cluster"):  # read where a package is to be run
+        settings.pop(section, None)
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -227,11 +229,15 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             faults.extend(_faults_of_toolchains(table, text))
             continue
         if section == "run" and isinstance(table, dict):
-            faults.extend(_faults_of_run(table, text))
+            faults += runsettings.faults(table, lambda key: _place_of(text, "run", key))
             continue
         if section == "trust":
             found = policy.faults(table, text)
             faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in found]
+            continue
+        if section == "cluster":
+            wrong = cluster.faults(table, text)
+            faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in wrong]
             continue
         if section in _TABLES and isinstance(table, dict):
             faults.extend(_faults_of_tables(section, table, text))
@@ -244,20 +250,6 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             continue
         faults.extend(_faults_of_section(section, table, known, text))
     return faults
-
-
-def _faults_of_run(table: Mapping[str, object], text: str) -> list[Fault]:
-    unknown = [key for key in table if key not in runsettings.KEYS]
-    faults = [
-        Fault(
-            _place_of(text, "run", key),
-            f"unknown key `{key}` in `[run]`",
-            did_you_mean(key, runsettings.KEYS, "`docs/containers.md` lists them"),
-        )
-        for key in unknown
-    ]
-    wrong = runsettings.faults(table)
-    return [*faults, *(Fault(_place_of(text, "run", key), words) for key, words in wrong)]
 
 
 def _faults_of_tables(section: str, tables: Mapping[str, object], text: str) -> list[Fault]:

@@ -38,6 +38,13 @@ COMMANDS = {
     "ps": "list the containers and programs that run",
     "enter": "start a shell in a container that runs",
     "stats": "tell what containers use of the machine",
+    "submit": "build a target, push what changed, and run it as a job of a cluster",
+    "jobs": "list jobs",
+    "status": "tell what became of a job",
+    "logs": "show what the tasks of a job print",
+    "cancel": "end a job",
+    "wait": "wait for the end of a job",
+    "describe": "tell all that is known of a job",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
     "why": "tell why the actions of a target ran",
@@ -154,7 +161,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if "--" not in words:
         return words, None
     index = words.index("--")
-    if words[:1] not in [[name] for name in _PROGRAMS]:
+    if not words or words[0] not in (*_PROGRAMS, "submit"):
         return words, None
     return words[:index], words[index + 1 :]
 
