@@ -25,12 +25,15 @@ import json, os, sys
 from pathlib import Path
 from lamina.core.container import *
 from lamina.core.errors import LaminaError
-from lamina.core.manifest import Package
+from lamina.core.manifest import Image, Package
 from lamina.node import contain
 asked = json.loads(sys.argv[1])
 exec(asked["before"])
 program = tuple(asked["entry_point"])
-package = Package("any", asked["version"], "//:any", (), program, (("OWN", "1"),))
+package = Package(
+    "any", asked["version"], "//:any", (), program, (("OWN", "1"),),
+    base_layers=asked["base"], image=Image(environment=("FROM=image",), folder="/data"),
+)
 order = contain.Order(runtime=asked["runtime"], **eval(asked["order"]))
 told = contain.Told(lambda text: sys.stderr.write(f"warning: {text}\\n"))
 images = list(map(Path, asked["images"]))
@@ -75,9 +78,13 @@ class Containers:
         order: str = "{}",
         before: str = "",
         entry_point: Sequence[str] = ("run",),
+        base: int = 0,
         **options: object,
     ) -> subprocess.Popen[bytes]:
-        """Start a container; `order` is code of the fields of `contain.Order`."""
+        """Start a container; `order` is code of the fields of `contain.Order`.
+
+        So many images as `base` are those of a base image.
+        """
         asked = {
             "runtime": self.runtime,
             "driver": "kernel" if self.is_root else "fuse",
@@ -86,12 +93,13 @@ class Containers:
             "entry_point": list(entry_point),
             "order": order,
             "before": before,
+            "base": base,
         }
         return self.person.start(CONTAIN, json.dumps(asked), *args, **options)
 
-    def run(self, images: Sequence[Path], *args: str, order: str = "{}", before: str = "") -> Ended:
+    def run(self, images: Sequence[Path], *args: str, order: str = "{}", base: int = 0) -> Ended:
         """Run a container to its end."""
-        started = self.start(images, *args, order=order, before=before)
+        started = self.start(images, *args, order=order, base=base)
         out, words = started.communicate(timeout=60)
         return Ended(started.returncode, out.decode(), words.decode())
 

@@ -109,6 +109,16 @@ def test_a_signal_to_lamina_reaches_the_program_and_orphans_are_reaped(
     assert started.stdout.read() == b"got\n"
 
 
+def test_root_may_be_somebody_else_inside(containers: Containers, shell: Path) -> None:
+    ended = containers.run([shell], "id -u; id -g; id -G", order="{'user': '1234:5678'}")
+
+    if containers.is_root and containers.runtime != "bwrap":
+        assert ended.out.split() == ["1234", "5678", "5678"]
+    else:
+        assert ended.code == 125
+        assert "`--user" in ended.words
+
+
 @FEW
 def test_who_does_not_stop_is_killed(containers: Containers, shell: Path) -> None:
     code = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
