@@ -242,8 +242,8 @@ def test_a_base_image_is_the_root_of_a_container_too(
     containers: Containers, base: list[Path], program: Path, area: Path
 ) -> None:
     code = (
-        "pwd; ls . folder; cat kept; echo; ls /; echo $0 $FROM; (> /data/new) 2>&1; echo x > /tmp/x; cat /tmp/x;"
-        " ls /dev/null /home 2>&1"
+        "pwd; ls . folder; cat kept; echo; ls /; echo $0 $FROM; (> /data/new) 2>&1;"
+        " echo x > /tmp/x; cat /tmp/x; ls /dev/null /home 2>&1"
     )
 
     ended = containers.run([*base, program], code, base=len(base))

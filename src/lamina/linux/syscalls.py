@@ -42,6 +42,7 @@ _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -179,6 +180,11 @@ def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) 
 def die_with_parent(signal: int) -> None:
     """Get this signal when the thread that started this process ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0))
+
+
+def hide() -> None:
+    """Let no other process without rights look into this one, until its next exec."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0))
 
 
 def no_new_privileges() -> None:

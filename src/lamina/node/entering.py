@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from lamina.core.container import STOP_TIMEOUT
@@ -21,30 +23,57 @@ from lamina.node.bubble import FILTER
 from lamina.node.running import Running
 from lamina.node.runtimes import BWRAP
 
-# The order matters: the rights to enter the others come with the first.
-_OF_RUNTIME = ("user", "mnt", "pid")
-_OF_CONTAINER = ("user", "ipc", "uts", "net", "cgroup", "pid", "mnt")
+# In this process, so that what it starts is in them, and has the rights to enter the rest; its own
+# process id and its `/proc` stay those of the machine, and mean the same.
+_FIRST = ("user", "pid")
+_OF_RUNTIME = ("mnt",)
+_OF_CONTAINER = ("ipc", "uts", "net", "cgroup", "mnt")
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """What is started: a runtime, which starts it, or the program itself, walled in by lamina."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    filter: bytes = b""  # compiled; empty: the runtime has its own
 
 
 def enter(record: Running, command: Sequence[str], *, terminal: bool) -> int:
     """Run a program in a container to its end; its exit code."""
-    inside, program = record.pid, b""
-    names: Sequence[str] = _OF_RUNTIME
+    names: Sequence[str]
+    target: supervise.Target
     if record.runtime == BWRAP:
         if terminal:
             raise HostError("a terminal can not be had in a container of `bwrap`")
-        inside = _first_of(record)
-        names = _OF_CONTAINER
-        program = (record.folder / FILTER).read_bytes()
+        inside, names, target = _first_of(record), _OF_CONTAINER, _itself
+        compiled = (record.folder / FILTER).read_bytes()
+        program = _Program(command, _environment(inside), compiled)
+    else:
+        inside, names, target = record.pid, _OF_RUNTIME, _below
+        runtime = runtimes.named(record.runtime)
+        words = runtimes.exec_words(runtime, record.folder, record.id, command, terminal=terminal)
+        program = _Program(words, os.environ)
     with contextlib.suppress(OSError):  # it may have ended; then there is nothing to enter either
         record.cgroup.join()
-    _join(inside, names, rootless=record.rootless)
-    signal.pthread_sigmask(signal.SIG_BLOCK, supervise.WATCHED)
-    pid = os.fork()
-    if pid == 0:
-        _become(record, command, program, terminal=terminal)
-    target = _itself if record.runtime == BWRAP else _below
+    with contextlib.ExitStack() as held:
+        first = _opened(inside, _FIRST if record.rootless else _FIRST[1:], held)
+        rest = _opened(inside, names, held)
+        _join(first)
+        signal.pthread_sigmask(signal.SIG_BLOCK, supervise.WATCHED)
+        pid = os.fork()
+        if pid == 0:
+            _become(program, rest)
     return supervise.wait(pid, STOP_TIMEOUT, target, terminal=terminal)
+
+
+def _environment(pid: int) -> dict[str, str]:
+    """The variables that a process was started with."""
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    return dict(os.fsdecode(word).partition("=")[::2] for word in words if word)
 
 
 def _itself(pid: int) -> int:
@@ -69,44 +98,46 @@ def _first_of(record: Running) -> int:
 _INIT = (INIT, "--")
 
 
-def _join(pid: int, names: Sequence[str], *, rootless: bool) -> None:
-    """Move this process into namespaces of another: what it starts is in them."""
-    with contextlib.ExitStack() as held:
+def _opened(pid: int, names: Sequence[str], held: contextlib.ExitStack) -> list[int]:
+    """Namespaces of a process."""
+    found = []
+    for name in names:
         try:
-            descriptors = []
-            for name in names:
-                if name != "user" or rootless:
-                    path = f"/proc/{pid}/ns/{name}"
-                    descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-                    held.callback(os.close, descriptors[-1])
-            for descriptor in descriptors:
-                syscalls.setns(descriptor)
+            found.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError as error:
             raise LaminaError("the container has ended") from error
         except OSError as error:
             raise HostError(f"may not enter the container: {error.strerror}") from error
-    os.chdir("/")
+        held.callback(os.close, found[-1])
+    return found
 
 
-def _become(record: Running, command: Sequence[str], program: bytes, *, terminal: bool) -> NoReturn:
+def _join(namespaces: Sequence[int]) -> None:
+    try:
+        for namespace in namespaces:
+            syscalls.setns(namespace)
+    except OSError as error:
+        raise HostError(f"may not enter the container: {error.strerror}") from error
+
+
+def _become(program: _Program, namespaces: Sequence[int]) -> NoReturn:
     words = "it can not be started"
     try:
+        syscalls.hide()  # until the exec it has what the container must not see
         syscalls.die_with_parent(signal.SIGKILL)
-        if record.runtime == BWRAP:
-            _wall_in(program)
-        else:
-            runtime = runtimes.named(record.runtime)
-            id_, bundle = record.id, record.folder
-            command = runtimes.exec_words(runtime, bundle, id_, command, terminal=terminal)
+        _join(namespaces)
+        os.chdir("/")
+        if program.filter:
+            _wall_in(program.filter)
         launch.reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvp(command[0], list(command))
+        os.execvpe(program.argv[0], list(program.argv), dict(program.environment))
     except LaminaError as error:
         words = error.message
     except OSError as error:
         words = str(error.strerror)
     finally:
-        os.write(2, f"error: `{command[0]}`: {words}\n".encode())
+        os.write(2, f"error: `{program.argv[0]}`: {words}\n".encode())
         os._exit(127)
 
 
