@@ -142,6 +142,56 @@ def test_all_goes_with_lamina(containers: Containers, shell: Path) -> None:
     started.wait(30)
 
 
+ENTER = """
+import sys
+from lamina.node import entering, running
+(record,) = [each for each in running.every() if each.title == sys.argv[1]]
+sys.exit(entering.enter(record, ["/bin/sh", "-c", sys.argv[2]], terminal=False))
+"""
+
+
+def test_what_enters_is_behind_the_same_walls(containers: Containers, shell: Path) -> None:
+    code = (
+        "id -u; ls /packages; grep -hE 'CapEff|NoNew|Seccomp:' /proc/self/status;"
+        " env | grep -c STORE; cat /proc/[0-9]*/environ | grep -c PYTHONPATH; exit 6"
+    )
+    started = containers.start([shell], BLOCKED, stdin=-1)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+
+    title = f"any-{containers.person.area.name}"
+    entered = containers.person.start(ENTER, title, code)
+    out, words = entered.communicate(timeout=60)
+    started.communicate(b"\n", timeout=60)
+
+    walls = ["CapEff:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
+    assert entered.returncode == 6, words.decode()
+    assert out.decode().split() == [str(containers.inside), title, *walls, "0", "0"]
+
+
+@FEW
+def test_what_two_kills_have_left_goes_when_somebody_looks(
+    containers: Containers, shell: Path
+) -> None:
+    started = containers.start([shell], BLOCKED, stdin=-1)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    janitors = [int(pid) for pid in children if b"contain.run" in cmdline(pid)]
+    assert len(janitors) == 1
+
+    os.kill(janitors[0], signal.SIGKILL)
+    started.kill()
+    started.wait(30)
+
+    look = "from lamina.node import running; print(len(running.every()) >= 0)"
+    assert containers.person.run(look) == "True\n"
+
+
+def cmdline(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 @pytest.mark.parametrize("milliseconds", [60, 130])
 def test_nothing_is_left_after_a_kill_at_any_instant(
     containers: Containers, shell: Path, milliseconds: int

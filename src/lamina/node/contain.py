@@ -241,7 +241,8 @@ def run(
                 id=id_, title=package.title, package=digest, label=package.label,
                 command=full.arguments, runtime=runtime.name, pid=pid, supervisor=os.getpid(),
                 started=time.time(), rootless=who.rootless, folder=bundle,
-                group=running.names(group), spare=_spare(runtime),
+                group=running.names(group), spare=runtime.overhead,
+                user=f"{full.user.uid}:{full.user.gid}",
             ))  # fmt: skip
             if told.ready is not None:
                 told.ready()
@@ -294,11 +295,7 @@ def _with_overhead(limits: Limits, runtime: Runtime) -> Limits:
     """Room for the runtime and the init, which are in the group with the program."""
     if limits.pids is None:
         return limits
-    return replace(limits, pids=limits.pids + _spare(runtime))
-
-
-def _spare(runtime: Runtime) -> int:
-    return runtime.overhead + 1
+    return replace(limits, pids=limits.pids + runtime.overhead)
 
 
 def _attempt(runtime: Runtime) -> str:

@@ -23,11 +23,8 @@ from lamina.node.bubble import FILTER
 from lamina.node.running import Running
 from lamina.node.runtimes import BWRAP
 
-# In this process, so that what it starts is in them, and has the rights to enter the rest; its own
-# process id and its `/proc` stay those of the machine, and mean the same.
-_FIRST = ("user", "pid")
-_OF_RUNTIME = ("mnt",)
-_OF_CONTAINER = ("ipc", "uts", "net", "cgroup", "mnt")
+# Of a container of bwrap. The user namespace comes last: from within it the others are closed.
+_OF_CONTAINER = ("ipc", "uts", "net", "cgroup", "mnt", "user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +47,19 @@ def enter(record: Running, command: Sequence[str], *, terminal: bool) -> int:
         compiled = (record.folder / FILTER).read_bytes()
         program = _Program(command, _environment(inside), compiled)
     else:
-        inside, names, target = record.pid, _OF_RUNTIME, _below
+        inside, names, target = record.pid, ("mnt",), _below
         runtime = runtimes.named(record.runtime)
-        words = runtimes.exec_words(runtime, record.folder, record.id, command, terminal=terminal)
+        words = runtimes.exec_words(
+            runtime, record.folder, record.id, command, user=record.user, terminal=terminal
+        )
         program = _Program(words, os.environ)
     with contextlib.suppress(OSError):  # it may have ended; then there is nothing to enter either
         record.cgroup.join()
     with contextlib.ExitStack() as held:
-        first = _opened(inside, _FIRST if record.rootless else _FIRST[1:], held)
         rest = _opened(inside, names, held)
-        _join(first)
+        # In this process, so that what it starts is in them, and may enter the rest. Its `/proc` stays
+        # that of the machine: there a process id means what fork tells.
+        _join(_opened(record.pid, ("user",), held) + _opened(inside, ("pid",), held))
         signal.pthread_sigmask(signal.SIG_BLOCK, supervise.WATCHED)
         pid = os.fork()
         if pid == 0:
@@ -99,11 +99,14 @@ _INIT = (INIT, "--")
 
 
 def _opened(pid: int, names: Sequence[str], held: contextlib.ExitStack) -> list[int]:
-    """Namespaces of a process."""
+    """Namespaces of a process, but for those that this process is in."""
     found = []
     for name in names:
         try:
-            found.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            path = Path(f"/proc/{pid}/ns/{name}")
+            if path.readlink() == Path(f"/proc/self/ns/{name}").readlink():
+                continue
+            found.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError as error:
             raise LaminaError("the container has ended") from error
         except OSError as error:

@@ -41,6 +41,7 @@ class Running:
     rootless: bool
     folder: Path  # of the bundle
     group: tuple[tuple[str, str], ...] = ()  # controller -> folder
+    user: str = ""  # `uid:gid` of the program
     spare: int = 0  # processes that the limit lets the runtime and the init have
 
     @property
@@ -160,6 +161,7 @@ def _read(folder: Path) -> Running | None:
             rootless=bool(fields["rootless"]),
             folder=folder,
             group=tuple((str(name), str(path)) for name, path in fields["group"]),
+            user=str(fields["user"]),
             spare=int(fields["spare"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError, OSError):

@@ -32,8 +32,8 @@ class Runtime:
 
     @property
     def overhead(self) -> int:
-        """Processes and threads of its own that it keeps in the container's control group."""
-        return {CRUN: 1, RUNC: 24, BWRAP: 1}[self.name]
+        """Processes and threads in the container's control group that are its own, or the init."""
+        return {CRUN: 2, RUNC: 25, BWRAP: 2}[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,16 @@ def run_words(runtime: Runtime, bundle: Path, id_: str) -> list[str]:
 
 
 def exec_words(
-    runtime: Runtime, bundle: Path, id_: str, command: Sequence[str], *, terminal: bool
+    runtime: Runtime,
+    bundle: Path,
+    id_: str,
+    command: Sequence[str],
+    *,
+    user: str,
+    terminal: bool,
 ) -> list[str]:
     """The command that starts one more program in a container; of crun and runc."""
-    words = [*_common(runtime, bundle), "exec"]
+    words = [*_common(runtime, bundle), "exec", "--user", user]
     if runtime.name == CRUN:
         words.append("--no-new-privs")  # it does not take that from the container
     return [*words, *(["--tty"] if terminal else []), id_, *command]
