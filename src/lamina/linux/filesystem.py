@@ -189,6 +189,37 @@ def room(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def discard(path: Path, scratch: Path) -> None:
+    """Remove a file or a folder, if there is one, so that nobody sees half of a folder."""
+    if path.is_dir() and not path.is_symlink():
+        away = Path(fresh_name(scratch))
+        path.rename(away)
+        remove_tree(away)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def copy_range(source: int, begin: int, size: int, target: int, place: int) -> int:
+    """Copy bytes between open files, sharing them where that can be; how many there were."""
+    left = size
+    while left > 0:
+        try:
+            done = os.copy_file_range(source, target, left, begin, place)
+        except (AttributeError, OSError) as error:
+            # Other systems have no such call, and some file systems or pairs of them refuse it.
+            if getattr(error, "errno", errno.ENOSYS) not in _NOT_AT_ONCE:
+                raise
+            data = os.pread(source, min(left, 1 << 20), begin)
+            done = os.pwrite(target, data, place) if data else 0
+        if not done:
+            break
+        begin, place, left = begin + done, place + done, left - done
+    return size - left
+
+
+_NOT_AT_ONCE = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
     import shutil

@@ -121,6 +121,16 @@ def kind(path: Path) -> str:
         return image.kind
 
 
+def content(image: Path, folder: Path) -> str:
+    """The sha256 of an image: a blob of the store in a folder is named by it."""
+    if image.parent.parent == folder / "blobs":
+        return image.parent.name + image.name
+    import hashlib  # images of elsewhere are seldom met
+
+    with opened(image) as found, open(found.descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_count(images: Sequence[Path]) -> None:
     """UserError unless there is a number of layers that can be stacked."""
     if not images:

@@ -1,0 +1,107 @@
+"""What is made of blobs and kept beside them: merged images, extracted layers, joined folders.
+
+Each has a key, made of what it is made of, and lies in `<kind>/<2 hex>/<62 hex>`. A note,
+`made/<2 hex>/<62 hex>`, tells the state in which it was when it was done, and after that the hashes
+of the blobs it is made of, a line each. What is not in that state any more (a program as root can
+write anywhere) is made again; what the blobs of a leased package are enough for is in use (`gc`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.linux import filesystem
+from lamina.store.local import LocalStore
+
+MERGED, EXTRACTED, JOINED = "merged", "extracted", "joined"
+KINDS = (MERGED, EXTRACTED, JOINED)
+_NOTES = "made"
+_UNDONE = "-"
+
+State = Callable[[Path], str]  # one line; raises FileNotFoundError
+
+
+def key(form: str, members: Iterable[str]) -> str:
+    """The key of what is made of these blobs, in their order, in a certain way."""
+    return Digest.of("\n".join((form, *members)).encode()).hash
+
+
+def place(kind: str, name: str, folder: Path) -> Path:
+    """Where it lies in the store in a folder."""
+    return folder / kind / name[:2] / name[2:]
+
+
+def of_file(path: Path) -> str:
+    """The state of a file: who writes into it changes that."""
+    return " ".join(map(str, filesystem.identity(path.stat())))
+
+
+def kept(kind: str, name: str, folder: Path, state: State = of_file) -> Path | None:
+    """Where it lies, if it is there and as it was made."""
+    path = place(kind, name, folder)
+    note = place(_NOTES, name, folder)
+    try:
+        if note.read_text().partition("\n")[0] != state(path):
+            return None
+    except (OSError, ValueError):
+        return None
+    with contextlib.suppress(OSError):  # somebody else's store
+        os.utime(note)
+    return path
+
+
+@contextlib.contextmanager
+def making(
+    kind: str, name: str, members: Iterable[str], store: LocalStore, state: State = of_file
+) -> Iterator[Path | None]:
+    """A place to make it, in the store's scratch; where the block ends, it is kept.
+
+    None where another process has made it meanwhile: one makes it, and the others wait.
+    """
+    path = place(kind, name, store.folder)
+    with filesystem.locked(path.with_name("lock")):
+        if kept(kind, name, store.folder, state) is not None:
+            yield None
+            return
+        filesystem.discard(path, store.scratch)
+        made = Path(filesystem.fresh_name(store.scratch))
+        try:
+            yield made
+            # The note comes first: nobody removes what somebody is about to use.
+            _note(store, name, _UNDONE, members)
+            made.rename(path)
+            filesystem.sync_folder(path.parent)
+            _note(store, name, state(path), members)
+        finally:
+            filesystem.discard(made, store.scratch)
+
+
+def _note(store: LocalStore, name: str, state: str, members: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in (state, *dict.fromkeys(members)))
+    filesystem.write_atomic(place(_NOTES, name, store.folder), text.encode(), scratch=store.scratch)
+
+
+def members(name: str, folder: Path) -> set[str]:
+    """The hashes of the blobs that it is made of; none where nobody knows."""
+    try:
+        lines = place(_NOTES, name, folder).read_text(errors="replace").split("\n")
+    except OSError:
+        return set()
+    return {line for line in lines[1:] if line}
+
+
+def last_use(name: str, folder: Path) -> float:
+    """When it was last used, in seconds since the epoch."""
+    try:
+        return place(_NOTES, name, folder).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def forget(name: str, folder: Path) -> None:
+    """Remove the note of what was removed."""
+    place(_NOTES, name, folder).unlink(missing_ok=True)
