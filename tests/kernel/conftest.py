@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import zstandard
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -114,12 +115,26 @@ class Launcher:
         return out.decode()
 
 
+@pytest.fixture(scope="session")
+def libraries() -> Iterator[Path]:
+    """A folder that anybody can read, with what lamina imports where it looks into images."""
+    folder = Path(tempfile.mkdtemp(prefix="lamina-libraries-", dir="/tmp"))
+    folder.chmod(0o755)
+    found = Path(zstandard.__file__).parent
+    ignored = shutil.ignore_patterns("*cffi*", "*.pyc")  # of two implementations, one will do
+    shutil.copytree(found, folder / found.name, ignore=ignored)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def area() -> Iterator[Path]:
+def area(libraries: Path) -> Iterator[Path]:
     """A folder that an ordinary user can reach (pytest's own are private), with our sources."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir="/tmp"))
     folder.chmod(0o777)
     shutil.copytree(SOURCE, folder / "src" / "lamina", ignore=shutil.ignore_patterns("*.pyc"))
+    for library in libraries.iterdir():
+        (folder / "src" / library.name).symlink_to(library)
     yield folder
     shutil.rmtree(folder)
 
@@ -135,7 +150,7 @@ def clean(area: Path) -> Iterator[None]:
 def root(area: Path) -> Person:
     if not ROOT:
         pytest.skip("needs the rights of root")
-    return Person(0, sys.executable, area)
+    return Person(0, sys.executable, area, {"LAMINA_STORE": str(area / "store")})
 
 
 @pytest.fixture

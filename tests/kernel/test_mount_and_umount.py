@@ -215,9 +215,9 @@ def test_files_that_have_one_number_in_several_layers_are_told_apart(
 
 
 NO_MERGING = """
-from lamina.linux import process
-assert process.run
-process.run = None
+from lamina.node import merge
+assert merge._make
+merge._make = None
 """
 
 

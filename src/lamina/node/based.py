@@ -45,7 +45,7 @@ def stacked(
     with contextlib.ExitStack() as held:
         top = driver.stack(images[base:])
         held.callback(os.close, top)
-        below = driver.stack(images[:base], merge=False)
+        below = driver.stack(images[:base])
         held.callback(os.close, below)
         places = namespaces.skeleton(title)
         held.callback(os.close, places)

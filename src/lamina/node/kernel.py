@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import loop, namespaces
-from lamina.node import mounts
+from lamina.node import mounts, parts, plan
 from lamina.node.stack import stack
 
 _NOT_ROOT = "run as root, or let lamina choose the driver `fuse`"
@@ -29,18 +29,18 @@ class KernelDriver:
             raise HostError("the mount driver `kernel` is for root", hint=_NOT_ROOT)
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:  # noqa: ARG002
-        """A detached mount of the images, bottom first; nothing is merged."""
+    def stack(self, images: Sequence[Path]) -> int:
+        """A detached mount of the images, bottom first; runs of small ones are merged before."""
         mounts.check_count(images)
         with contextlib.ExitStack() as held:
             layers = []
-            for path in images:
+            for path in parts.images(plan.of(images, plan.KERNEL), mounts.MOST_LAYERS):
                 layers.append(_layer(path))
                 held.callback(os.close, layers[-1])
             try:
                 return stack(layers)
             except OSError as error:
-                raise mounts.refused(f"{len(images)} layers as one", error) from error
+                raise mounts.refused(f"{len(layers)} layers as one", error) from error
 
 
 def _layer(path: Path) -> int:

@@ -39,8 +39,8 @@ def merged(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> P
     `folder` is the store that keeps it, named by the images' contents in their order. Of several
     processes that want it one makes it and the others wait.
     """
-    if len(images) == 1 and mounts.kind(images[0]) == mounts.SQUASHFS:
-        return images[0]
+    if len(images) == 1:
+        return _alone(images[0], folder)
     names = [mounts.content(image, folder) for image in images]
     name = derived.key(_FORMAT if is_bottom else _PART, names)
     if found := derived.kept(derived.MERGED, name, folder):
@@ -53,6 +53,15 @@ def merged(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> P
             _check(names, store)
             _make(images, made, store, is_bottom=is_bottom)
     return derived.place(derived.MERGED, name, folder)
+
+
+def _alone(image: Path, folder: Path) -> Path:
+    if mounts.kind(image) == mounts.SQUASHFS:
+        return image
+    from lamina.node import repack
+
+    with contextlib.closing(LocalStore(folder)) as store:
+        return repack.repacked(image, store)
 
 
 def _check(names: Sequence[str], store: LocalStore) -> None:

@@ -18,7 +18,7 @@ from lamina.formats import erofs, squashfs, xar
 from lamina.linux import drivers, syscalls
 
 SQUASHFS, EROFS = "squashfs", "erofs"
-MOST_LAYERS = 500  # overlayfs takes no more
+MOST_LAYERS = 500  # overlayfs stacks no more
 READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 
 
@@ -28,11 +28,8 @@ class Driver(Protocol):
     def enter(self) -> None:
         """Move this process into a mount namespace of its own."""
 
-    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
-        """A detached mount of the images, bottom first; after `enter`.
-
-        Where they can not be stacked, they may be merged: those of a base image may not.
-        """
+    def stack(self, images: Sequence[Path]) -> int:
+        """A detached mount of the images, bottom first; after `enter`."""
 
 
 def driver(name: str) -> Driver:
@@ -115,6 +112,28 @@ def offset(path: Path) -> int:
         return image.offset
 
 
+def size(path: Path) -> int:
+    """The bytes of an image file; raises UserError."""
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
+
+
+def is_erofs(path: Path) -> bool:
+    """Whether an image file has the mark of EROFS; nothing else of it is checked."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
+    try:
+        return erofs.is_image(os.pread(descriptor, erofs.SUPERBLOCK_OFFSET + 4, 0))
+    except OSError as error:
+        raise UserError(f"can not read the image `{path}`: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
 def kind(path: Path) -> str:
     """Which file system an image file holds."""
     with opened(path) as image:
@@ -132,14 +151,9 @@ def content(image: Path, folder: Path) -> str:
 
 
 def check_count(images: Sequence[Path]) -> None:
-    """UserError unless there is a number of layers that can be stacked."""
+    """UserError where there are no layers."""
     if not images:
         raise UserError("a package without layers can not be mounted")
-    if len(images) > MOST_LAYERS:
-        raise UserError(
-            f"{len(images)} layers are too many to mount: overlayfs stacks {MOST_LAYERS}",
-            hint="package the targets in groups, so that there are fewer layers",
-        )
 
 
 def refused(what: str, error: OSError) -> HostError:
