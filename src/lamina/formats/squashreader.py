@@ -51,6 +51,7 @@ class Image:
         if self.superblock.compressor not in COMPRESSORS:
             raise UnknownCompressor(f"squashfs by {self.superblock.compressor} is not read here")
         self._unpack = _unpacker(self.superblock.compressor)
+        self._last: tuple[int, bytes] | None = None  # number of a fragment, and what is in it
         try:
             self._read_tables()
         except error as fault:
@@ -65,6 +66,10 @@ class Image:
     def end_of_data(self) -> int:
         """Where the blocks of files end, and the tables begin."""
         return self.superblock.inode_table
+
+    def reopen(self, descriptor: int) -> None:
+        """Read files from another descriptor of the same image: the first may be closed."""
+        self._file = descriptor
 
     def _read_tables(self) -> None:
         found = self.superblock
@@ -293,12 +298,18 @@ class Image:
             at += stored
             left -= wanted
         if left and file.blocks.fragment is not None:
-            start, packed = self.fragments[file.blocks.fragment]
-            data = self._data(start, packed, whole, exact=False)
+            data = self._fragment(file.blocks.fragment)
             data = data[file.blocks.offset : file.blocks.offset + left]
             if len(data) != left:
                 raise IntegrityError("the end of a file lies nowhere in the squashfs image")
             yield data
+
+    def _fragment(self, number: int) -> bytes:
+        """A block of the ends of files: one is often asked for many times in a row."""
+        if self._last is None or self._last[0] != number:
+            start, packed = self.fragments[number]
+            self._last = number, self._data(start, packed, self.form[1], exact=False)
+        return self._last[1]
 
     def _data(self, start: int, packed: int, size: int, *, exact: bool = True) -> bytes:
         stored = packed & (tables.PLAIN_DATA - 1)

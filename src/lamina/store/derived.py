@@ -9,12 +9,13 @@ write anywhere) is made again; what the blobs of a leased package are enough for
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lamina.core.digest import Digest
-from lamina.linux import filesystem
+from lamina.linux import btrfs, filesystem
 from lamina.store.local import LocalStore
 
 MERGED, EXTRACTED, JOINED = "merged", "extracted", "joined"
@@ -54,20 +55,49 @@ def kept(kind: str, name: str, folder: Path, state: State = of_file) -> Path | N
     return path
 
 
+def of_folder(path: Path) -> str:
+    """The state of a folder with all in it: who writes into a file there changes that."""
+    found = hashlib.sha256()
+    waiting = [os.fspath(path)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                status = entry.stat(follow_symlinks=False)
+                # The time of a change is that of another link, too.
+                known = (status.st_mode, status.st_size, status.st_mtime_ns)
+                found.update(f"{entry.name!a} {known}\n".encode())
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+    return found.hexdigest()
+
+
+def of_subvolume(path: Path) -> str:
+    """The state of a subvolume that nobody can change."""
+    if not btrfs.is_read_only(path):
+        raise FileNotFoundError(path)
+    return "read-only"
+
+
 @contextlib.contextmanager
 def making(
-    kind: str, name: str, members: Iterable[str], store: LocalStore, state: State = of_file
+    kind: str,
+    name: str,
+    members: Iterable[str],
+    store: LocalStore,
+    state: State = of_file,
+    finish: Callable[[Path], None] | None = None,
 ) -> Iterator[Path | None]:
     """A place to make it, in the store's scratch; where the block ends, it is kept.
 
-    None where another process has made it meanwhile: one makes it, and the others wait.
+    None where another process has made it meanwhile: one makes it, and the others wait. What is
+    kept is handed to `finish`.
     """
     path = place(kind, name, store.folder)
     with filesystem.locked(path.with_name("lock")):
         if kept(kind, name, store.folder, state) is not None:
             yield None
             return
-        filesystem.discard(path, store.scratch)
+        remove(path, store)
         made = Path(filesystem.fresh_name(store.scratch))
         try:
             yield made
@@ -75,9 +105,11 @@ def making(
             _note(store, name, _UNDONE, members)
             made.rename(path)
             filesystem.sync_folder(path.parent)
+            if finish is not None:
+                finish(path)
             _note(store, name, state(path), members)
         finally:
-            filesystem.discard(made, store.scratch)
+            remove(made, store)
 
 
 def _note(store: LocalStore, name: str, state: str, members: Iterable[str]) -> None:
@@ -100,6 +132,19 @@ def last_use(name: str, folder: Path) -> float:
         return place(_NOTES, name, folder).stat().st_mtime
     except OSError:
         return 0.0
+
+
+def remove(path: Path, store: LocalStore) -> None:
+    """Remove it, if it is there, so that nobody sees half of a folder."""
+    if btrfs.is_subvolume(path):
+        btrfs.remove(path)
+    elif path.is_dir() and not path.is_symlink():
+        path.chmod(0o700)  # else it could not be moved
+        away = Path(filesystem.fresh_name(store.scratch))
+        path.rename(away)
+        filesystem.remove_tree(away)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def forget(name: str, folder: Path) -> None:
