@@ -214,8 +214,9 @@ def test_layers_are_merged_where_the_kernel_stacks_none_but_the_root_must_be_sta
     user: Person, base: list[Path], program: Path, clean: None
 ) -> None:
     refuse = (
-        "import errno; from lamina.node import based, fuse\n"
-        "def refuse(layers, **_): raise OSError(errno.EPERM, 'Operation not permitted')\n"
+        "import errno; from dataclasses import replace; from lamina.node import based, fuse, plan\n"
+        "plan.FUSE = replace(plan.FUSE, worth=1e9)\n"
+        "def refuse(layers, *_, **__): raise OSError(errno.EPERM, 'Operation not permitted')\n"
         "real, fuse.stack = fuse.stack, refuse\n"
     )
 

@@ -344,8 +344,10 @@ def test_layers_are_stacked_by_name_where_the_kernel_takes_no_descriptors(
 
 NO_USER_OVERLAY = """
 import errno
-from lamina.node import fuse
-def refuse(layers, *, user): raise OSError(errno.EPERM, "as an older kernel")
+from dataclasses import replace
+from lamina.node import fuse, plan
+plan.FUSE = replace(plan.FUSE, worth=1e9)
+def refuse(layers, upper, *, user): raise OSError(errno.EPERM, "as an older kernel")
 fuse.stack = refuse
 """
 

@@ -12,19 +12,21 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.node import lay, mounts
+from lamina.core.errors import HostError
+from lamina.core.manifest import Package
+from lamina.linux import filesystem
+from lamina.node import jobs, lay, mounts
 from lamina.node.compose import composed
-from lamina.store import derived
+from lamina.store import derived, local
 from lamina.store.local import LocalStore
 
 _JOINED = "lamina joined 1"  # part of every name
 
 
 def joined(images: Sequence[Path], folder: Path) -> Path:
-    """A folder with what the images show as a stack, bottom first, kept in the store in a folder."""
+    """A folder with what the images show as a stack, bottom first; `folder` is the store's."""
     mounts.check_count(images)
-    names = [mounts.content(image, folder) for image in images]
-    name = derived.key(_JOINED, names)
+    names, name = _name(images, folder)
     state = derived.of_folder
     if found := derived.kept(derived.JOINED, name, folder, state):
         return found
@@ -37,10 +39,29 @@ def joined(images: Sequence[Path], folder: Path) -> Path:
     return derived.place(derived.JOINED, name, folder)
 
 
-def apart(images: Sequence[Path], at: Path, store: LocalStore) -> None:
-    """The same as an own copy, which may be written to, in a folder that is not there yet."""
-    mounts.check_count(images)
-    _lay(images, at, store, writable=True)
+def _name(images: Sequence[Path], folder: Path) -> tuple[list[str], str]:
+    names = [mounts.content(image, folder) for image in images]
+    return names, derived.key(_JOINED, names)
+
+
+def root(package: Package, images: Sequence[Path], upper: mounts.Upper | None) -> Path:
+    """Where a program finds its package; to be written to, an own copy that ends with it."""
+    if package.base_layers:
+        raise HostError(
+            f"`{package.name}` has a base image, which can only be mounted",
+            hint="`lamina doctor` shows what it takes to mount here",
+        )
+    folder = local.default_folder()
+    if upper is None:
+        return joined(images, folder)
+    at = jobs.place(upper, folder, _name(images, folder)[1])
+    if not at.exists():
+        made = at.with_name(f"{at.name}.new")
+        filesystem.remove_tree(made)
+        with contextlib.closing(LocalStore(folder)) as store:
+            _lay(images, made, store, writable=True)
+        made.rename(at)
+    return at
 
 
 def _lay(images: Sequence[Path], at: Path, store: LocalStore, *, writable: bool) -> None:

@@ -30,21 +30,21 @@ class FuseDriver:
 
     def __init__(self) -> None:
         self._squashfuse = str(process.require("squashfuse_ll"))
-        self._user = os.geteuid() != 0
+        self.is_user = os.geteuid() != 0
         self._keeper: Keeper | None = None
 
-    def enter(self) -> None:
+    def enter(self, *, writable: bool = False) -> None:
         """Move this process into a user and a mount namespace of its own.
 
         The keeper starts between the two: /dev/fuse must be opened in the user namespace that
         mounts it, and the servers must not hold the mount namespace that they serve.
         """
-        if self._user:
-            namespaces.own_user()
+        if self.is_user:
+            namespaces.own_user(as_root=writable)
         self._keeper = Keeper()
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path]) -> int:
+    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
         """A detached mount of the images, bottom first; they are merged where that is better.
 
         Other images can be stacked after these; the keeper is let go by the exec of the program.
@@ -53,9 +53,15 @@ class FuseDriver:
         if self._keeper is None:
             raise RuntimeError("stack() before enter()")
         try:
-            return self._stack(parts.images(plan.of(images, plan.FUSE), plan.FUSE.most))
-        except _NotStacked:
-            return self._stack(parts.images(plan.of(images, plan.ALL_AS_ONE), 1))
+            return self._stack(parts.images(plan.of(images, plan.FUSE), plan.FUSE.most), upper)
+        except _NotStacked as error:
+            if upper is not None:
+                raise HostError(
+                    f"nothing can be written on top of layers here: {error}",
+                    hint="for an ordinary user the kernel does that from Linux 5.11 on; "
+                    "`--driver copy` makes a copy",
+                ) from error
+            return self._stack(parts.images(plan.of(images, plan.ALL_AS_ONE), 1), None)
 
     def _layer(self, path: Path, keeper: Keeper) -> int:
         offset = mounts.offset(path)
@@ -68,7 +74,7 @@ class FuseDriver:
         os.close(device)
         return layer
 
-    def _stack(self, images: Sequence[Path]) -> int:
+    def _stack(self, images: Sequence[Path], upper: mounts.Upper | None) -> int:
         assert self._keeper is not None
         with contextlib.ExitStack() as held:
             layers = []
@@ -76,13 +82,14 @@ class FuseDriver:
                 layers.append(self._layer(path, self._keeper))
                 held.callback(os.close, layers[-1])
             try:
-                top = stack(layers, user=self._user) if len(layers) > 1 else os.dup(layers[0])
+                is_one = len(layers) == 1 and upper is None
+                top = os.dup(layers[0]) if is_one else stack(layers, upper, user=self.is_user)
                 os.fstatvfs(top)
             except OSError as error:
                 _check_answers(images, layers, self._keeper)
-                if len(layers) == 1:
+                if len(layers) == 1 and upper is None:
                     raise mounts.refused(f"`{images[0]}`", error) from error
-                raise _NotStacked from error
+                raise _NotStacked(error.strerror) from error
             return top
 
 

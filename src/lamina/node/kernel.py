@@ -23,13 +23,15 @@ _NOT_ROOT = "run as root, or let lamina choose the driver `fuse`"
 class KernelDriver:
     """Mounts without any process that serves them: the kernel alone."""
 
-    def enter(self) -> None:
+    is_user = False
+
+    def enter(self, *, writable: bool = False) -> None:  # noqa: ARG002 - root may always write
         """Move this process into a mount namespace of its own."""
         if os.geteuid():
             raise HostError("the mount driver `kernel` is for root", hint=_NOT_ROOT)
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path]) -> int:
+    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
         """A detached mount of the images, bottom first; runs of small ones are merged before."""
         mounts.check_count(images)
         with contextlib.ExitStack() as held:
@@ -38,7 +40,7 @@ class KernelDriver:
                 layers.append(_layer(path))
                 held.callback(os.close, layers[-1])
             try:
-                return stack(layers)
+                return stack(layers, upper)
             except OSError as error:
                 raise mounts.refused(f"{len(layers)} layers as one", error) from error
 

@@ -1,8 +1,8 @@
 """Laying out what layers hold as folders and files, on any POSIX system and by anybody.
 
-A layer is unpacked once, as a folder of its regular files by their numbers (`unpacked`). A package,
-or a run of its layers, is laid out of these: each file linked, shared or copied (`lay`), and folders,
-symlinks and pipes made anew. Owners are kept where root does it.
+A layer is unpacked once, as a folder of its regular files by their numbers (`unpacked`). A
+package, or a run of its layers, is laid out of these (`Laying`): each file linked, shared or
+copied, and folders, symlinks and pipes made anew. Owners are kept where root does it.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Laying:
         self._placed[key] = path
         source = self._layers[file.image].files / str(file.number)
         self._place(source, path, file.attributes.mode & self._mask)
-        if path.lstat().st_ino != source.lstat().st_ino:
+        if not os.path.samestat(path.lstat(), source.lstat()):
             _own(path, file.attributes)
             path.chmod(file.attributes.mode & self._mask)  # a change of the owner takes some away
             _set_time(path, file.attributes)

@@ -19,17 +19,31 @@ from lamina.linux import drivers, syscalls
 
 SQUASHFS, EROFS = "squashfs", "erofs"
 MOST_LAYERS = 500  # overlayfs stacks no more
-READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | WRITABLE
 
 
 class Driver(Protocol):
     """A way to mount images for one program."""
 
-    def enter(self) -> None:
-        """Move this process into a mount namespace of its own."""
+    is_user: bool  # whether an ordinary user mounts
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first; after `enter`."""
+    def enter(self, *, writable: bool = False) -> None:
+        """Move this process into a mount namespace of its own.
+
+        What is to be `writable` there must belong to who runs this: see `namespaces.own_user`.
+        """
+
+    def stack(self, images: Sequence[Path], upper: Upper | None = None) -> int:
+        """A detached mount of the images, bottom first; after `enter`. With an upper, writable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upper:
+    """Where what a program writes to its package goes."""
+
+    folder: Path | None  # None: to memory, or to the store for the time of the job
+    name: str  # what is written to: of the package, or of the root
 
 
 def driver(name: str) -> Driver:
@@ -38,6 +52,10 @@ def driver(name: str) -> Driver:
         from lamina.node.kernel import KernelDriver
 
         return KernelDriver()
+    if name == drivers.BTRFS:
+        from lamina.node.subvolumes import SubvolumeDriver
+
+        return SubvolumeDriver()
     from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
 
     return FuseDriver()

@@ -6,7 +6,7 @@
 A package is cut into runs as for merging (`plan`). For each run there is a snapshot of what lies
 below, onto which the run is laid; files share their extents with those of their layer. So packages
 with the same lower layers have these in common, and a change makes the runs from its own on anew,
-without unpacking another layer. The subvolume of the package is what the program sees, bind-mounted.
+without unpacking another layer. The program sees the package's subvolume, bind-mounted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import btrfs, namespaces, syscalls
-from lamina.node import lay, mounts, plan
+from lamina.node import jobs, lay, mounts, plan
 from lamina.node.compose import composed
 from lamina.store import derived, local
 from lamina.store.local import LocalStore
@@ -30,18 +30,27 @@ _RUN = 32  # layers of a run, about
 class SubvolumeDriver:
     """Mounts of subvolumes."""
 
-    def enter(self) -> None:
+    def __init__(self) -> None:
+        self.is_user = os.geteuid() != 0
+
+    def enter(self, *, writable: bool = False) -> None:
         """Move this process into a mount namespace of its own, as a user into one of users too."""
-        if os.geteuid():
+        if writable:
+            jobs.own(local.default_folder())  # who removes that must see the machine as it is
+        if self.is_user:
             namespaces.own_user()
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path]) -> int:
-        """A detached mount of the images, bottom first."""
+    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
+        """A detached mount of the images, bottom first; to be written to, a snapshot."""
         folder = package(images, local.default_folder())
+        attributes = mounts.READ_ONLY
+        if upper is not None:
+            attributes = mounts.WRITABLE
+            folder = _snapshot(folder, upper)
         try:
             mount = syscalls.open_tree(str(folder), recursive=False)
-            syscalls.mount_setattr(mount, mounts.READ_ONLY)
+            syscalls.mount_setattr(mount, attributes)
         except OSError as error:
             raise mounts.refused(f"`{folder}`", error) from error
         return mount
@@ -114,6 +123,15 @@ def _make(
         lay.Laying(layers, lay.copy, writable=True).lay(tree, made)
 
 
-def apart(images: Sequence[Path], at: Path, store: LocalStore) -> None:
-    """A snapshot of the package's subvolume, which may be written to."""
-    btrfs.snapshot(package(images, store.folder), at)
+def _snapshot(folder: Path, upper: mounts.Upper) -> Path:
+    """A snapshot of the package's subvolume, for one job or in the folder that was told."""
+    at = jobs.place(upper, local.default_folder(), folder.parent.name + folder.name)
+    if not at.exists():
+        try:
+            btrfs.snapshot(folder, at)
+        except OSError as error:
+            raise HostError(
+                f"can not make a snapshot at `{at}`: {error.strerror}",
+                hint="with the driver `btrfs`, it is to be on the same file system as the store",
+            ) from error
+    return at

@@ -336,20 +336,22 @@ class LocalStore:
             return self._scratch
         with self._making_scratch:
             if self._scratch is None:
-                self._scratch = self._make_scratch(self.folder / "tmp")
+                found, self._scratch_lock = scratch_folder(self.folder, f"{os.getpid()}-")
+                self._scratch, self._scratch_name = found, str(found)
         return self._scratch
 
-    def _make_scratch(self, parent: Path) -> Path:
-        import tempfile
 
-        parent.mkdir(exist_ok=True)
-        # Held while a folder is made and locked, so that nobody sweeps it in between.
-        with filesystem.locked(self.folder / "tmp.lock"):
-            _sweep(parent)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
-            self._scratch_lock = _lock_folder(folder)
-            self._scratch_name = str(folder)
-        return folder
+def scratch_folder(store: Path, prefix: str) -> tuple[Path, int | None]:
+    """A new folder in a store, and the lock on it: whoever finds that open removes the folder."""
+    import tempfile
+
+    parent = store / "tmp"
+    parent.mkdir(exist_ok=True)
+    # Held while a folder is made and locked, so that nobody sweeps it in between.
+    with filesystem.locked(store / "tmp.lock"):
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        return folder, _lock_folder(folder)
 
 
 def _open(folder: Path) -> int:

@@ -17,6 +17,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     repositories.add_pull(parser)
     arguments.add_driver(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
@@ -33,4 +35,15 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
-        launch.launch(found, images, args.program_arguments or (), driver=args.driver)
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver)
+        arguments.tell_of_copy(args)
+        launch.launch(
+            found,
+            images,
+            args.program_arguments or (),
+            driver=args.driver,
+            writable=args.writable,
+        )

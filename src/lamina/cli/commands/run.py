@@ -17,6 +17,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.add_build(parser)
     arguments.add_grouping(parser)
     arguments.add_driver(parser)
+    arguments.add_writable(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
@@ -35,5 +36,12 @@ def run(args: argparse.Namespace) -> int:
             output.note(f"{made.summary()}; ready in {seconds:.2f} s")
 
         words = args.program_arguments or ()
-        ready = None if args.quiet else tell
-        launch.launch(made.package, images, words, driver=args.driver, ready=ready)
+        arguments.tell_of_copy(args)
+        launch.launch(
+            made.package,
+            images,
+            words,
+            driver=args.driver,
+            writable=args.writable,
+            ready=None if args.quiet else tell,
+        )
