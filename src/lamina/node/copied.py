@@ -21,6 +21,7 @@ from lamina.store import derived, local
 from lamina.store.local import LocalStore
 
 _JOINED = "lamina joined 1"  # part of every name
+_ROOT = "root"
 
 
 def joined(images: Sequence[Path], folder: Path) -> Path:
@@ -28,15 +29,17 @@ def joined(images: Sequence[Path], folder: Path) -> Path:
     mounts.check_count(images)
     names, name = _name(images, folder)
     state = derived.of_folder
+    # The package's own root may be one that its owner can not move, so it lies one deeper.
     if found := derived.kept(derived.JOINED, name, folder, state):
-        return found
+        return found / _ROOT
     with (
         contextlib.closing(LocalStore(folder)) as store,
         derived.making(derived.JOINED, name, names, store, state) as made,
     ):
         if made is not None:
-            _lay(images, made, store, writable=False)
-    return derived.place(derived.JOINED, name, folder)
+            made.mkdir(0o755)
+            _lay(images, made / _ROOT, store, writable=False)
+    return derived.place(derived.JOINED, name, folder) / _ROOT
 
 
 def _name(images: Sequence[Path], folder: Path) -> tuple[list[str], str]:

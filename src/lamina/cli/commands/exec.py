@@ -35,15 +35,15 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
-        if args.explain:
-            from lamina.cli import explaining
+        if not args.explain:
+            arguments.tell_of_copy(args)
+            launch.launch(
+                found,
+                images,
+                args.program_arguments or (),
+                driver=args.driver,
+                writable=args.writable,
+            )
+        from lamina.cli import explaining
 
-            return explaining.explain(found, images, args.driver)
-        arguments.tell_of_copy(args)
-        launch.launch(
-            found,
-            images,
-            args.program_arguments or (),
-            driver=args.driver,
-            writable=args.writable,
-        )
+        return explaining.explain(found, images, args.driver)
