@@ -36,11 +36,15 @@ from pathlib import Path
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Package
 from lamina.node.launch import launch
+from lamina.node import jobs
 order = json.loads(sys.argv[1])
 exec(order["before"])
 package = Package("any", "v1", "//:any", (), tuple(order["entry_point"]), (("OWN", "1"),))
 try:
-    launch(package, list(map(Path, order["images"])), sys.argv[2:], driver=order["driver"])
+    launch(
+        package, list(map(Path, order["images"])), sys.argv[2:], driver=order["driver"],
+        writable=jobs.chosen(order["writable"]) if order["writable"] else None,
+    )
 except LaminaError as error:
     sys.stderr.write(f"error: {error.message}\\nhint: {error.hint}\\n")
     sys.exit(125)
@@ -84,7 +88,12 @@ class Launcher:
     person: Person
 
     def order(
-        self, images: Sequence[Path], *, entry_point: Sequence[str] = ("run",), before: str = ""
+        self,
+        images: Sequence[Path],
+        *,
+        entry_point: Sequence[str] = ("run",),
+        before: str = "",
+        writable: object = "",
     ) -> str:
         """What the code that launches wants to know."""
         order = {
@@ -92,6 +101,7 @@ class Launcher:
             "images": [str(image) for image in images],
             "entry_point": list(entry_point),
             "before": before,
+            "writable": str(writable),
         }
         return json.dumps(order)
 
@@ -101,15 +111,18 @@ class Launcher:
         *args: str,
         entry_point: Sequence[str] = ("run",),
         before: str = "",
+        writable: object = "",
         **options: object,
     ) -> subprocess.Popen[bytes]:
         """Start a package's program; `before` is code run in lamina's process first."""
-        order = self.order(images, entry_point=entry_point, before=before)
+        order = self.order(images, entry_point=entry_point, before=before, writable=writable)
         return self.person.start(LAUNCH, order, *args, **options)
 
-    def output(self, images: Sequence[Path], *args: str, before: str = "") -> str:
+    def output(
+        self, images: Sequence[Path], *args: str, before: str = "", writable: object = ""
+    ) -> str:
         """What a program that must succeed prints."""
-        started = self.start(images, *args, before=before)
+        started = self.start(images, *args, before=before, writable=writable)
         out, words = started.communicate(timeout=60)
         assert started.returncode == 0, words.decode()
         return out.decode()
@@ -202,6 +215,24 @@ def _python_for_nobody() -> str:
 def launcher(request: pytest.FixtureRequest, area: Path, clean: None) -> Launcher:
     person = "root" if request.param == "kernel" else "user"
     return Launcher(request.param, request.getfixturevalue(person))
+
+
+@contextlib.contextmanager
+def btrfs(area: Path) -> Iterator[Path]:
+    """A folder on a file system of btrfs that is mounted from a file; anybody may write there."""
+    if os.geteuid():
+        pytest.skip("needs the rights of root, to mount btrfs")
+    image, folder = area / "btrfs.img", area / "btrfs"
+    with image.open("wb") as file:
+        file.truncate(256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    folder.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    try:
+        folder.chmod(0o777)
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

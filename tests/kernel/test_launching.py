@@ -428,3 +428,21 @@ def test_what_is_merged_is_what_the_kernel_shows_as_a_stack(
 
 def test_this_machine_is_clean_while_tests_look_at_it(area: Path) -> None:
     assert leftovers(area) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("launcher", ["kernel"], indirect=True)
+def test_two_jobs_share_the_mounts_of_their_layers(
+    launcher: Launcher, shell: Path, image: Image, area: Path
+) -> None:
+    images = [shell, image({"same": "1"})]
+    first = launcher.start(images, BLOCKED, stdin=-1)
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"ready\n"
+
+    # One super block each: the devices of the two files are two, though both run.
+    seen = launcher.output(images, "cat /sys/block/loop*/loop/backing_file")
+
+    assert sum(area.name in line for line in seen.splitlines()) == 2
+    first.communicate(b"\n", timeout=30)
+    assert launcher.output(images, "cat ${0%/*}/same") == "1"

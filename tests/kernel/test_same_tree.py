@@ -21,7 +21,7 @@ import pytest
 
 from lamina.formats import imagelayer, squashfs
 
-from .conftest import Person, leftovers
+from .conftest import Person, btrfs, leftovers
 
 LARGE = 5 << 30  # bytes of a file that has nearly none
 LONG = "ü" * 127 + "x"  # 255 bytes
@@ -141,24 +141,6 @@ def as_root_sees(way: Way, node: list[object]) -> list[object]:
     if way.driver == "copy" and found[0] != "symlink":
         assert int(str(found[1]), 8) & 0o222 == 0
     return found
-
-
-@contextlib.contextmanager
-def btrfs(area: Path) -> Iterator[Path]:
-    """A folder on a file system of btrfs that is mounted from a file; anybody may write there."""
-    if os.geteuid():
-        pytest.skip("needs the rights of root, to mount btrfs")
-    image, folder = area / "btrfs.img", area / "btrfs"
-    with image.open("wb") as file:
-        file.truncate(256 << 20)
-    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
-    folder.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
-    try:
-        folder.chmod(0o777)
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @dataclass(frozen=True)

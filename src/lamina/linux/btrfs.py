@@ -40,6 +40,17 @@ def snapshot(source: Path, path: Path) -> None:
         os.close(descriptor)
 
 
+def works(folder: Path) -> bool:
+    """Whether subvolumes can be made in a folder: one is, and removed."""
+    probe = Path(filesystem.fresh_name(folder))
+    try:
+        create(probe)
+        remove(probe)
+    except OSError:
+        return False
+    return True
+
+
 def is_subvolume(path: Path) -> bool:
     """Whether a folder is the root of a subvolume."""
     try:

@@ -85,22 +85,11 @@ def _ends(images: Sequence[Path]) -> list[int]:
 
 def _check(store: LocalStore) -> None:
     """HostError where the store does not lie on btrfs."""
-    if not works(store.scratch):
+    if not btrfs.works(store.scratch):
         raise HostError(
             f"the store `{store.folder}` does not lie on btrfs",
             hint="set LAMINA_STORE to a folder on btrfs, or choose another `--driver`",
         )
-
-
-def works(folder: Path) -> bool:
-    """Whether subvolumes can be made in a folder: one is, and removed."""
-    probe = folder / f"probe-{os.getpid()}"
-    try:
-        btrfs.create(probe)
-        btrfs.remove(probe)
-    except OSError:
-        return False
-    return True
 
 
 def _make(

@@ -10,19 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import oci
 from lamina.linux import filesystem
-from lamina.store import leases, partial
+from lamina.store import derived, leases, partial
 from lamina.store.local import LocalStore
 from lamina.store.trust import signatures
 
 PINS = "pins"
-_KINDS = ("blobs", "executables", "images", "merged")  # whose files may go one by one
+_KINDS = ("blobs", "executables", "images", *derived.KINDS)  # whose entries may go one by one
 _BATCH = 64  # files removed while nobody can make a lease
 _ABANDONED = 3600.0  # seconds after which the begin of a blob is one that nobody goes on with
 
@@ -57,6 +57,7 @@ class _Piece:
     path: str
     size: int  # bytes on the disk
     used: float  # when last, in seconds since the epoch
+    is_derived: bool = False
 
     @property
     def hash(self) -> str:
@@ -80,7 +81,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
             for piece in batch:
                 if excess <= 0:
                     break
-                if piece.hash in kept or not _is_removed(piece):
+                if _is_kept(piece, kept, store) or not _is_removed(piece, store):
                     continue
                 removed += 1
                 freed += piece.size
@@ -91,12 +92,26 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
     return Swept(removed, freed, used, max(excess, 0))
 
 
-def _is_removed(piece: _Piece) -> bool:
+def _is_kept(piece: _Piece, kept: set[str], store: LocalStore) -> bool:
+    """Whether it must stay: what is made of blobs does where all of these do."""
+    if not piece.is_derived:
+        return piece.hash in kept
+    members = derived.members(piece.hash, store.folder)
+    return bool(members) and members <= kept
+
+
+def _is_removed(piece: _Piece, store: LocalStore) -> bool:
     try:
         # It may have been used, or made anew, since it was looked at.
         if _last_use(os.stat(piece.path)) > piece.used:
             return False
-        Path(piece.path).unlink()
+        if piece.is_derived:
+            if derived.last_use(piece.hash, store.folder) > piece.used:
+                return False
+            derived.remove(Path(piece.path), store)
+            derived.forget(piece.hash, store.folder)
+        else:
+            Path(piece.path).unlink()
     except FileNotFoundError:
         return False
     return True
@@ -106,9 +121,29 @@ def _pieces(store: LocalStore) -> Iterator[_Piece]:
     started = _started(store)
     for kind in _KINDS:
         for status, path in _files(store.folder / kind):
-            found = _Piece(path, status.st_blocks * 512, _last_use(status))
+            is_derived = kind in derived.KINDS
+            found = _Piece(path, status.st_blocks * 512, _last_use(status), is_derived)
             last = started.get(found.hash, 0.0)
-            yield found if last <= found.used else _Piece(path, found.size, last)
+            if is_derived:
+                if len(found.hash) != _DIGITS:
+                    continue  # a lock
+                last = derived.last_use(found.hash, store.folder)
+                found = replace(found, size=found.size + _inside(path))
+            yield found if last <= found.used else replace(found, used=last)
+
+
+_DIGITS = 64  # of a hash
+
+
+def _inside(folder: str) -> int:
+    """The bytes of what is in a folder, each file by the part that is this name's of it."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(f"{parent}/{name}")
+                size += found.st_blocks * 512 // found.st_nlink
+    return size
 
 
 def _last_use(status: os.stat_result) -> float:

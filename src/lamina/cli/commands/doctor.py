@@ -16,8 +16,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line for each tool and kernel feature, and the mount driver that is used."""
     from lamina.linux import features
+    from lamina.store import local
 
-    found = features.probe()
+    found = features.probe(local.default_folder())
     choice = features.mount_driver()
     if args.json:
         driver = {"name": choice.driver, "reason": choice.reason}
