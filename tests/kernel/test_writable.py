@@ -15,7 +15,8 @@ from .conftest import Launcher, btrfs, leftovers
 
 Image = Callable[..., Path]
 SHELL = ('#!/bin/sh\ncd "${0%/*}"; eval "$1"\n', 0o755)
-WAYS = ("kernel", "fuse", "btrfs", "btrfs-user", "copy", "copy-user")
+WAYS = ("kernel", "fuse", "btrfs-user", "copy-user")
+ALL_WAYS = (*WAYS, "btrfs", "copy")
 
 
 @pytest.fixture(params=WAYS)
@@ -48,6 +49,7 @@ def layers(image: Image) -> list[Path]:
     ]
 
 
+@pytest.mark.parametrize("writer", ALL_WAYS, indirect=True)
 def test_a_program_runs_by_every_driver(writer: Launcher, layers: list[Path]) -> None:
     seen = writer.output(
         layers, "cat to; echo; test $LAMINA_PACKAGE = $PWD && echo here; test -w . || echo closed"
@@ -59,6 +61,7 @@ def test_a_program_runs_by_every_driver(writer: Launcher, layers: list[Path]) ->
     assert seen.split() == words
 
 
+@pytest.mark.parametrize("writer", ALL_WAYS, indirect=True)
 def test_what_it_writes_is_seen_by_it_alone_and_gone_with_it(
     writer: Launcher, layers: list[Path]
 ) -> None:

@@ -75,8 +75,13 @@ class Image:
         found = self.superblock
         self._begin = found.inode_table
         size = found.bytes_used - self._begin
-        if size > _MOST_METADATA or found.directory_table < self._begin:
-            raise IntegrityError("the tables of the squashfs image are not in their order")
+        most = _MOST_METADATA // tables.FRAGMENT.size
+        if (
+            size > _MOST_METADATA
+            or found.directory_table < self._begin
+            or max(found.fragments, found.inodes) > most
+        ):
+            raise IntegrityError("the tables of the squashfs image are too large, or in no order")
         self._tables = os.pread(self._file, size, self._offset + self._begin)
         self._cached: dict[int, tuple[bytes, int]] = {}  # by place: what it holds, where it ends
         self._ids = [
