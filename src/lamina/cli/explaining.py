@@ -13,8 +13,13 @@ from lamina.node import plan
 _COSTS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
 
 
-def explain(package: Package, images: Sequence[Path], driver: str | None) -> int:
-    """Print the plan for a package, the base image and its own layers each for itself."""
+def explain(
+    package: Package, images: Sequence[Path], driver: str | None, *, stays: bool = False
+) -> int:
+    """Print the plan for a package, the base image and its own layers each for itself.
+
+    What an ordinary user mounts so that it `stays` is one image.
+    """
     choice = drivers.choose(driver)
     output.data(f"driver {choice.driver}: {choice.reason}")
     base = package.base_layers
@@ -26,7 +31,10 @@ def explain(package: Package, images: Sequence[Path], driver: str | None) -> int
         if choice.driver not in _COSTS:
             output.data(f"{title}: {len(numbers)} layers, {_HOW[choice.driver]}")
             continue
-        chosen = plan.of([images[n] for n in numbers], _COSTS[choice.driver])
+        costs = _COSTS[choice.driver]
+        if stays and choice.driver == drivers.FUSE:
+            costs = plan.ALL_AS_ONE
+        chosen = plan.of([images[n] for n in numbers], costs)
         for number, line in enumerate(plan.explained(chosen, names)):
             output.data(line if number else f"{title}: {line}")
     return 0

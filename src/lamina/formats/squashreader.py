@@ -33,6 +33,7 @@ from lamina.formats.inodes import (
 COMPRESSORS = ("gzip", "xz", "zstd")  # those that are read here
 
 _MOST_METADATA = 256 << 20  # bytes of all tables
+_LARGEST = 1 << 62  # bytes of an image: what lies farther has no place in a file
 _MOST_FOLDERS = 256  # in each other
 
 
@@ -77,9 +78,10 @@ class Image:
         size = found.bytes_used - self._begin
         most = _MOST_METADATA // tables.FRAGMENT.size
         if (
-            size > _MOST_METADATA
+            not 0 <= size <= _MOST_METADATA
             or found.directory_table < self._begin
             or max(found.fragments, found.inodes) > most
+            or found.bytes_used > _LARGEST
         ):
             raise IntegrityError("the tables of the squashfs image are too large, or in no order")
         self._tables = os.pread(self._file, size, self._offset + self._begin)

@@ -124,7 +124,7 @@ def choose(layers: Sequence[Layer], costs: Costs) -> Plan:
         )
         return Plan(
             parts,
-            f"a layer is merged where {STARTS} starts with it alone take longer"
+            f"a layer is merged where that takes less than {STARTS} starts with it alone"
             + (f"; the largest such one has {limit:,} bytes" if limit else ""),
         )
     bound = 1 << 16
@@ -203,7 +203,8 @@ def explained(plan: Plan, names: Mapping[Path, str]) -> Iterator[str]:
     """The plan for people, top first, a line for each part; `names` are those of its layers."""
     alone = sum(not part.merged for part in plan.parts)
     layers = sum(len(part.layers) for part in plan.parts)
-    yield f"{layers} layers as {len(plan.parts)} images, {alone} of them alone: {plan.reason}"
+    yield f"layers: {layers}, images to mount: {len(plan.parts)}, layers alone: {alone}"
+    yield f"because {plan.reason}"
     for part in reversed(plan.parts):
         own = [names.get(path, str(path)) for path in part.paths]
         shown = own[0] if len(own) == 1 else f"{own[0]} .. {own[-1]}"

@@ -110,6 +110,6 @@ def test_it_is_explained_top_first() -> None:
 
     lines = list(plan.explained(plan.choose(given, KERNEL), {Path("0"): "the lowest"}))
 
-    assert lines[0].startswith("40 layers as ")
+    assert lines[0].startswith("layers: 40, images to mount: ")
     assert lines[-1] == f"  alone: the lowest, {LARGE:,} bytes"
     assert any(" merged: " in line for line in lines)

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         if args.explain:
             from lamina.cli import explaining
 
-            return explaining.explain(found, images, args.driver)
+            return explaining.explain(found, images, args.driver, stays=True)
         arguments.tell_of_copy(args)
         where = visible.mount(found, images, args.at, driver=args.driver, upper=args.writable)
         leases.mounted(store.folder, digest, where)
