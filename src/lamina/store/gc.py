@@ -103,13 +103,13 @@ def _is_kept(piece: _Piece, kept: set[str], store: LocalStore) -> bool:
 def _is_removed(piece: _Piece, store: LocalStore) -> bool:
     try:
         # It may have been used, or made anew, since it was looked at.
-        if _last_use(os.stat(piece.path)) > piece.used:
-            return False
         if piece.is_derived:
             if derived.last_use(piece.hash, store.folder) > piece.used:
                 return False
             derived.remove(Path(piece.path), store)
             derived.forget(piece.hash, store.folder)
+        elif _last_use(os.stat(piece.path)) > piece.used:
+            return False
         else:
             Path(piece.path).unlink()
     except FileNotFoundError:
@@ -123,13 +123,12 @@ def _pieces(store: LocalStore) -> Iterator[_Piece]:
         for status, path in _files(store.folder / kind):
             is_derived = kind in derived.KINDS
             found = _Piece(path, status.st_blocks * 512, _last_use(status), is_derived)
-            last = started.get(found.hash, 0.0)
-            if is_derived:
-                if len(found.hash) != _DIGITS:
-                    continue  # a lock
-                last = derived.last_use(found.hash, store.folder)
-                found = replace(found, size=found.size + _inside(path))
-            yield found if last <= found.used else replace(found, used=last)
+            if not is_derived:
+                last = started.get(found.hash, 0.0)
+                yield found if last <= found.used else replace(found, used=last)
+            elif len(found.hash) == _DIGITS:  # else it is a lock
+                used = derived.last_use(found.hash, store.folder)
+                yield replace(found, used=used, size=found.size + _inside(path))
 
 
 _DIGITS = 64  # of a hash
