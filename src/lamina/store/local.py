@@ -19,6 +19,7 @@ Layout (see docs/formats.md):
     pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
     partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
     pulled/<32 hex>             what a tag stood for when it was pulled
+    whole, removed              manifests with all that they name, and since when (`whole`)
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp/job-<random>/           what a running program may write to, likewise
@@ -51,6 +52,7 @@ from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import btrfs, filesystem
+from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held
 from lamina.store.streams import Hashing, Incoming
@@ -116,6 +118,8 @@ class LocalStore:
             raise UserError(
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
+        for name in (whole.FILE, whole.TOKEN):
+            (self.folder / name).unlink(missing_ok=True)
         for path in self.folder.glob("[ej]*/??/*"):  # extracted, joined
             if btrfs.is_subvolume(path):
                 btrfs.remove(path)
@@ -155,7 +159,7 @@ class LocalStore:
         except FileNotFoundError:
             raise BlobMissing(digest) from None
         except IntegrityError:
-            path.unlink(missing_ok=True)  # what is wrong is not there: it is made or fetched anew
+            self._drop(path)  # what is wrong is not there: it is made or fetched anew
             raise
 
     def verify(self, digest: Digest) -> None:
@@ -164,8 +168,12 @@ class LocalStore:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest.hash:
-            path.unlink(missing_ok=True)
+            self._drop(path)
             raise mismatch(digest)
+
+    def _drop(self, path: Path) -> None:
+        whole.removing(self.folder)
+        path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def open(self, digest: Digest) -> Iterator[Hashing]:
@@ -179,7 +187,7 @@ class LocalStore:
             stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
-                path.unlink(missing_ok=True)
+                self._drop(path)
                 raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
