@@ -246,6 +246,14 @@ def copy_range(source: int, begin: int, size: int, target: int, place: int) -> i
 _NOT_AT_ONCE = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
 
 
+def sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hexadecimal digits."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
     import shutil

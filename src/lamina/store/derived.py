@@ -1,9 +1,10 @@
 """What is made of blobs and kept beside them: merged images, extracted layers, joined folders.
 
 Each has a key, made of what it is made of, and lies in `<kind>/<2 hex>/<62 hex>`. A note,
-`made/<2 hex>/<62 hex>`, tells the state in which it was when it was done, and after that the hashes
-of the blobs it is made of, a line each. What is not in that state any more (a program as root can
-write anywhere) is made again; what the blobs of a leased package are enough for is in use (`gc`).
+`made/<2 hex>/<62 hex>`, tells in lines the state in which it was when it was done, the sha256 of
+it if it is a file, and the hashes of the blobs it is made of. What is not in that state any more (a
+program as root can write anywhere) is made again; what the blobs of a leased package are enough for
+is in use (`gc`).
 """
 
 from __future__ import annotations
@@ -102,28 +103,38 @@ def making(
         try:
             yield made
             # The note comes first: nobody removes what somebody is about to use.
-            _note(store, name, _UNDONE, members)
+            _note(store, name, _UNDONE, _UNDONE, members)
+            content = filesystem.sha256(made) if made.is_file() else _UNDONE
             made.rename(path)
             filesystem.sync_folder(path.parent)
             if finish is not None:
                 finish(path)
-            _note(store, name, state(path), members)
+            _note(store, name, state(path), content, members)
         finally:
             remove(made, store)
 
 
-def _note(store: LocalStore, name: str, state: str, members: Iterable[str]) -> None:
-    text = "".join(f"{line}\n" for line in (state, *dict.fromkeys(members)))
+def _note(store: LocalStore, name: str, state: str, content: str, members: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in (state, content, *dict.fromkeys(members)))
     filesystem.write_atomic(place(_NOTES, name, store.folder), text.encode(), scratch=store.scratch)
 
 
 def members(name: str, folder: Path) -> set[str]:
     """The hashes of the blobs that it is made of; none where nobody knows."""
+    return set(filter(None, _lines(name, folder)[2:]))
+
+
+def content(name: str, folder: Path) -> str:
+    """The sha256 of a file that was made; empty for a folder, and where nobody knows."""
+    found = _lines(name, folder)[1:2]
+    return "" if found in ([], [_UNDONE]) else found[0]
+
+
+def _lines(name: str, folder: Path) -> list[str]:
     try:
-        lines = place(_NOTES, name, folder).read_text(errors="replace").split("\n")
+        return place(_NOTES, name, folder).read_text(errors="replace").split("\n")
     except OSError:
-        return set()
-    return {line for line in lines[1:] if line}
+        return []
 
 
 def last_use(name: str, folder: Path) -> float:

@@ -248,7 +248,10 @@ class Verified:
 
 
 def verify(store: LocalStore) -> Verified:
-    """Compare every blob with its name, and remove what is wrong."""
+    """Compare every blob with its name, and images made of blobs with what they were when made.
+
+    What is wrong is removed.
+    """
     count = size = 0
     wrong: list[str] = []
     for kind in ("blobs", "executables"):
@@ -260,6 +263,14 @@ def verify(store: LocalStore) -> Verified:
                 wrong.append(name)
                 whole.removing(store.folder)
                 Path(path).unlink(missing_ok=True)
+    for status, path in _files(store.folder / derived.MERGED):
+        name = "".join(path.split("/")[-2:])
+        if content := derived.content(name, store.folder):
+            count, size = count + 1, size + status.st_size
+            if not _is_right(Path(path), content):
+                wrong.append(name)
+                derived.remove(Path(path), store)
+                derived.forget(name, store.folder)
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
 

@@ -110,6 +110,18 @@ def test_a_sweep_removes_it_unless_all_of_its_blobs_are_in_use(
     assert not used.exists()
 
 
+def test_a_disk_that_changes_an_image_behind_our_back_is_found_out(store: LocalStore) -> None:
+    right, wrong = (make(store, derived.MERGED, [store.write(each)]) for each in (b"1", b"2"))
+    wrong.chmod(0o644)
+    wrong.write_bytes(b"MADE")
+
+    verified = gc.verify(store)
+
+    assert verified.wrong == (wrong.parent.name + wrong.name,)
+    assert verified.blobs == 4
+    assert (right.exists(), wrong.exists()) == (True, False)
+
+
 def test_a_sweep_counts_what_is_in_a_folder(store: LocalStore) -> None:
     make(store, derived.EXTRACTED, [store.write(b"one")], bytes(1 << 20))
 
