@@ -74,7 +74,9 @@ def _make(images: Sequence[Path], made: Path, store: LocalStore, *, is_bottom: b
     from lamina.formats import squashwriter
     from lamina.node.compose import composed
 
-    found = _alike(images, store)
+    # Of a layer that is there twice only the upper shows anything: what the lower shows, and what
+    # it hides, the upper does too. A package could name one thousands of times.
+    found = _alike(list(reversed(dict.fromkeys(reversed(images)))), store)
     paths = [path for path, _ in found]
     tree = composed([inside.root for _, inside in found], is_bottom=is_bottom)
     target = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -286,6 +286,19 @@ def test_a_missing_tool_is_named(
     assert caught.value.hint == "on Debian or Ubuntu: `apt-get install squashfs-tools`"
 
 
+def test_a_layer_that_is_there_many_times_is_copied_once(
+    layer: Layer, store: LocalStore, tmp_path: Path
+) -> None:
+    large = layer({"d/large": os.urandom(1 << 20).hex(), "same": "1"})
+    images = [large, layer({"same": "2", "d": "a file"})] * 100
+
+    made = merged([*images, large], store.folder)
+
+    assert made.stat().st_size < 2 * large.stat().st_size
+    seen = shown(made, tmp_path / "shown")
+    assert (seen["same"], set(seen)) == ("1", {"d", "d/large", "same"})
+
+
 def test_images_of_several_forms_become_one(
     layer: Layer, store: LocalStore, odd: Path, tmp_path: Path
 ) -> None:
