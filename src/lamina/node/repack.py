@@ -14,7 +14,7 @@ from lamina.formats import squashfs
 from lamina.linux import filesystem, process
 from lamina.node import mounts
 from lamina.node.inside import Inside, look
-from lamina.store import derived
+from lamina.store import derived, verified
 from lamina.store.local import LocalStore
 
 USUAL = ("zstd", squashfs.BLOCK_SIZE)  # how it is packed then
@@ -42,6 +42,8 @@ def repacked(image: Path, store: LocalStore) -> Path:
         return found
     with derived.making(derived.MERGED, name, names, store) as made:
         if made is not None:
+            for digest in filter(None, map(store.find, names)):
+                verified.path(digest, store)
             _repack(image, made, store.scratch)
     return derived.place(derived.MERGED, name, store.folder)
 
