@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.core.errors import HostError, UserError
+from lamina.core.errors import UserError
 from lamina.linux import btrfs, filesystem
 from lamina.node.mounts import Upper
-from lamina.store import local
+from lamina.store.scratch import Scratch
 
 MEMORY = "tmpfs"
 PACKAGE, ROOT = "package", "root"  # what is written to
@@ -96,19 +96,18 @@ def place(upper: Upper, store: Path, key: str) -> Path:
     return folder / f"{upper.name}-{key[:12]}"
 
 
-_own: list[Path] = []
+_own: list[Scratch] = []
 
 
 def own(store: Path) -> Path:
     """A folder in the store for as long as this program runs, or that which takes its place."""
     if not _own:
-        folder, lock = local.scratch_folder(store, "job-")
-        if lock is None:
-            raise HostError(f"cannot lock a folder in the store `{store}`")
-        os.set_inheritable(lock, True)
+        scratch = Scratch(store / "tmp", store / "tmp.lock", "job-")
+        folder = scratch.folder
+        scratch.hand_on()
         _remove_after(folder)
-        _own.append(folder)
-    return _own[0]
+        _own.append(scratch)
+    return _own[0].folder
 
 
 def _remove_after(folder: Path) -> None:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(as_json=args.json)
     found, digest, store = _find(args)
     with leases.leased_package(store.folder, digest):
-        images = packages.images(found, store)
+        images = repositories.images(args.what, found, digest, store, args)
         if args.explain:
             from lamina.cli import explaining
 
