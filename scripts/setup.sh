@@ -12,7 +12,8 @@ packages=(
 )
 # Tests look at packages with other people's tools, and run them in other people's containers.
 dev_packages=(
-    crun docker-registry docker.io faketime iproute2 munge openssl podman runc skopeo slirp4netns
+    btrfs-progs crun docker-registry docker.io faketime iproute2 munge openssl podman runc skopeo
+    slirp4netns
     slurm-client slurmctld slurmd umoci unzip zstd
 )
 

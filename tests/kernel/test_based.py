@@ -219,22 +219,25 @@ def test_root_sees_the_same_where_its_kernel_knows_no_squashfs(
     assert words.splitlines() == ["folder:", "new", "", "replaced:", "new"]
 
 
-def test_layers_are_not_merged_where_the_kernel_stacks_none(
+def test_layers_are_merged_where_the_kernel_stacks_none_but_the_root_must_be_stacked(
     user: Person, base: list[Path], program: Path, clean: None
 ) -> None:
     refuse = (
-        "import errno; from lamina.node import fuse\n"
-        "def refuse(layers, **_):\n"
-        "    if len(layers) > 1: raise OSError(errno.EPERM, 'Operation not permitted')\n"
-        "    return real(layers)\n"
+        "import errno; from dataclasses import replace; from lamina.node import based, fuse, plan\n"
+        "plan.FUSE = replace(plan.FUSE, worth=1e9)\n"
+        "def refuse(layers, *_, **__): raise OSError(errno.EPERM, 'Operation not permitted')\n"
         "real, fuse.stack = fuse.stack, refuse\n"
     )
 
+    code, words = start(Launcher("fuse", user), base, program, "ls folder replaced", refuse)
+
+    assert words.splitlines() == ["folder:", "new", "", "replaced:", "new"], code
+
+    refuse += "based.stack = refuse\n"
     code, words = start(Launcher("fuse", user), base, program, "ls", refuse)
 
     assert code == 125
-    assert "can not stack the 2 layers of a base image: Operation not permitted" in words
-    assert "hint: for an ordinary user the kernel does that from Linux 5.11 on" in words
+    assert "can not mount the base image: Operation not permitted" in words
 
 
 @pytest.mark.parametrize("containers", every(), indirect=True)
@@ -257,3 +260,19 @@ def test_a_base_image_is_the_root_of_a_container_too(
     assert not {"gone", "root", "usr/share"} & {*ended.out.split()}
     assert "Read-only file system" in ended.out
     wait_for_no_container(area)
+
+
+def test_merged_layers_of_a_base_image_are_what_the_kernel_stacks(
+    show: Callable[..., str],
+) -> None:
+    alone = "from dataclasses import replace; from lamina.node import plan\n"
+    alone += "plan.FUSE = plan.KERNEL = replace(plan.FUSE, worth=1e9)\n"
+    merged = "from lamina.node import plan; plan.FUSE = plan.KERNEL = plan.ALL_AS_ONE\n"
+
+    one, other = (show(_LISTING, before) for before in (alone, merged))
+
+    assert one == other
+    assert "data/second" in one
+
+
+_LISTING = "stat -c '%n %f %u %g %Y' /data /data/* /data/*/* /bin/*; cat /data/*/* /data/kept"

@@ -28,9 +28,9 @@ BLOCKED = "echo ready; read line"
 
 
 @pytest.fixture(scope="module")
-def area() -> Iterator[Path]:
+def area(libraries: Path) -> Iterator[Path]:
     """One for all: what is started here changes nothing in it that others look at."""
-    with new_area() as made:
+    with new_area(libraries) as made:
         yield made
 
 

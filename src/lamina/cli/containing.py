@@ -76,6 +76,11 @@ def order(args: argparse.Namespace, usual: Mapping[str, Any] | None = None) -> O
     names = [name for name, *_ in (*_FLAGS, *_VALUES, *_LISTS) if name != "interactive"]
     if not any(getattr(args, name) for name in names):
         return None
+    if args.writable is not None:
+        raise UserError(
+            "`--writable` is for programs that run in no container",
+            hint="`--tmpfs` and `--mount` give a container places to write to",
+        )
     return _order(args)
 
 

@@ -33,7 +33,7 @@ from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.formats import runtimespec
 from lamina.formats.runtimespec import Identity, Node, Surroundings
-from lamina.linux import cgroups, groupusage
+from lamina.linux import cgroups, drivers, groupusage
 from lamina.linux.cgroups import Group
 from lamina.node import launch, mounts, rootfs, running, runtimes, supervise
 from lamina.node.janitor import Janitor
@@ -218,7 +218,13 @@ def run(
     is in namespaces of its own then, and should end. Nothing is left when this returns.
     """
     runtime = runtimes.choose(order.runtime, _attempt)
-    chosen = mounts.driver(launch.choose(driver))
+    name = launch.choose(driver)
+    if name == drivers.COPY:
+        raise UserError(
+            "a container needs mounts, and the driver `copy` has none",
+            hint="`lamina doctor` tells what the other drivers lack here",
+        )
+    chosen = mounts.driver(name)
     mounts.check_count(images)
     if package.base_layers:
         from lamina.node import based

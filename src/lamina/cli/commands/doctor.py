@@ -22,9 +22,10 @@ def run(args: argparse.Namespace) -> int:
     """Print a line for each tool, kernel feature and runtime, and which of them are used."""
     from lamina.linux import cgroups, features
     from lamina.node import probing, runtimes
+    from lamina.store import local
 
     tried = runtimes.every(probing.attempt)
-    found = [*features.probe(), *map(_runtime, tried)]
+    found = [*features.probe(local.default_folder()), *map(_runtime, tried)]
     used = next((each.name for each in tried if each.works), "none")
     layout = cgroups.layout().name
     choice = features.mount_driver()

@@ -18,6 +18,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     repositories.add_pull(parser)
     arguments.add_driver(parser)
     containing.add_to(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
@@ -35,9 +37,20 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver)
+        arguments.tell_of_copy(args)
         if wanted is not None:
             return containing.run(wanted, found, digest, images, args)
         from lamina.node import launch
 
-        launch.launch(found, images, args.program_arguments or (), driver=args.driver)
+        launch.launch(
+            found,
+            images,
+            args.program_arguments or (),
+            driver=args.driver,
+            writable=args.writable,
+        )
     raise AssertionError  # it does not come back

@@ -18,6 +18,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.add_grouping(parser)
     arguments.add_driver(parser)
     containing.add_to(parser)
+    arguments.add_writable(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
@@ -38,9 +39,17 @@ def run(args: argparse.Namespace) -> int:
 
         words = args.program_arguments or ()
         ready = None if args.quiet else tell
+        arguments.tell_of_copy(args)
         if wanted is not None:
             return containing.run(wanted, made.package, made.digest, images, args, ready)
         from lamina.node import launch
 
-        launch.launch(made.package, images, words, driver=args.driver, ready=ready)
+        launch.launch(
+            made.package,
+            images,
+            words,
+            driver=args.driver,
+            writable=args.writable,
+            ready=ready,
+        )
     raise AssertionError  # it does not come back
