@@ -28,49 +28,72 @@ def launch(
     args: Sequence[str],
     *,
     driver: str | None = None,
+    writable: mounts.Upper | None = None,
     environment: Mapping[str, str] | None = None,
     mounted: Callable[[], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Become the package's program, which finds its files at `/packages/<title>`.
 
-    `images` are the layers' files, bottom first. `environment` is the whole environment of the
-    program, by default that of this process; the package's own variables are added to it.
+    `images` are the layers' files, bottom first; by the driver `copy` it finds its files in the
+    store. `writable` is where that goes which it writes to them: else it may not. `environment` is
+    the whole environment of the program, by default that of this process; the package's own
+    variables are added to it.
     `mounted` is called when the layers are one tree, `ready` just before the program starts. The
     process must have one thread only. No part of it but an error comes back: then it is in
     namespaces of its own, has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
     name = choose(driver)
-    chosen = mounts.driver(name)
     mounts.check_count(images)
     if package.base_layers:
         based.check(package)
-    chosen.enter()
-    if package.base_layers:
-        based.enter(chosen, package, images, mounted)
+    if name == drivers.COPY:
+        from lamina.node import copied
+
+        root = str(copied.root(package, images, writable))
+        if mounted is not None:
+            mounted()
     else:
-        with_root(chosen, package.title, images, mounted)
+        root = f"/packages/{package.title}"
+        _mount(mounts.driver(name), package, images, writable, mounted)
     if ready is not None:
         ready()
-    root = f"/packages/{package.title}"
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
     outer = process.inherited() if environment is None else environment
     _become(argv, variables(package, root, outer))
+
+
+def _mount(
+    chosen: mounts.Driver,
+    package: Package,
+    images: Sequence[Path],
+    writable: mounts.Upper | None,
+    mounted: Callable[[], None] | None,
+) -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    chosen.enter(writable=writable is not None)
+    if package.base_layers:
+        based.enter(chosen, package, images, writable, mounted)
+    else:
+        with_root(chosen, package.title, images, writable, mounted)
+    if os.geteuid() != uid:
+        namespaces.be_again(uid, gid)
 
 
 def with_root(
     chosen: mounts.Driver,
     title: str,
     images: Sequence[Path],
+    writable: mounts.Upper | None = None,
     mounted: Callable[[], None] | None = None,
 ) -> None:
     """Stack the images and enter a root that shows them at `/packages/<title>`."""
-    mount = chosen.stack([image.absolute() for image in images])
+    mount = chosen.stack([image.absolute() for image in images], writable)
     if mounted is not None:
         mounted()
     try:
-        namespaces.enter_root({title: mount})
+        namespaces.enter_root({title: mount}, own_tmp=writable is not None)
     except OSError as error:
         raise mounts.refused(f"the root of `{title}`", error) from error
 

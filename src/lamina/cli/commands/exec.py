@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from lamina.cli import arguments, output, repositories
+from lamina.cli import arguments, containing, output, repositories
 from lamina.core.errors import UserError
 
 
@@ -18,28 +18,46 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     repositories.add_pull(parser)
     arguments.add_driver(parser)
+    containing.add_to(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become the program: its exit code, signals and streams are its own."""
-    from lamina.node import launch, report
+    """Become the program, or run it in a container: its exit code and streams are its own."""
+    from lamina.node import report
     from lamina.store import leases, local, packages
 
     told = report.wanted(os.environ, output.warning)
+    wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.package, store, args)
-    with leases.running(store.folder, digest):
+    lease = leases.running if wanted is None else leases.leased_package
+    with lease(store.folder, digest):
         found = packages.read(digest, store)
         if not found.entry_point:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
-        words = args.program_arguments or ()
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver)
+        arguments.tell_of_copy(args)
         if told is not None:
             told.told("pulled")
+        if wanted is not None:
+            return containing.run(wanted, found, digest, images, args, report=told)
+        from lamina.node import launch
+
         launch.launch(
-            found, images, words, driver=args.driver,
+            found,
+            images,
+            args.program_arguments or (),
+            driver=args.driver,
+            writable=args.writable,
             mounted=None if told is None else told.mounted,
             ready=None if told is None else told.ready,
-        )  # fmt: skip
+        )
+    raise AssertionError  # it does not come back
