@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from xml.etree import ElementTree
 
 import pytest
@@ -23,9 +24,15 @@ def project(copy_of: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def call(
-    lamina: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, project: Path
+    lamina: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    project: Path,
+    request: pytest.FixtureRequest,
 ) -> Submit:
-    """The command line in the example, with a home of its own, for jobs outside of containers."""
+    """The command line in the example, with a home of its own; jobs run outside of containers."""
+    container = getattr(request, "param", "never")
+    if container == "always" and (os.geteuid() != 0 or not (which("crun") or which("runc"))):
+        pytest.skip("root, and crun or runc, are needed for containers with bounds")
     if os.geteuid() != 0 and not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("/dev/fuse is closed to this user")
     settings = tmp_path / "config/lamina/clusters.toml"
@@ -33,7 +40,9 @@ def call(
     program = tmp_path / "lamina"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m lamina.cli "$@"\n')
     program.chmod(0o755)
-    settings.write_text(f'[local]\nlauncher = "local"\ncontainer = "never"\nlamina = "{program}"\n')
+    settings.write_text(
+        f'[local]\nlauncher = "local"\ncontainer = "{container}"\nlamina = "{program}"\n'
+    )
     homes = {
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
@@ -42,6 +51,7 @@ def call(
     return lambda *words: lamina(project, *words, environment=homes)
 
 
+@pytest.mark.parametrize("call", ["never", "always"], indirect=True)
 def test_its_tasks_find_each_other_and_learn_the_same(call: Submit) -> None:
     done = call("submit", "-q", "//:job", "--on", "local", "--follow")
 
