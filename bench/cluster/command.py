@@ -251,6 +251,7 @@ def _starts(
     found: dict[str, dict[str, list[float]]] = {}
 
     def once(nodes: int) -> dict[str, float]:
+        counters = ways.Counters(cluster, nodes)
         told = json.loads(ways.call(
             lamina, cluster, application.folder, "submit", "-q", "--json", "--on", "wide",
             "--nodes", str(nodes), "--memory", args.memory, files.TARGET,
@@ -261,6 +262,7 @@ def _starts(
         by_name: dict[str, list[float]] = {}
         for each in stages:
             by_name.setdefault(each["name"], []).append(each["seconds"])
+        received, _ = counters.moved()
         queue = by_name[ways.QUEUE]
         started = [e["begin"] + e["seconds"] for e in stages if e["name"] == "enter"]
         waited = [e["begin"] + e["seconds"] for e in stages if e["name"] == ways.QUEUE]
@@ -273,6 +275,7 @@ def _starts(
             "mount, median": statistics.median(by_name["mount"]),
             "enter, median": statistics.median(by_name["enter"]),
             "srun true": time.monotonic() - begun,
+            ways.RECEIVED: float(received),
         }
 
     if args.start:
@@ -291,5 +294,14 @@ def _table_of_starts(starts: dict[str, dict[str, list[float]]]) -> str:
     figures = list(next(iter(starts.values())))
     rows = [["nodes", *figures]]
     for nodes, values in starts.items():
-        rows.append([nodes, *(_seconds(statistics.median(values[name])) for name in figures)])
+        medians = {name: statistics.median(values[name]) for name in figures}
+        rows.append(
+            [
+                nodes,
+                *(
+                    _kibibytes(value) if name == ways.RECEIVED else _seconds(value)
+                    for name, value in medians.items()
+                ),
+            ]
+        )
     return aligned(rows)
