@@ -7,11 +7,9 @@ whoever runs them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ import pytest
 import zstandard
 
 from lamina.formats import xar
+from tests import devices
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -148,6 +147,13 @@ def libraries() -> Iterator[Path]:
 @pytest.fixture
 def area(libraries: Path) -> Iterator[Path]:
     """A folder that an ordinary user can reach (pytest's own are private), with our sources."""
+    with new_area(libraries) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def new_area(libraries: Path) -> Iterator[Path]:
+    """The same for longer or shorter than a test."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir="/tmp"))
     folder.chmod(0o777)
     shutil.copytree(SOURCE, folder / "src" / "lamina", ignore=shutil.ignore_patterns("*.pyc"))
@@ -181,28 +187,8 @@ def user(area: Path) -> Iterator[Person]:
             pytest.skip("/dev/fuse is closed to this user")
         yield Person(os.geteuid(), sys.executable, area, home)
         return
-    with _open_to_all(device):
+    with devices.open_to_all(device):
         yield Person(NOBODY, _python_for_nobody(), area, home)
-
-
-@contextlib.contextmanager
-def _open_to_all(device: Path) -> Iterator[None]:
-    """Widen a device's mode; the last of several test processes puts it back."""
-    with Path("/tmp/lamina-test-fuse.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.seek(0)
-        if not lock.read():
-            lock.write(str(stat.S_IMODE(device.stat().st_mode)))
-            lock.flush()
-        device.chmod(0o666)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.seek(0)
-            device.chmod(int(lock.read()))
-            lock.truncate(0)
-            lock.truncate(0)
 
 
 def _python_for_nobody() -> str:

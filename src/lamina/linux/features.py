@@ -18,6 +18,7 @@ from lamina.linux import btrfs, drivers, fuse, loop, namespaces, process, syscal
 TOOL = "tool"
 KERNEL = "kernel"
 DRIVER = "driver"
+RUNTIME = "runtime"
 
 _TOOLS = {
     "bwrap": "sandbox of actions",
@@ -43,7 +44,7 @@ class Feature:
     """A tool or kernel feature, whether it is there, and what to do if it is not."""
 
     name: str
-    kind: str  # `tool`, `kernel` or `driver`
+    kind: str  # `tool`, `kernel`, `driver` or `runtime`
     found: bool
     detail: str  # where it lies, or how the probe ended
     hint: str  # empty when found
