@@ -57,8 +57,8 @@ def enter(record: Running, command: Sequence[str], *, terminal: bool) -> int:
         record.cgroup.join()
     with contextlib.ExitStack() as held:
         rest = _opened(inside, names, held)
-        # In this process, so that what it starts is in them, and may enter the rest. Its `/proc` stays
-        # that of the machine: there a process id means what fork tells.
+        # In this process, so that what it starts is in them, and may enter the rest. Its `/proc`
+        # stays that of the machine: there a process id means what fork tells.
         _join(_opened(record.pid, ("user",), held) + _opened(inside, ("pid",), held))
         signal.pthread_sigmask(signal.SIG_BLOCK, supervise.WATCHED)
         pid = os.fork()
