@@ -6,6 +6,7 @@ whoever runs them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -120,6 +121,13 @@ class Launcher:
 @pytest.fixture
 def area() -> Iterator[Path]:
     """A folder that an ordinary user can reach (pytest's own are private), with our sources."""
+    with new_area() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def new_area() -> Iterator[Path]:
+    """The same for longer or shorter than a test."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir="/tmp"))
     folder.chmod(0o777)
     shutil.copytree(SOURCE, folder / "src" / "lamina", ignore=shutil.ignore_patterns("*.pyc"))

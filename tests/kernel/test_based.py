@@ -17,6 +17,7 @@ import pytest
 from lamina.formats import imagelayer, squashfs
 
 from .conftest import Launcher, Person
+from .contained import Containers, every, need, somebody, wait_for_no_container
 
 TOOLS = ("sh", "ls", "cat", "stat", "id", "readlink", "sleep")
 
@@ -137,6 +138,14 @@ def program(layer: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
+def containers(request: pytest.FixtureRequest, area: Path) -> Containers:
+    runtime, who = request.param
+    need(runtime)
+    person: Person = request.getfixturevalue(who)
+    return Containers(runtime, somebody(who, person, person))
+
+
+@pytest.fixture
 def show(launcher: Launcher, base: list[Path], program: Path) -> Callable[..., str]:
     """`show("ls")`: what a command prints in the package."""
 
@@ -226,3 +235,25 @@ def test_layers_are_not_merged_where_the_kernel_stacks_none(
     assert code == 125
     assert "can not stack the 2 layers of a base image: Operation not permitted" in words
     assert "hint: for an ordinary user the kernel does that from Linux 5.11 on" in words
+
+
+@pytest.mark.parametrize("containers", every(), indirect=True)
+def test_a_base_image_is_the_root_of_a_container_too(
+    containers: Containers, base: list[Path], program: Path, area: Path
+) -> None:
+    code = (
+        "pwd; ls . folder; cat kept; echo; ls /; echo $0 $FROM; (> /data/new) 2>&1;"
+        " echo x > /tmp/x; cat /tmp/x; ls /dev/null /home 2>&1"
+    )
+
+    ended = containers.run([*base, program], code, base=len(base))
+
+    lines = ended.out.splitlines()
+    version = containers.person.area.name
+    assert ended.code == 2, ended.words  # of `ls`, as there is no `/home`
+    assert lines[0] == "/data"
+    assert f"/packages/any-{version}/run image" in lines
+    assert {"kept", "new", "bin", "packages", "x", "/dev/null"} <= {*ended.out.split()}
+    assert not {"gone", "root", "usr/share"} & {*ended.out.split()}
+    assert "Read-only file system" in ended.out
+    wait_for_no_container(area)

@@ -17,6 +17,7 @@ from lamina.linux import drivers, fuse, loop, namespaces, process, syscalls
 
 TOOL = "tool"
 KERNEL = "kernel"
+RUNTIME = "runtime"
 
 _TOOLS = {
     "bwrap": "sandbox of actions",
@@ -42,7 +43,7 @@ class Feature:
     """A tool or kernel feature, whether it is there, and what to do if it is not."""
 
     name: str
-    kind: str  # `tool` or `kernel`
+    kind: str  # `tool`, `kernel` or `runtime`
     found: bool
     detail: str  # where it lies, or how the probe ended
     hint: str  # empty when found

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from lamina.core.errors import HostError
@@ -100,6 +100,43 @@ def enter_root(mounts: Mapping[str, int]) -> None:
         _fill(shelf, packages)
         _pivot(root)
     _return_to(folder)
+
+
+def show_root(
+    at: str, mounts: Mapping[str, int], own: Collection[str], places: Mapping[str, bool]
+) -> None:
+    """Attach at a folder a read-only root such as `enter_root` enters, for others to enter.
+
+    `own` are top-level folders that are left empty, for what is mounted there later; so are
+    `places`, paths that this machine does not have at its top, with whether they are folders.
+    No setuid program in it gives rights, and no device node opens.
+    """
+    packages = {**_trees("/packages"), **mounts}
+    root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, root)
+        entries = {
+            name: tree for name, tree in _trees("/", skip="packages").items() if name not in own
+        }
+        syscalls.move_mount(root, at)
+        for name in own:
+            os.mkdir(name, 0o755, dir_fd=root)
+        _fill(root, entries)
+        os.mkdir("packages", 0o755, dir_fd=root)
+        shelf = os.open("packages", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        stack.callback(os.close, shelf)
+        _fill(shelf, packages)
+        with elsewhere(root):
+            _make(places)
+        syscalls.mount_setattr(root, _LOCKED, recursive=True)
+
+
+def _make(places: Mapping[str, bool]) -> None:
+    for path, is_folder in places.items():
+        place = Path(path.lstrip("/"))
+        (place if is_folder else place.parent).mkdir(parents=True, exist_ok=True)
+        if not is_folder:
+            place.touch()
 
 
 def skeleton(title: str) -> int:
