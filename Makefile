@@ -8,13 +8,13 @@ RUN := .make/run
 DEV := .make/dev
 
 help:
-	@echo 'make demo    build the example, run it, edit it, run it again'
+	@echo 'make demo          build the example, run it, edit it, run it again'
 	@echo 'make demo-cluster  a job on a small real Slurm on this machine, edited, and again (root)'
-	@echo 'make test    check the code and run the tests'
-	@echo 'make check   lint, format, types and imports alone'
-	@echo 'make bench   measure, and print the ratios'
-	@echo 'make proto   generate the code of formats/reapi.proto again'
-	@echo 'make clean   remove what these commands made in this folder'
+	@echo 'make test          check the code and run the tests'
+	@echo 'make check         lint, format, types and imports alone'
+	@echo 'make bench         measure, and print the ratios'
+	@echo 'make proto         generate the code of formats/reapi.proto again'
+	@echo 'make clean         remove what these commands made in this folder'
 
 demo: $(RUN)
 	@scripts/demo.sh
