@@ -1,0 +1,150 @@
+"""The action cache of a build farm: results of actions by the digest of their `Action` message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lamina.core.action import Action, ActionResult
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
+from lamina.core.tree import DEEPEST, File, Folder, Node, conflicts
+from lamina.formats import reapi, reapi_pb2
+from lamina.formats import remote_pb2 as pb
+from lamina.store.blobs import BlobMissing
+from lamina.store.remote.cas import Cas
+from lamina.store.remote.connection import Connection
+from lamina.store.remote.errors import FarmError
+
+_SERVICE = "/build.bazel.remote.execution.v2.ActionCache"
+_PATIENCE = 15.0  # seconds that a look-up may take; then the action is done without
+_MOST = 1_000_000  # paths in an output folder
+_PRINTED = 1 << 20  # bytes that a command printed and that are fetched
+
+
+class Results:
+    """The results at one endpoint. Safe to use from many threads."""
+
+    def __init__(self, connection: Connection, instance: str, cas: Cas) -> None:
+        self._connection = connection
+        self._instance = instance
+        self._cas = cas
+
+    def get(self, digest: Digest, action: Action) -> reapi_pb2.ActionResult | None:
+        """The result of an action as it is kept there; raises FarmError."""
+        request = pb.GetActionResultRequest(
+            instance_name=self._instance,
+            action_digest=reapi.digest(digest),
+            inline_stdout=True,
+            inline_stderr=True,
+        )
+        timeout = min(_PATIENCE, self._connection.farm.timeout)
+        try:
+            return self._connection.ask(
+                f"{_SERVICE}/GetActionResult",
+                request,
+                reapi_pb2.ActionResult,
+                timeout=timeout,
+                action=action,
+                digest=digest,
+            )
+        except FarmError as error:
+            if error.code == "NOT_FOUND":
+                return None
+            raise
+
+    def put(self, digest: Digest, result: reapi_pb2.ActionResult, action: Action) -> None:
+        """Keep a result; the blobs that it names are there. Raises FarmError."""
+        request = pb.UpdateActionResultRequest(
+            instance_name=self._instance, action_digest=reapi.digest(digest), action_result=result
+        )
+        self._connection.ask(
+            f"{_SERVICE}/UpdateActionResult",
+            request,
+            reapi_pb2.ActionResult,
+            action=action,
+            digest=digest,
+        )
+
+    def read(self, result: reapi_pb2.ActionResult) -> ActionResult:
+        """A result in our words, its output folders file by file.
+
+        Raises BlobMissing or IntegrityError for one that is of no use, FarmError.
+        """
+        found: list[tuple[str, Node]] = []
+        for file in result.output_files:
+            node = File(reapi.value(file.digest), file.is_executable)
+            found.append((reapi.output_path(file.path), node))
+        links = (
+            *result.output_symlinks,
+            *result.output_file_symlinks,
+            *result.output_directory_symlinks,
+        )
+        for link in links:
+            found.append((reapi.output_path(link.path), reapi.symlink(link.target)))
+        trees = {each.path: reapi.value(each.tree_digest) for each in result.output_directories}
+        for path, tree in self._trees(trees).items():
+            top = reapi.output_path(path)
+            found += [(f"{top}/{inner}".rstrip("/"), node) for inner, node in tree.items()]
+        outputs = dict(found)
+        # Newer servers tell a link in `output_symlinks` too, for older clients.
+        if any(outputs[path] != node for path, node in found) or conflicts(outputs):
+            raise IntegrityError("two outputs of one action have the same path")
+        return ActionResult(
+            tuple(sorted(outputs.items(), key=lambda item: item[0])),
+            result.exit_code,
+            self._printed(result.stdout_raw, result.stdout_digest),
+            self._printed(result.stderr_raw, result.stderr_digest),
+        )
+
+    def _trees(self, digests: Mapping[str, Digest]) -> dict[str, dict[str, Node]]:
+        """The contents of output folders by path; an empty one is a Folder at ``."""
+        data: dict[Digest, bytes] = {}
+        wanted = {each for each in digests.values() if each != reapi.EMPTY_TREE}
+        if wanted:
+            for absent in self._cas.read_small(wanted, data.__setitem__):
+                raise BlobMissing(absent)
+        return {
+            path: {"": Folder()} if digest not in data else _flat(data[digest])
+            for path, digest in digests.items()
+        }
+
+    def _printed(self, raw: bytes, message: reapi_pb2.Digest) -> bytes:
+        if raw or not message.hash:
+            return raw
+        digest = reapi.value(message)
+        if not digest.size:
+            return b""
+        if digest.size > _PRINTED:
+            return f"[{digest.size} bytes, blob {digest} of the build farm]\n".encode()
+        try:
+            return self._cas.read(digest)
+        except BlobMissing:
+            return b"[what it printed is not in the build farm any more]\n"
+
+
+def _flat(data: bytes) -> dict[str, Node]:
+    """The paths of a `Tree` message."""
+    root, children = reapi.decode_tree(data)
+    found: dict[str, Node] = {}
+
+    def walk(level: Mapping[str, reapi.Child], prefix: str) -> None:
+        if prefix.count("/") >= DEEPEST or len(found) + len(level) > _MOST:
+            raise IntegrityError("an output folder is too deep or has too many paths")
+        if not level:
+            found[prefix.rstrip("/")] = Folder()
+        for name, node in level.items():
+            if isinstance(node, Digest):
+                if node not in children:
+                    raise IntegrityError(f"an output folder lacks its part `{prefix}{name}`")
+                walk(children[node], f"{prefix}{name}/")
+            else:
+                found[prefix + name] = node
+
+    walk(root, "")
+    return found
+
+
+def message(outputs: Iterable[tuple[str, Node]], printed: bytes = b"") -> reapi_pb2.ActionResult:
+    """A result that succeeded, as it is kept: output folders are written flat."""
+    result = ActionResult(tuple(outputs), 0, b"", printed)
+    return reapi_pb2.ActionResult.FromString(reapi.encode_result(result))
