@@ -45,6 +45,7 @@ class Workspace:
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
+    remote: Mapping[str, Any] = field(default_factory=dict)  # `[remote]`, for who builds
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
@@ -178,6 +179,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
     settings.pop("trust", None)  # read where a package is to be run
+    remote = settings.pop("remote", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -197,7 +199,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
         root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig,
-        toolchains=toolchains, **fields,
+        toolchains=toolchains, remote=remote, **fields,
     )  # fmt: skip
 
 
@@ -222,6 +224,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
         if section == "trust":
             found = policy.faults(table, text)
             faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in found]
+            continue
+        if section == "remote":
+            faults.extend(_faults_of_remote(table, text))
             continue
         if section in _TABLES and isinstance(table, dict):
             faults.extend(_faults_of_tables(section, table, text))
@@ -287,6 +292,19 @@ def _faults_of_toolchains(table: Mapping[str, object], text: str) -> list[Fault]
             hint = '`"@rules//:toolchain_type" = "//its:target"`'
             faults.append(Fault(_place_of(text, "toolchains", kind), message, hint))
     return faults
+
+
+def _faults_of_remote(table: object, text: str) -> list[Fault]:
+    from lamina.store.remote import settings
+
+    found = []
+    for key, message in settings.faults(table):
+        unknown = bool(key) and key not in settings.KEYS
+        known = dict.fromkeys(settings.KEYS)
+        hint = did_you_mean(key, known, _list_of(known)) if unknown else ""
+        place = _place_of(text, "remote", key) if key else _place_of(text, "", "remote")
+        found.append(Fault(place, message, hint))
+    return found
 
 
 def _is_cell(value: object) -> bool:

@@ -70,13 +70,15 @@ def encode_action(
     action: core.Action,
     input_root: Digest,
     environment: Iterable[tuple[str, str]],
+    *,
+    folder: str = "",
     platform: Iterable[tuple[str, str]] = (),
     run: Execution | None = None,
 ) -> tuple[bytes, bytes]:
     """The `Command` and the `Action` message; the digest of the latter is the action's digest.
 
-    `platform` are properties of the workers that it runs on, sorted. With `run` it is not the
-    action as results of it are known, but as a farm is to run it.
+    It works in a `folder` of its inputs. `platform` are properties of the workers that it runs on,
+    sorted. With `run` it is not the action as results of it are known, but as a farm is to run it.
     """
     paths = sorted(f"{core.OUTPUT_FOLDER}/{path}" for path in action.outputs)
     if run is not None and action.depfile:
@@ -90,6 +92,7 @@ def encode_action(
                 for name in sorted(variables)
             ],
             output_paths=paths,
+            working_directory=folder,
             platform=_platform(platform),
         )
     )
@@ -203,4 +206,5 @@ def _parse(kind: type[M], data: bytes) -> M:
     return message
 
 
-EMPTY_TREE = Digest.of(_bytes(pb.Tree(root=pb.Directory())))
+EMPTY_TREE_DATA = _bytes(pb.Tree(root=pb.Directory()))
+EMPTY_TREE = Digest.of(EMPTY_TREE_DATA)

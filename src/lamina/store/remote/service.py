@@ -32,7 +32,7 @@ class Service:
     def __init__(self, farm: Farm, store: LocalStore) -> None:
         assert farm.is_used
         self.farm = farm
-        self._store = store
+        self.store = store
         self._lock = threading.Lock()
         self._failures: dict[str, None] = {}  # told once, in order
         endpoint = farm.endpoint or farm.executor
@@ -177,14 +177,14 @@ class Service:
         """Blobs on their way there."""
         with self._lock:
             if self._uploads is None:
-                self._uploads = Uploads(self.cas, self._store)
+                self._uploads = Uploads(self.cas, self.store)
             return self._uploads
 
     def expect(self, digests: Iterable[Digest]) -> None:
         """Know that the farm has blobs, and that they can be had from there."""
         found = set(digests)
         self.uploads.heard_of(found)
-        self._store.expect(found)
+        self.store.expect(found)
 
     def lose(self, digests: Iterable[Digest] = ()) -> None:
         """Know that it has lost blobs; without digests, that it may have lost any.
@@ -198,12 +198,12 @@ class Service:
         """Put blobs into the store of this machine; those that cannot be had are not there then."""
         if self.can is _OFF or self._moving.breaker.is_open:
             return
-        small, write = [each for each in digests if self.cas.is_small(each)], self._store.write
+        small, write = [each for each in digests if self.cas.is_small(each)], self.store.write
         try:
             lost = self.cas.read_small(small, lambda _, data: write(data, durable=False))
             for digest in sorted(set(digests).difference(small)):
                 try:
-                    with self._store.incoming(durable=False) as incoming:
+                    with self.store.incoming(durable=False) as incoming:
                         self.cas.read_large(digest, incoming)
                         incoming.adopt()
                 except BlobMissing:

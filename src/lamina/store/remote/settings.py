@@ -112,7 +112,7 @@ class Farm:
         return self.root / Path(name).expanduser()
 
     def checked(self) -> Farm:
-        """The same; raises UserError for settings that cannot all hold."""
+        """The same, with all that follows; raises UserError for what cannot all hold."""
         if bool(self.certificate) != bool(self.key):
             raise UserError("`certificate` and `key` of `[remote]` belong together")
         if self.token_file and self.token_env:
@@ -129,7 +129,7 @@ class Farm:
                     f"credentials would be sent in the open to `{endpoint}`",
                     hint="use `grpcs://`, or a proxy on this machine that speaks TLS",
                 )
-        return self
+        return replace(self, endpoint=self.endpoint or self.executor)
 
 
 Check = Callable[[Any], str]  # "" for a value that fits, else what is wanted
