@@ -6,6 +6,7 @@ written canonically (fields by number, nodes sorted by name), so that one value 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -105,9 +106,8 @@ def encode_action(
     if run is not None:
         message.do_not_cache = run.do_not_cache
         if action.timeout:
-            seconds = int(action.timeout)
-            nanos = int((action.timeout - seconds) * 1e9)
-            message.timeout.CopyFrom(pb.Duration(seconds=seconds, nanos=nanos))
+            # There are servers that take a part of a second for no limit.
+            message.timeout.CopyFrom(pb.Duration(seconds=math.ceil(action.timeout)))
     return command, _bytes(message)
 
 

@@ -11,7 +11,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from io import BytesIO
+from typing import IO, Protocol, cast
 
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
@@ -21,9 +22,7 @@ from lamina.store.blobs import BlobMissing, mismatch
 from lamina.store.remote.capabilities import Capabilities
 from lamina.store.remote.connection import Connection, Metadata
 from lamina.store.remote.errors import Absent, FarmError
-
-if TYPE_CHECKING:
-    from lamina.store.streams import Incoming
+from lamina.store.streams import Incoming
 
 _SERVICE = "/build.bazel.remote.execution.v2.ContentAddressableStorage"
 _STREAM = "/google.bytestream.ByteStream"
@@ -74,6 +73,10 @@ class Cas:
 
     def read(self, digest: Digest) -> bytes:
         """A blob that fits into memory; raises BlobMissing, IntegrityError or FarmError."""
+        if not self.is_small(digest):
+            file = BytesIO()
+            self.read_large(digest, Incoming(file, lambda _digest: None))
+            return file.getvalue()
         found: dict[Digest, bytes] = {}
         self.read_small([digest], found.__setitem__)
         if digest not in found:
@@ -81,10 +84,13 @@ class Cas:
         return found[digest]
 
     def write(self, data: bytes) -> Digest:
-        """Keep a blob that fits into a message; raises FarmError."""
+        """Keep a blob that fits into memory; raises FarmError."""
         digest = Digest.of(data)
         if self.missing([digest]):
-            self.write_small({digest: data})
+            if self.is_small(digest):
+                self.write_small({digest: data})
+            else:
+                self.write_large(digest, lambda: BytesIO(data))
         return digest
 
     def read_small(

@@ -25,9 +25,10 @@ from lamina.store.remote.errors import Absent, FarmError
 
 _SERVICE = "/build.bazel.remote.execution.v2.Execution"
 _CANCEL = "/google.longrunning.Operations/CancelOperation"
-_EXECUTING = 3  # ExecutionStage
+_WAITING = (1, 2)  # ExecutionStage: CACHE_CHECK and QUEUED
 _LONGEST = 86_400.0  # seconds that an action without a limit of its own may run there
 _SILENCE = 120.0  # seconds without a word until it is asked anew
+_GRACE = 0.5  # seconds for a word that the time is up
 _PAUSE = 0.2  # seconds before it is asked anew when it has said nothing
 _PATIENCE = 1.0  # seconds for it to take note that nobody waits any more
 
@@ -74,45 +75,49 @@ class Execution:
 
     def _followed(self, task: _Run) -> pb.Operation:
         """The operation when it is done."""
-        farm = self._connection.farm
-        patience = action_time(task.action)
-        begun = time.monotonic()
-
-        def once(_seconds: float, metadata: Metadata) -> pb.Operation:
-            seconds = min(_SILENCE, patience + farm.queue_timeout)
-            for operation in task.follow(seconds, metadata):
-                with self._lock:
-                    self._running.add(operation.name)
-                if operation.done:
-                    return operation
-                if not task.is_running and time.monotonic() - begun > farm.queue_timeout:
-                    self._give_up(operation.name)
-                    raise TooSlow(
-                        f"no worker of the build farm took it within {farm.queue_timeout:g} s",
-                        "DEADLINE_EXCEEDED",
-                    )
-                if time.monotonic() - begun > patience + farm.queue_timeout:
-                    self._give_up(operation.name)
-                    raise TookTooLong("the action runs for too long", "DEADLINE_EXCEEDED")
-            raise _Cut("the build farm ended its answer before the action was done", "UNAVAILABLE")
-
-        for left in range(farm.retries, -1, -1):
+        for left in range(self._connection.farm.retries, -1, -1):
             try:
                 return self._connection.repeated(
-                    once, action=task.action, digest=task.digest, advanced=lambda: task.heard
+                    lambda _, metadata: self._once(task, metadata),
+                    action=task.action,
+                    digest=task.digest,
+                    advanced=lambda: task.heard,
                 )
             except Fault as fault:
                 if fault.code == "NOT_FOUND" and task.name and left:
                     task.forget()  # it has lost the operation
                     continue
-                if fault.code == "DEADLINE_EXCEEDED" and not task.is_running:
-                    raise TooSlow(fault.message, fault.code) from fault
+                if fault.code == "DEADLINE_EXCEEDED" and task.name:
+                    raise self._too_slow(task) from fault
                 raise _absent(fault.status, fault) or fault from fault
             except _Cut:
                 if not left:
                     raise
                 self._connection.wait(_PAUSE)
         raise AssertionError
+
+    def _once(self, task: _Run, metadata: Metadata) -> pb.Operation:
+        if task.seconds_left <= 0:
+            raise self._too_slow(task)
+        # Whether it waits for a worker is only known when the farm has answered.
+        seconds = min(task.seconds_left, self._connection.farm.queue_timeout) + _GRACE
+        for operation in task.follow(min(_SILENCE, seconds), metadata):
+            with self._lock:
+                self._running.add(operation.name)
+            if operation.done:
+                return operation
+            if task.seconds_left <= 0:
+                raise self._too_slow(task)
+        raise _Cut("the build farm ended its answer before the action was done", "UNAVAILABLE")
+
+    def _too_slow(self, task: _Run) -> FarmError:
+        """Nobody waits for it any more: tell the farm."""
+        self._give_up(task.name)
+        if task.is_waiting:
+            seconds = self._connection.farm.queue_timeout
+            words = f"no worker of the build farm took an action within {seconds:g} s"
+            return TooSlow(words, "DEADLINE_EXCEEDED")
+        return TookTooLong("an action runs in the build farm for too long", "DEADLINE_EXCEEDED")
 
     def cancel(self) -> None:
         """Tell the farm that nobody waits for what it runs; as far as that goes within a second."""
@@ -142,8 +147,9 @@ class _Run:
         self.digest = digest
         self.action = action
         self.name = ""  # of the operation
-        self.is_running = False
+        self.is_waiting = False  # for a worker, as far as the farm tells
         self.heard = 0  # operations that have come
+        self._begun = time.monotonic()
         self._connection = connection
         self._request = pb.ExecuteRequest(
             instance_name=instance,
@@ -155,7 +161,15 @@ class _Run:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.name, self.is_running = "", False
+        self.name, self.is_waiting = "", False
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it is waited for."""
+        most = self._connection.farm.queue_timeout
+        if not self.is_waiting:
+            most += self.action.timeout or _LONGEST
+        return self._begun + most - time.monotonic()
 
     def follow(self, seconds: float, metadata: Metadata) -> Iterator[pb.Operation]:
         """What becomes of it, from now on."""
@@ -168,13 +182,8 @@ class _Run:
             self.name = operation.name
             with contextlib.suppress(DecodeError):
                 told = pb.ExecuteOperationMetadata.FromString(operation.metadata.value)
-                self.is_running = self.is_running or told.stage >= _EXECUTING
+                self.is_waiting = told.stage in _WAITING
             yield operation
-
-
-def action_time(action: Action) -> float:
-    """Seconds that an action may run."""
-    return action.timeout or _LONGEST
 
 
 def _executed(operation: pb.Operation, connection: Connection) -> Executed:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
 from lamina.store.local import LocalStore
-from lamina.store.remote.cas import Cas
+from lamina.store.remote.cas import Cas, Content
 from lamina.store.remote.errors import FarmError, Stopped
 
 _THREADS = 4
@@ -181,6 +182,11 @@ class Uploads:
             self._open -= 1
             self._change.notify_all()
 
+    def _content(self, digest: Digest, data: bytes | None) -> Content:
+        if data is not None:
+            return partial(BytesIO, data)
+        return partial(self._store.path(digest).open, "rb")
+
     def _send(self, blobs: Blobs) -> None:
         wanted = [digest for digest in blobs if digest not in self._known]
         if not wanted:
@@ -197,8 +203,7 @@ class Uploads:
                     self._cas.write_small(small)
                     small, size = {}, 0
             else:
-                path = self._store.path(digest)
-                self._cas.write_large(digest, partial(path.open, "rb"))
+                self._cas.write_large(digest, self._content(digest, data))
         if small:
             self._cas.write_small(small)
         self._known.update(wanted)
