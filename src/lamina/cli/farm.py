@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from lamina.build.remote import Remote
     from lamina.build.workspace import Workspace
     from lamina.cli.session import Session
+    from lamina.core.digest import Digest
     from lamina.store.remote.service import Service
     from lamina.store.remote.settings import Farm
 
@@ -53,6 +57,11 @@ _VALUES: Mapping[tuple[str, ...], tuple[str, str, str]] = {
     ("--tls-client-key",): ("key", "FILE", "of that certificate"),
     ("--credential-helper",): ("credential_helper", "PROGRAM", "which tells who you are"),
 }  # fmt: skip
+_NAMED = (
+    "`endpoint` in `[remote]` of `lamina.toml`, or `--remote-cache`, names one, as"
+    " `grpcs://host:port`"
+)
+_PATIENCE = 2.0  # seconds
 _TABLES = ("platform", "headers")
 
 
@@ -98,8 +107,7 @@ def settings(words: Sequence[str], workspace: Workspace) -> Farm | None:
     if chosen and not farm.is_used:
         raise UserError(
             "there is no build farm to use",
-            hint='`endpoint = "grpcs://host:port"` in `[remote]` of `lamina.toml`, or'
-            " `--remote-cache`, names one",
+            hint=_NAMED,
         )
     return farm if farm.is_used else None
 
@@ -155,10 +163,33 @@ def enter(session: Session) -> Remote | None:
     from lamina.build.remote import Remote
     from lamina.store.remote.service import Service
 
-    session.farm = service = Service(found, session.store)
+    if session.farm is None:
+        session.farm = Service(found, session.store)
+    service = session.farm
     service.check()
     session.store.upstream = service
     return Remote(service)
+
+
+def reader(session: Session) -> Callable[[Digest], bytes]:
+    """What reads blobs of the session's farm; raises UserError for one that it does not have."""
+    from lamina.store.blobs import BlobMissing
+
+    if enter(session) is None:
+        raise UserError("there is no build farm to ask", hint=_NAMED)
+    service = session.farm
+    assert service is not None
+
+    def read(digest: Digest) -> bytes:
+        try:
+            return service.cas.read(digest)
+        except BlobMissing:
+            raise UserError(
+                f"the build farm has no blob `{digest}`",
+                hint='builds with `cache = "read-write"` keep there what actions are made of',
+            ) from None
+
+    return read
 
 
 def leave(service: Service, session: Session, error: BaseException | None) -> None:
@@ -168,5 +199,15 @@ def leave(service: Service, session: Session, error: BaseException | None) -> No
     with session.logbook.phase("sending"):
         service.close()
     session.store.upstream = None
+    _await_threads()
     for failure in service.failures:
         output.warning(f"{failure}; it was done without")
+
+
+def _await_threads() -> None:
+    """Let the threads of gRPC end: who enters a namespace after this must have one alone."""
+    until = time.monotonic() + _PATIENCE
+    while len(os.listdir("/proc/self/task")) > threading.active_count():  # noqa: PTH208
+        if time.monotonic() > until:
+            return
+        time.sleep(0.001)

@@ -218,6 +218,10 @@ class Session:
 
         return farm.enter(self)
 
+    def forget_engine(self) -> None:
+        """Let there be another one, to which others may listen."""
+        self.__dict__.pop("engine", None)
+
     @property
     def actions_run(self) -> int:
         """How many actions ran so far, and were not just looked up."""

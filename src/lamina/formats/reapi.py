@@ -111,6 +111,45 @@ def encode_action(
     return command, _bytes(message)
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What an `Action` message says."""
+
+    command: Digest
+    input_root: Digest
+    salt: str
+    platform: tuple[tuple[str, str], ...]
+    timeout: float  # seconds; 0 is never
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCommand:
+    """What a `Command` message says."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    outputs: tuple[str, ...]
+
+
+def decode_action(data: bytes) -> Decoded:
+    """Read an `Action`; raises IntegrityError."""
+    message = _parse(pb.Action, data)
+    return Decoded(
+        value(message.command_digest),
+        value(message.input_root_digest),
+        message.salt.decode(errors="replace"),
+        tuple((each.name, each.value) for each in message.platform.properties),
+        message.timeout.seconds + message.timeout.nanos / 1e9,
+    )
+
+
+def decode_command(data: bytes) -> DecodedCommand:
+    """Read a `Command`; raises IntegrityError."""
+    message = _parse(pb.Command, data)
+    variables = ((each.name, each.value) for each in message.environment_variables)
+    return DecodedCommand(tuple(message.arguments), tuple(variables), tuple(message.output_paths))
+
+
 def _platform(properties: Iterable[tuple[str, str]]) -> pb.Platform | None:
     found = [pb.Platform.Property(name=name, value=value) for name, value in properties]
     return pb.Platform(properties=found) if found else None
