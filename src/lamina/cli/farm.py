@@ -129,7 +129,8 @@ def _with(farm: Farm, key: str, value: str) -> Farm:
         return replace(farm, **{key: found})
     found = _VALUE.get(key, str)(value)
     for _, message in faults({key: found}):
-        raise UserError(f"`{_flag(key)}`: {message.replace(' in `[remote]`', '')}, not `{value}`")
+        told = message.replace(f"`{key}` in `[remote]`", f"`{_flag(key)}`")
+        raise UserError(f"{told}, not `{value}`")
     return replace(farm, **{key: found})
 
 
