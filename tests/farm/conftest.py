@@ -110,7 +110,7 @@ class Machine:
     def lamina(self, *words: str, code: int = 0) -> Said:
         """Run a command of lamina to its end."""
         started = self.start(*words)
-        out, err = started.communicate(timeout=120)
+        out, err = started.communicate(timeout=1200)
         assert started.returncode == code, (words, started.returncode, out, err)
         return Said(out, err)
 
