@@ -210,7 +210,7 @@ def options(args: argparse.Namespace) -> Options:
         grouping=getattr(args, "grouping", ""),
         most_layers=getattr(args, "max_layers", 0),
         lenient=args.keep_going,
-        remote=args.remote,
+        remote=getattr(args, "remote", ()),
     )
 
 
