@@ -7,10 +7,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli import output
 from lamina.core.errors import LaminaError, UserError
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ class _Flag(argparse.Action):
 
 def settings(words: Sequence[str], workspace: Workspace) -> Farm | None:
     """The farm to use; None for none. Raises UserError for what cannot be."""
-    from lamina.store.remote import settings as remote
+    from lamina.store.remote import settings as remote  # `lamina exec` has no farm, and starts fast
 
     farm = remote.read(workspace.remote, workspace.root)
     for word in words:
@@ -113,6 +111,8 @@ def settings(words: Sequence[str], workspace: Workspace) -> Farm | None:
 
 
 def _with(farm: Farm, key: str, value: str) -> Farm:
+    from dataclasses import replace
+
     from lamina.store.remote.settings import KEYS, Endpoint, faults
 
     assert key in KEYS, key
@@ -197,6 +197,8 @@ def leave(service: Service, session: Session, error: BaseException | None) -> No
     """Let what was made here arrive in the farm, and tell what it did not do."""
     if error is not None and not isinstance(error, LaminaError):
         return  # whoever interrupts a build does not want to wait
+    from lamina.cli import output
+
     with session.logbook.phase("sending"):
         service.close()
     session.store.upstream = None
