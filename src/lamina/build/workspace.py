@@ -125,6 +125,11 @@ flags = ["-c", "opt"]
 # [layers]
 # format = "xar"
 # compression = "zstd"
+
+# A build farm that speaks the Remote Execution API: its cache, and with `execution` its workers.
+# [remote]
+# endpoint = "grpcs://farm.example:443"
+# execution = true
 """
 
 

@@ -22,8 +22,9 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are not even tried."""
-        return self._opened is not None
+        """Whether requests are not even tried now."""
+        opened = self._opened
+        return opened is not None and self._clock() - opened < _PAUSE
 
     def allows(self) -> bool:
         """Whether a request may be tried; of those after a pause only the first."""

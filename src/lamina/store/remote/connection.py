@@ -283,6 +283,7 @@ def _channel(farm: Farm, endpoint: Endpoint) -> grpc.Channel:
         ("grpc.max_receive_message_length", _LARGEST),
         ("grpc.max_send_message_length", _LARGEST),
         ("grpc.enable_retries", 0),  # they are made here, where they can be counted
+        ("grpc.enable_http_proxy", int(not endpoint.is_here)),
         ("grpc.max_reconnect_backoff_ms", 2000),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.primary_user_agent", f"lamina/{version('lamina')}"),

@@ -41,6 +41,15 @@ def test_after_a_pause_one_request_is_let_through() -> None:
     assert [breaker.allows(), breaker.allows()] == [True, False]
 
 
+def test_it_counts_as_open_until_the_pause_is_over() -> None:
+    clock = Clock()
+    breaker = failing(clock, 3)
+
+    assert breaker.is_open
+    clock.now = 31
+    assert not breaker.is_open
+
+
 def test_it_closes_when_that_is_answered() -> None:
     clock = Clock()
     breaker = failing(clock, 3)
