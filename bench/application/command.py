@@ -23,7 +23,7 @@ from bench.measure import SIZE, Row, Table
 from tests.engines import servers
 
 WORD = "application"
-_MADE = "until it is made"
+_MADE = "until it is in the registry"
 
 Values = dict[tuple[str, str, str], list[float]]  # by scenario, figure and way
 
@@ -36,6 +36,8 @@ def main(words: Sequence[str]) -> int:
         more = (each for each in stack.requirements if each != "torch")
         stack = replace(stack, requirements=(args.torch, *more))
     # Sockets want a short path.
+    if args.folder:
+        Path(args.folder).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="lamina-bench-", dir=args.folder or "/tmp"))
     try:
         found = machine.describe(folder)
@@ -73,18 +75,20 @@ def _ways(folder: Path, stack: Stack) -> Iterator[list[Way]]:
     def application(name: str) -> Application:
         return Application(folder / name, stack, wheels)
 
-    found: list[Way] = [ways.Layers(Lamina(folder / "layers.store"), application("layers"))]
     with ExitStack() as ends:
+        registry = ends.enter_context(servers.registry(folder))
+        found: list[Way] = [
+            ways.Layers(Lamina(folder / "layers.store"), registry, application("layers"))
+        ]
         try:
             docker = ends.enter_context(servers.docker(folder, _client()))
-            registry = ends.enter_context(servers.registry(folder))
         except servers.Absent as absent:
             print(f"no image is measured: {absent}")
             yield found
             return
         base = _base(docker, folder, stack)
         store = Lamina(folder / "image.store")
-        found.append(ways.Image(store, application("image"), base, folder / "out"))
+        found.append(ways.Image(store, docker, registry, application("image"), base))
         found.append(ways.Docker(docker, registry, application("docker")))
         yield found
 

@@ -1,4 +1,4 @@
-"""Ways to make something of the application that can be shipped."""
+"""Ways to bring the application into a registry."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bench.application import files
 from bench.application.files import Application
 from bench.lamina import Lamina
 from lamina.core.manifest import Package
+from lamina.formats.oci import MANIFEST
 from lamina.packaging import difference
 from lamina.store import packages
 from lamina.store.local import LocalStore
 from tests.engines.servers import Registry, Run
 
-DOCKER = "docker build, BuildKit"
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER = "docker build + push, BuildKit"
+_MANIFESTS = f"application/vnd.docker.distribution.manifest.v2+json, {MANIFEST}"
 
 Blobs = Mapping[str, int]  # by digest, with their sizes
 
@@ -38,7 +39,10 @@ class Way(Protocol):
         """Forget all that was made."""
 
     def make(self, *, requirement: bool) -> float:
-        """Make it of the files as they are; seconds. `requirement`: another is required now."""
+        """Make it of the files as they are and push it; seconds.
+
+        With `requirement` another is required now.
+        """
 
     def shipped(self) -> int:
         """Bytes that who has what was made before lacks of what was made last."""
@@ -48,13 +52,13 @@ class Way(Protocol):
 
 
 class Layers:
-    """`lamina package`: layers in the store."""
+    """`lamina push`: layers, packaged and sent."""
 
-    name = "lamina package"
+    name = "lamina push"
 
-    def __init__(self, lamina: Lamina, application: Application) -> None:
+    def __init__(self, lamina: Lamina, registry: Registry, application: Application) -> None:
         self.application = application
-        self._lamina = lamina
+        self._lamina, self._registry = lamina, registry
         self._before: Package | None = None
 
     def reset(self) -> None:
@@ -66,7 +70,8 @@ class Layers:
         with _timed() as seconds:
             if requirement:
                 _lock(self._lamina, self.application)
-            self._lamina("package", "-q", files.TARGET, cwd=self.application.folder)
+            words = ("push", "-q", files.TARGET, f"{self._registry.place}/layers:1")
+            self._lamina(*words, cwd=self.application.folder)
         return seconds[0]
 
     def shipped(self) -> int:
@@ -81,14 +86,16 @@ class Layers:
 
 
 class Image:
-    """`lamina package --format oci`: an image in a folder, on the base that Docker has too."""
+    """`lamina push --format oci`: an image on the base that Docker has too."""
 
-    name = "lamina package --format oci"
+    name = "lamina push --format oci"
 
-    def __init__(self, lamina: Lamina, application: Application, base: Path, out: Path) -> None:
+    def __init__(
+        self, lamina: Lamina, docker: Run, registry: Registry, application: Application, base: Path
+    ) -> None:
         self.application = application
-        self._lamina, self._base, self._out = lamina, base, out
-        self._made = Path()
+        self._lamina, self._docker, self._registry = lamina, docker, registry
+        self._base = base
         self._before: Blobs = {}
 
     def reset(self) -> None:
@@ -97,30 +104,26 @@ class Image:
         _lock(self._lamina, self.application)
 
     def make(self, *, requirement: bool) -> float:
-        shutil.rmtree(self._out, ignore_errors=True)
-        words = ("--format", "oci", "--base", str(self._base), "-o", str(self._out))
+        words = ("--format", "oci", "--base", str(self._base), files.TARGET)
         with _timed() as seconds:
             if requirement:
                 _lock(self._lamina, self.application)
-            folder = self.application.folder
-            self._made = Path(
-                self._lamina("package", "-q", *words, files.TARGET, cwd=folder).strip()
-            )
+            place = f"{self._registry.place}/image:1"
+            self._lamina("push", "-q", *words, place, cwd=self.application.folder)
         return seconds[0]
 
     def shipped(self) -> int:
-        index = json.loads((self._made / "index.json").read_bytes())
-        (entry,) = index["manifests"]
-        manifest = (self._made / "blobs/sha256" / entry["digest"].partition(":")[2]).read_bytes()
-        shipped, self._before = _lacking(json.loads(manifest), len(manifest), self._before)
+        shipped, self._before = _lacking(self._registry, "image", self._before)
         return shipped
 
     def answer(self) -> str | None:
-        return None
+        image = f"{self._registry.place}/image:1"
+        self._docker("pull", "--quiet", image)
+        return _run(self._docker, image)
 
 
 class Docker:
-    """`docker build`, pushed to a registry to see what has to move; the push takes no part."""
+    """`docker build` and `docker push`."""
 
     name = DOCKER
 
@@ -141,31 +144,36 @@ class Docker:
         with _timed() as seconds:
             folder = self.application.folder
             self._docker("build", "--network", "none", "--tag", self._image, folder)
+            self._docker("push", self._image)
         return seconds[0]
 
     def shipped(self) -> int:
-        self._docker("push", self._image)
-        request = urllib.request.Request(
-            f"http://{self._registry.place}/v2/app/manifests/1", headers={"Accept": _MANIFEST}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            manifest = answer.read()
-        shipped, self._before = _lacking(json.loads(manifest), len(manifest), self._before)
+        shipped, self._before = _lacking(self._registry, "app", self._before)
         return shipped
 
     def answer(self) -> str | None:
-        return self._docker("run", "--rm", "--network", "host", self._image).strip()
+        return _run(self._docker, self._image)
 
 
-def _lacking(manifest: Mapping[str, Any], size: int, before: Blobs) -> tuple[int, Blobs]:
-    """Bytes of an image that are new, its manifest with them; and all its blobs.
+def _run(docker: Run, image: str) -> str:
+    return docker("run", "--rm", "--network", "host", image).strip()
+
+
+def _lacking(registry: Registry, name: str, before: Blobs) -> tuple[int, Blobs]:
+    """Bytes of an image in a registry that are new, its manifest with them; and all its blobs.
 
     Who has nothing of it has its base, which is the lowest layer.
     """
+    request = urllib.request.Request(
+        f"http://{registry.place}/v2/{name}/manifests/1", headers={"Accept": _MANIFESTS}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        data = answer.read()
+    manifest = json.loads(data)
     layers = {each["digest"]: each["size"] for each in manifest["layers"]}
     known = before or dict(list(layers.items())[:1])
     every = {**layers, manifest["config"]["digest"]: manifest["config"]["size"]}
-    return size + sum(every[each] for each in every.keys() - known.keys()), every
+    return len(data) + sum(every[each] for each in every.keys() - known.keys()), every
 
 
 def _lock(lamina: Lamina, application: Application) -> None:

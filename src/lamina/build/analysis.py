@@ -100,6 +100,10 @@ class Context:
         """An attribute that is a dict of strings, in declared order."""
         return self._get(name, tuple)
 
+    def lists(self, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """An attribute that is a dict of lists of strings, in declared order."""
+        return self._get(name, tuple)
+
     def marked(self, name: str) -> tuple[tuple[Label, str], ...]:
         """An attribute that is a dict of label to string, in declared order."""
         return self._get(name, tuple)

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import ClassVar
 
 from lamina.core.action import Artifact
+from lamina.core.job import Spec
 from lamina.core.label import Label
 
 LIBRARIES = "lib"  # where shared libraries lie in a package root
@@ -134,6 +135,14 @@ class ImageInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class JobInfo:
+    """How a program is run as a job."""
+
+    binary: Label
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """A target after analysis: all that others may take from it."""
 
@@ -152,4 +161,5 @@ class Analysed:
     origin: Origin | None = None
     unfit: str = ""  # why nobody here can use it; others may mention it all the same
     image: ImageInfo | None = None
+    job: JobInfo | None = None
     base: Label | None = None  # the image whose layers lie below those of its package

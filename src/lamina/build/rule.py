@@ -28,6 +28,7 @@ _BUILT_IN = (
     "lamina.build.rules.images",
     "lamina.build.rules.shell",
     "lamina.build.rules.testing",
+    "lamina.build.rules.jobs",
     "lamina.build.rules.missing",
 )
 

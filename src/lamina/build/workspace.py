@@ -12,6 +12,7 @@ from lamina.build import cellmap, fetchedcells
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
+from lamina.core import cluster
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 from lamina.formats import tomltext
@@ -183,7 +184,8 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     }
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
-    settings.pop("trust", None)  # read where a package is to be run
+    for section in ("trust", "cluster"):  # read where a package is to be run
+        settings.pop(section, None)
     remote = settings.pop("remote", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
@@ -229,6 +231,10 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
         if section == "trust":
             found = policy.faults(table, text)
             faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in found]
+            continue
+        if section == "cluster":
+            wrong = cluster.faults(table, text)
+            faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in wrong]
             continue
         if section == "remote":
             faults.extend(_faults_of_remote(table, text))

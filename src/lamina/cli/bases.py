@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, UserError
 from lamina.core.manifest import Image, ImageLayer
 from lamina.core.tree import File
-from lamina.linux import process
+from lamina.formats import kept
+from lamina.linux import filesystem, process
 from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
@@ -20,9 +25,11 @@ if TYPE_CHECKING:
     from lamina.core.action import Action
     from lamina.core.label import Label
     from lamina.core.manifest import Layer
+    from lamina.formats.image import Choice
     from lamina.packaging.layerforms import LayerForm
 
 PURPOSE = "base image"  # what a part is for
+_FORMAT = "lamina base image 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,34 @@ def make(session: Session, analysed: Mapping[Label, Analysed], label: Label) -> 
         actions.append(action)
     new = any(action in session.engine.executed for action in actions)
     return Base(part, tuple(made), found, frozenset({owner} if new else ()))
+
+
+def at(session: Session, path: Path, choice: Choice) -> Image:
+    """The image in a folder or an archive; while its files stay as they are, it is read once.
+
+    Raises OSError besides what `store.images` raises.
+    """
+    from lamina.formats import baseimage
+    from lamina.store import images
+
+    memory = session.state / "bases" / Digest.of(os.fsencode(path.absolute())).hash[:16]
+    when, marks = time.time_ns(), _marks(path)
+    form = (choice.tag, choice.architecture)
+    known = kept.read(memory, _FORMAT)
+    if known is not None and known[:2] == (marks, form):
+        image = baseimage.decode(known[2])
+        if not session.store.missing(layer.blob for layer in image.layers):
+            return image
+    image = settled(session, str(path), images.at(path, choice, session.store))
+    if all(filesystem.settled(mark, when) for mark in marks.values()):
+        kept.write(memory, _FORMAT, (marks, form, baseimage.encode(image)), session.store.scratch)
+    return image
+
+
+def _marks(path: Path) -> dict[str, filesystem.Identity]:
+    """What `stat()` says of a file, or of all files in a folder."""
+    files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+    return {str(each): filesystem.identity(each.stat()) for each in files}
 
 
 def settled(session: Session, owner: str, image: Image) -> Image:

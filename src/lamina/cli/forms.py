@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,26 +15,29 @@ from lamina.packaging.archives import Compression
 from lamina.store import trees
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from lamina.cli.session import Session
-    from lamina.core.manifest import Image, Package
+    from lamina.core.manifest import Image, Layer, Package
+    from lamina.formats import ociimage
     from lamina.packaging.forms import Wish
     from lamina.packaging.roots import Root
 
 
 def write(
-    session: Session, package: Package, wish: Wish, folder: Path, base: Path | None = None
+    session: Session, package: Package, wish: Wish, folder: Path, base: Image | None = None
 ) -> Path:
     """Write a package into a folder in the form wished for; where it is.
 
-    `base` is an image to put an image on, in place of the package's own: a layout folder, or an
-    archive. Raises UserError where the package cannot have that form.
+    `base` is an image to put an image on, in place of the package's own. Raises UserError where
+    the package cannot have that form.
     """
     target = folder / f"{package.title}{wish.form.suffix}"
     name = wish.form.name
     if name == forms.LAYERS:
         tree, small = _layers(package)
         _put(session, small)
-        archives.write_folder(tree, session.store.open, target)
+        archives.write_folder(tree, session.store.open, target, _checked(session))
     elif wish.form.image:
         _write_image(session, package, wish, target, base)
     else:
@@ -94,43 +98,64 @@ def _write_xar(session: Session, found: Root, wish: Wish, target: Path) -> None:
         treearchive.copy(blob, file)
 
 
+def files(session: Session, wish: Wish, base: Image | None) -> Callable[[Package], Iterable[Layer]]:
+    """The layers of a package whose files are wanted to write it in a form."""
+    from lamina.cli import pipeline
+
+    if not wish.form.image:
+        return pipeline.every_own
+
+    def unknown(package: Package) -> Iterable[Layer]:
+        from lamina.packaging import images
+
+        runs = images.runs(package.own_layers, images.most_of_own(base or package.image))
+        return images.Maker(package, session.store, wish.archive()).lacking(runs)
+
+    return unknown
+
+
+def image(session: Session, package: Package, wish: Wish, base: Image | None) -> ociimage.Image:
+    """A package as an image, whose layers lie in the store."""
+    from lamina.packaging import images
+
+    if base is None:
+        images.check(package, session.store)
+        base = package.image
+    runs = images.runs(package.own_layers, images.most_of_own(base))
+    maker = images.Maker(package, session.store, wish.archive())
+    return images.described(package, maker.make(runs, session.options.jobs), base)
+
+
 def _write_image(
-    session: Session, package: Package, wish: Wish, target: Path, base_at: Path | None
+    session: Session, package: Package, wish: Wish, target: Path, base: Image | None
 ) -> None:
     from lamina.packaging import images
 
-    base = package.image if base_at is None else _other_base(session, base_at)
-    if base_at is None:
-        images.check(package, session.store)
-    runs = images.runs(package, _trees(session, package), images.most_of_own(base))
-    made = images.make(runs, package, session.store, wish.archive(), session.options.jobs)
-    found = images.described(package, made, base)
-    tree, small = images.layout(found, package)
+    tree, small = images.layout(image(session, package, wish, base), package)
     _put(session, small)
     if wish.form.name == forms.IMAGE:
-        archives.write_folder(tree, session.store.open, target)
+        archives.write_folder(tree, session.store.open, target, _checked(session))
     else:
         archives.write_tar(tree, session.store.open, target, Compression("none"))
 
 
-def _other_base(session: Session, at: Path) -> Image:
-    import os
-
+def base_at(session: Session, at: Path | None) -> Image | None:
+    """The image that an image is to lie on, in place of the package's own."""
+    if at is None:
+        return None
     from lamina.cli import bases
     from lamina.formats import ociimage
     from lamina.formats.image import Choice
-    from lamina.store import images
 
     choice = Choice("", ociimage.architecture(os.uname().machine))
     try:
-        found = images.at(at, choice, session.store)
+        return bases.at(session, at, choice)
     except OSError as error:
         why = f"no base image in `{at}`: {error.strerror}"
         raise UserError(why, hint=f"it takes {_WANTED}") from error
     except LaminaError as error:
         why = f"no base image in `{at}`: {error.message}"
         raise UserError(why, hint=error.hint or f"it takes {_WANTED}") from error
-    return bases.settled(session, str(at), found)
 
 
 _WANTED = "a folder in OCI layout, an archive by `docker save` or `skopeo`, or a root file system"
@@ -139,6 +164,13 @@ _WANTED = "a folder in OCI layout, an archive by `docker save` or `skopeo`, or a
 def _trees(session: Session, package: Package) -> list[Tree]:
     """What each layer holds, bottom first."""
     return [trees.read(layer.tree, session.store) for layer in package.own_layers]
+
+
+def _checked(session: Session) -> Callable[[Digest], Path]:
+    """Gives files of blobs: large ones are read once to compare them, not each time."""
+    from lamina.store import verified
+
+    return lambda digest: verified.path(digest, session.store)
 
 
 def _first_bytes(session: Session, digest: Digest) -> bytes:

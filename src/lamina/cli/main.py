@@ -35,6 +35,15 @@ COMMANDS = {
     "sign": "sign a package, or make a pair of keys",
     "verify": "tell who signed a package, and from what it was made",
     "exec": "run a package of the store or a registry, without a workspace",
+    "submit": "build a target, push what changed, and run it as a job of a cluster",
+    "jobs": "list jobs",
+    "status": "tell what became of a job",
+    "logs": "show what the tasks of a job print",
+    "cancel": "end a job",
+    "wait": "wait for the end of a job",
+    "describe": "tell all that is known of a job",
+    "nodes": "list the machines of a cluster, and what each lacks of a package",
+    "prefetch": "let the nodes of a cluster have a package before a job needs it",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
     "why": "tell why the actions of a target ran",
@@ -150,7 +159,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if "--" not in words:
         return words, None
     index = words.index("--")
-    if words[:1] not in (["run"], ["exec"]):
+    if words[:1] not in (["run"], ["exec"], ["submit"]):
         return words, None
     return words[:index], words[index + 1 :]
 

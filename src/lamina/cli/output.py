@@ -57,6 +57,13 @@ def data(text: str) -> None:
         print(text)  # noqa: T201
 
 
+def raw(data: bytes) -> None:
+    """Print bytes of a program as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def document(value: object) -> None:
     """Print data as JSON."""
     data(json.dumps(value, indent=2))

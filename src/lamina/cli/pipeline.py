@@ -14,6 +14,8 @@ from lamina.store import packages
 from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from lamina.build.providers import Analysed
     from lamina.build.snapshot import Part
     from lamina.cli.incremental import Continuation
@@ -55,11 +57,17 @@ class Order:
 
     program: bool = False  # that it can be run
     form: LayerForm | None = None  # of its layers; what it leaves open `lamina.toml` says
-    files: bool = False  # that the store has the files of each layer, and can tell them
+    # those of its layers whose files the store must have, and be able to tell
+    files: Callable[[Package], Iterable[Layer]] | None = None
     version: str = ""  # in place of the one that was found
 
 
 USUAL = Order()
+
+
+def every_own(package: Package) -> Iterable[Layer]:
+    """For orders: all layers but those of the base image."""
+    return package.own_layers
 
 
 def package(session: Session, target: str, order: Order = USUAL) -> Packaged:
@@ -143,18 +151,25 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
         return None
-    if order.files and not (_tells_files(session, found) and _tells_base(session, found)):
-        return None
     if known.same:
-        return Packaged(found, digest, frozenset())
-    return _renewed(session, found, known, order)
+        made: Packaged | None = Packaged(found, digest, frozenset())
+    else:
+        made = _renewed(session, found, known, order)
+    if made is None or order.files is None or _tells(session, made.package, order.files):
+        return made
+    return None
 
 
-def _tells_files(session: Session, found: Package) -> bool:
-    """Whether the store has the trees of all layers, and all files in them."""
+def _tells(session: Session, found: Package, files: Callable[[Package], Iterable[Layer]]) -> bool:
+    """Whether the store has what a form is made of."""
+    return _tells_base(session, found) and _tells_files(session, files(found))
+
+
+def _tells_files(session: Session, layers: Iterable[Layer]) -> bool:
+    """Whether the store has the trees of some layers, and all files in them."""
     from lamina.store import trees  # brings protobuf
 
-    for layer in found.own_layers:
+    for layer in layers:
         try:
             tree = trees.read(layer.tree, session.store)
         except IntegrityError:
@@ -325,7 +340,7 @@ def _images(
     built = session.engine.build(outputs.values())
     images = [(part, layers.layer(part, built[outputs[part.label]][""], form)) for part in own]
     made = {label for label, action in actions.items() if action in session.engine.executed}
-    _tell_files(session, images, whole=order.files)
+    _tell_files(session, images, whole=order.files is not None)
     return images, frozenset(made)
 
 

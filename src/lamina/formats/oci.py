@@ -18,16 +18,9 @@ from dataclasses import dataclass, replace
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
-from lamina.core.manifest import (
-    EXTENSIONS,
-    Image,
-    ImageLayer,
-    Layer,
-    Package,
-    Step,
-    is_version,
-)
+from lamina.core.manifest import EXTENSIONS, Image, Layer, Package, is_version
 from lamina.core.tree import check_path
+from lamina.formats import baseimage
 from lamina.formats import strictjson as fields
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -202,7 +195,7 @@ def encode_config(package: Package) -> bytes:
     """The config blob: everything about a package that the manifest has no field for."""
     seldom: dict[str, object] = {}
     if package.base_layers:
-        seldom |= {"baseLayers": package.base_layers, "image": _image(package.image)}
+        seldom |= {"baseLayers": package.base_layers, "image": baseimage.encode(package.image)}
     if package.program:
         seldom["program"] = list(package.program)
     return fields.write(
@@ -220,35 +213,6 @@ def encode_config(package: Package) -> bytes:
             "version": package.version,
         }
     )
-
-
-def _image(image: Image) -> dict[str, object]:
-    seldom: dict[str, object] = {"name": image.name, "digest": image.digest}
-    seldom["layers"] = [
-        {**_descriptor(layer.media_type, layer.blob), "diffId": layer.diff_id}
-        for layer in image.layers
-    ]
-    seldom["history"] = [_step(step) for step in image.history]
-    return {
-        **{key: value for key, value in seldom.items() if value},
-        "architecture": image.architecture,
-        "command": list(image.command),
-        "entryPoint": list(image.entry_point),
-        "environment": list(image.environment),
-        "folder": image.folder,
-        "user": image.user,
-    }
-
-
-def _step(step: Step) -> dict[str, object]:
-    found = {
-        "author": step.author,
-        "comment": step.comment,
-        "created": step.created,
-        "createdBy": step.created_by,
-        "empty": step.empty,
-    }
-    return {key: value for key, value in found.items() if value}
 
 
 def _detail(layer: Layer) -> dict[str, object]:
@@ -349,10 +313,17 @@ def _package(document: Mapping[str, object], config: Mapping[str, object]) -> Pa
         interpreter=fields.text(config["interpreter"]),
         base=fields.text(config["base"]),
         base_layers=base_layers,
-        image=_read_image(fields.mapping(config["image"]), base_layers) if base_layers else Image(),
+        image=_image(fields.mapping(config["image"]), base_layers) if base_layers else Image(),
         commit=fields.text(config["commit"]),
         dirty=fields.flag(config["dirty"]),
     )
+
+
+def _image(found: Mapping[str, object], base_layers: int) -> Image:
+    image = baseimage.decode(found)
+    if image.layers and len(image.layers) != base_layers:  # an older lamina wrote none
+        raise ValueError(f"an image of {len(image.layers)} layers below as {base_layers} layers")
+    return image
 
 
 def _entry_point(value: object) -> tuple[str, ...]:
@@ -360,40 +331,6 @@ def _entry_point(value: object) -> tuple[str, ...]:
     if words:
         check_path(words[0])  # from the package root, which nothing of a package leads out of
     return words
-
-
-def _read_image(found: Mapping[str, object], base_layers: int) -> Image:
-    layers = tuple(map(_image_layer, fields.mappings(found.get("layers", []))))
-    if layers and len(layers) != base_layers:  # an older lamina wrote none
-        raise ValueError(f"an image of {len(layers)} layers below as {base_layers} layers")
-    digest = fields.text(found.get("digest", ""))
-    return Image(
-        architecture=fields.text(found["architecture"]),
-        environment=tuple(map(fields.text, fields.sequence(found["environment"]))),
-        entry_point=tuple(map(fields.text, fields.sequence(found["entryPoint"]))),
-        command=tuple(map(fields.text, fields.sequence(found["command"]))),
-        folder=fields.text(found["folder"]),
-        user=fields.text(found["user"]),
-        layers=layers,
-        history=tuple(map(_read_step, fields.mappings(found.get("history", [])))),
-        name=fields.text(found.get("name", "")),
-        digest=Digest.from_oci(f"sha256:{digest}", 0).hash if digest else "",
-    )
-
-
-def _image_layer(found: Mapping[str, object]) -> ImageLayer:
-    diff_id = Digest.from_oci(f"sha256:{fields.text(found['diffId'])}", 0).hash
-    return ImageLayer(fields.digest(found), diff_id, fields.text(found["mediaType"]))
-
-
-def _read_step(found: Mapping[str, object]) -> Step:
-    return Step(
-        created=fields.text(found.get("created", "")),
-        created_by=fields.text(found.get("createdBy", "")),
-        author=fields.text(found.get("author", "")),
-        comment=fields.text(found.get("comment", "")),
-        empty=fields.flag(found.get("empty", False)),
-    )
 
 
 def _layer(blob: Mapping[str, object], detail: Mapping[str, object]) -> Layer:

@@ -132,9 +132,11 @@ def spawn(
     stdout: int | None = None,
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
+    bound: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own and return at once; the caller waits for it.
 
+    A `bound` one is killed when this process, which must have one thread, is.
     A session of its own keeps the terminal's Ctrl-C from it: lamina ends its children itself.
     """
     return subprocess.Popen(
@@ -145,4 +147,5 @@ def spawn(
         stderr=stderr,
         pass_fds=pass_fds,
         start_new_session=True,
+        preexec_fn=_binding() if bound else None,
     )

@@ -25,6 +25,7 @@ from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import NotThere, Repository
 from lamina.store.streams import Incoming
+from lamina.store.whole import Whole
 
 _AT_ONCE = 8  # blobs under way
 _FEW = 4  # so few small blobs are asked for one by one
@@ -95,7 +96,7 @@ class _Puller:
                 f"`{self._repository.reference}` is no lamina package",
                 hint="`lamina copy` copies images of other kinds",
             )
-        documents, layers = self._content(root)
+        documents, layers, whole = self._content(root, lease)
         package = oci.decode_head(data, self._document)
         lease.add([root, *documents, *layers])
         lacking = self._store.missing([root, *documents, *layers])
@@ -112,6 +113,9 @@ class _Puller:
         if root in lacking:
             self._store.write(self._document(root))
             self._store.settle([root])
+        whole.add(
+            (each for each, kind in documents.items() if kind == oci.MANIFEST), self._store.scratch
+        )
         is_named = packages.name_if_free(package, root, self._store)
         size = sum(each.size for each in lacking)
         name = f"{package.name}:{package.version}" if is_named else f"{package.name}@{root.oci}"
@@ -136,10 +140,17 @@ class _Puller:
             self.staged[known] = manifest.data
         return known
 
-    def _content(self, root: Digest) -> tuple[dict[Digest, str], dict[Digest, None]]:
-        """The documents below a package's manifest, each with its kind, and the layers."""
+    def _content(
+        self, root: Digest, lease: Lease
+    ) -> tuple[dict[Digest, str], dict[Digest, None], Whole]:
+        """The documents below a package's manifest, each with its kind, and the layers.
+
+        Without what lies below manifests that are known to be whole, unless the package itself is
+        here: then something may be amiss.
+        """
         documents: dict[Digest, str] = {}
         layers: dict[Digest, None] = {}
+        whole: Whole | None = None
         level = [root]
         for _ in range(_DEPTH):
             below: dict[Digest, str] = {}
@@ -154,8 +165,13 @@ class _Puller:
             self._stage(root, below)
             documents |= below
             level = [digest for digest, kind in below.items() if kind != oci.CONFIG]
+            lease.add_content(level)
+            if whole is None:  # what it tells holds for what is leased
+                whole = Whole(self._store.folder)
+            if not self._store.has(root):
+                level = [each for each in level if each not in whole or not self._store.has(each)]
             if not level:
-                return documents, layers
+                return documents, layers, whole
         raise IntegrityError("a package whose manifests name manifests, again and again")
 
     def _stage(self, root: Digest, documents: dict[Digest, str]) -> None:

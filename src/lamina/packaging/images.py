@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import IO
 
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image as Base
-from lamina.core.manifest import ImageLayer, Package
-from lamina.core.tree import File, Node, Tree, below, content_size, stacked
+from lamina.core.manifest import ImageLayer, Layer, Package
+from lamina.core.tree import File, Node, Tree, below, stacked
 from lamina.formats import ociimage, treearchive
 from lamina.formats.ociimage import Image
 from lamina.linux import filesystem
@@ -32,7 +33,7 @@ from lamina.store.local import LocalStore
 
 MOST_LAYERS = 120  # of an image; Docker runs no more than 125
 FOLDER = "packages"  # of the image, in which the package root lies
-_FORMAT = "lamina image layer 1"  # part of every key: what is made otherwise is something else
+_FORMAT = "lamina image layer 2"  # part of every key: what is made otherwise is something else
 _PREFIX = "org.opencontainers.image"
 
 
@@ -40,21 +41,19 @@ _PREFIX = "org.opencontainers.image"
 class Run:
     """Neighbouring layers that become one layer of an image."""
 
-    labels: tuple[str, ...]  # bottom first
-    tree: Tree
+    layers: tuple[Layer, ...]  # bottom first
 
     @property
     def origin(self) -> str:
         """What it holds, for people."""
-        count = len(self.labels)
-        return self.labels[0] if count == 1 else f"{self.labels[0]} and {count - 1} more"
+        count, label = len(self.layers), self.layers[0].label
+        return label if count == 1 else f"{label} and {count - 1} more"
 
 
-def runs(package: Package, layers: Sequence[Tree], most: int) -> list[Run]:
+def runs(layers: Sequence[Layer], most: int) -> list[Run]:
     """What the layers of an image hold, at most so many: a stack of them shows what layers did."""
-    labels = [layer.label for layer in package.own_layers]
-    parts = _cuts(labels, [content_size(tree) for tree in layers], most)
-    return [Run(tuple(labels[begin:end]), stacked(layers[begin:end])) for begin, end in parts]
+    parts = _cuts([layer.label for layer in layers], [layer.content_size for layer in layers], most)
+    return [Run(tuple(layers[begin:end])) for begin, end in parts]
 
 
 def _cuts(labels: Sequence[str], sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
@@ -74,30 +73,57 @@ def _cuts(labels: Sequence[str], sizes: Sequence[int], most: int) -> list[tuple[
     return list(pairwise(ends))
 
 
-def make(
-    runs: Sequence[Run], package: Package, store: LocalStore, compression: Compression, jobs: int
-) -> list[ImageLayer]:
-    """The layers of an image, in the order of the runs; those that are known are not made again."""
-    folder = root_of(package).lstrip("/")
-    with ThreadPoolExecutor(jobs) as pool:  # compressing lets other threads run
-        return list(pool.map(lambda run: _layer(run, folder, store, compression), runs))
+class Maker:
+    """Makes the image layers of a package, once: a run is known by the trees of its layers."""
 
+    def __init__(self, package: Package, store: LocalStore, compression: Compression) -> None:
+        self._folder = root_of(package).lstrip("/")
+        self._store = store
+        self._compression = compression
 
-def _layer(run: Run, folder: str, store: LocalStore, compression: Compression) -> ImageLayer:
-    tree = below(folder, run.tree)
-    how = f"{compression.name} {compression.level} {zlib.ZLIB_RUNTIME_VERSION}"
-    key = Digest.of("\n".join((_FORMAT, how, str(trees.encode(tree)[0]))).encode()).hash
-    known = store.folder / "images" / key[:2] / key[2:]
-    try:
-        document = json.loads(known.read_bytes())
-        blob, diff = Digest.parse(document["blob"]), str(document["diff"])
-    except FileNotFoundError:
-        blob = None
-    if blob is None or not store.has(blob):
-        blob, diff = _written(tree, store, compression)
+    def lacking(self, runs: Iterable[Run]) -> list[Layer]:
+        """The layers whose files are wanted to make all of some runs."""
+        return [layer for run in runs if self._known(run) is None for layer in run.layers]
+
+    def make(self, runs: Sequence[Run], jobs: int) -> list[ImageLayer]:
+        """The layers of an image, in the order of the runs; those known are not made again."""
+        with ThreadPoolExecutor(jobs) as pool:  # compressing lets other threads run
+            return list(pool.map(self._layer, runs))
+
+    def _layer(self, run: Run) -> ImageLayer:
+        known = self._known(run)
+        if known is not None:
+            return known
+        parts = [trees.read(layer.tree, self._store) for layer in run.layers]
+        tree = below(self._folder, stacked(parts))
+        blob, diff = _written(tree, self._store, self._compression)
         data = json.dumps({"blob": str(blob), "diff": diff}).encode()
-        filesystem.write_atomic(known, data, scratch=store.scratch)
-    return ImageLayer(blob, diff, ociimage.MEDIA_TYPES[compression.name], run.origin)
+        filesystem.write_atomic(self._place(run), data, scratch=self._store.scratch)
+        return self._called(run, blob, diff)
+
+    def _known(self, run: Run) -> ImageLayer | None:
+        try:
+            document = json.loads(self._place(run).read_bytes())
+            blob, diff = Digest.parse(document["blob"]), str(document["diff"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, UserError):  # or damaged
+            return None
+        return self._called(run, blob, diff) if self._store.has(blob) else None
+
+    def _place(self, run: Run) -> Path:
+        """Where the store tells the layer of a run: by all that it is made of."""
+        how = self._compression
+        parts = (
+            _FORMAT,
+            f"{how.name} {how.level} {zlib.ZLIB_RUNTIME_VERSION}",
+            self._folder,
+            *(str(layer.tree) for layer in run.layers),
+        )
+        key = Digest.of("\n".join(parts).encode()).hash
+        return self._store.folder / "images" / key[:2] / key[2:]
+
+    def _called(self, run: Run, blob: Digest, diff: str) -> ImageLayer:
+        kind = ociimage.MEDIA_TYPES[self._compression.name]
+        return ImageLayer(blob, diff, kind, run.origin)
 
 
 def _written(tree: Tree, store: LocalStore, compression: Compression) -> tuple[Digest, str]:
@@ -159,13 +185,18 @@ def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Ima
     )
 
 
+def documents(found: Image) -> tuple[bytes, bytes]:
+    """The configuration and the manifest of an image."""
+    config = ociimage.encode_config(found)
+    return config, ociimage.encode_manifest(found, Digest.of(config))
+
+
 def layout(found: Image, package: Package) -> tuple[Tree, list[bytes]]:
     """The files of an image layout, and the contents of those that are no layers.
 
     With the one more that `docker load` looks for; readers of layouts ignore it.
     """
-    config = ociimage.encode_config(found)
-    manifest = ociimage.encode_manifest(found, Digest.of(config))
+    config, manifest = documents(found)
     name, tag = ociimage.name_of(package.name), package.version
     index = ociimage.encode_index(Digest.of(manifest), name, tag)
     files = {

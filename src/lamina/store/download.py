@@ -277,7 +277,7 @@ def _read_file(host: str, path: str) -> Generator[_Piece, None, None]:
 
 
 def _read_http(url: str, size: int) -> Generator[_Piece, None, None]:
-    import httpx
+    from lamina.store.http import httpx
 
     # A server that packs what is packed already would change what the digest is of.
     headers = {"User-Agent": "lamina", "Accept": "*/*", "Accept-Encoding": "identity"}

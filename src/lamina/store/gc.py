@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core import quantity
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, UserError
+from lamina.core.errors import IntegrityError
 from lamina.formats import oci
 from lamina.linux import filesystem
-from lamina.store import leases, partial
+from lamina.store import leases, partial, whole
 from lamina.store.local import LocalStore
 from lamina.store.trust import signatures
 
@@ -76,6 +77,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
         batch = pieces[begin : begin + _BATCH]
         begin += _BATCH
         with filesystem.locked(store.folder / leases.LOCK):
+            whole.removing(store.folder)
             kept = _kept(store)
             for piece in batch:
                 if excess <= 0:
@@ -222,6 +224,7 @@ def verify(store: LocalStore) -> Verified:
             count, size = count + 1, size + status.st_size
             if not _is_right(Path(path), name):
                 wrong.append(name)
+                whole.removing(store.folder)
                 Path(path).unlink(missing_ok=True)
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
@@ -248,18 +251,4 @@ def _unnoticed(path: Path) -> int:
 def bounds_of(words: Mapping[str, str]) -> Bounds:
     """The bounds that an environment sets: LAMINA_CACHE_SIZE and LAMINA_CACHE_MIN_FREE."""
     most, free = words.get("LAMINA_CACHE_SIZE", ""), words.get("LAMINA_CACHE_MIN_FREE", "")
-    return Bounds(parse_size(most) if most else None, parse_size(free) if free else 0)
-
-
-def parse_size(text: str) -> int:
-    """Bytes from `20G`, `512 MiB`, `1000000`; a unit counts by 1024. Raises UserError."""
-    number = text.strip().rstrip("iBb").rstrip()
-    unit = "KMGT".find(number[-1:].upper()) if number and not number[-1].isdigit() else -1
-    digits = number[:-1].strip() if unit >= 0 else number
-    try:
-        value = float(digits)
-    except ValueError:
-        value = -1.0
-    if value < 0 or value == float("inf") or value != value:
-        raise UserError(f"`{text}` is no size", hint="such as `20G`, `512M` or `1000000`")
-    return int(value * 1024 ** (unit + 1))
+    return Bounds(quantity.size(most) if most else None, quantity.size(free) if free else 0)

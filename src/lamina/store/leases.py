@@ -34,7 +34,13 @@ class Lease:
 
     def add(self, digests: Iterable[Digest]) -> None:
         """Let more blobs stay: from now on those that are here."""
-        text = "".join(f"{digest.hash}\n" for digest in digests)
+        self._add("".join(f"{digest.hash}\n" for digest in digests))
+
+    def add_content(self, manifests: Iterable[Digest]) -> None:
+        """Let what some manifests name stay with them, as far as they are here."""
+        self._add("".join(f"{_PACKAGE}{digest.hash}\n" for digest in manifests))
+
+    def _add(self, text: str) -> None:
         with filesystem.locked(self._folder / LOCK, shared=True):
             _write(self._descriptor, text.encode())
 

@@ -17,6 +17,7 @@ Layout (see docs/formats.md):
     pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
     partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
     pulled/<32 hex>             what a tag stood for when it was pulled
+    whole, removed              manifests with all that they name, and since when (`whole`)
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -48,6 +49,7 @@ from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import filesystem
+from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held, Upstream
 from lamina.store.streams import Hashing, Incoming
@@ -113,6 +115,8 @@ class LocalStore:
             raise UserError(
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
+        for name in (whole.FILE, whole.TOKEN):
+            (self.folder / name).unlink(missing_ok=True)
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
         self._executables.clear()
@@ -150,7 +154,7 @@ class LocalStore:
         except FileNotFoundError:
             raise BlobMissing(digest) from None
         except IntegrityError:
-            path.unlink(missing_ok=True)  # what is wrong is not there: it is made or fetched anew
+            self._drop(path)  # what is wrong is not there: it is made or fetched anew
             raise
 
     def verify(self, digest: Digest) -> None:
@@ -159,8 +163,12 @@ class LocalStore:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest.hash:
-            path.unlink(missing_ok=True)
+            self._drop(path)
             raise mismatch(digest)
+
+    def _drop(self, path: Path) -> None:
+        whole.removing(self.folder)
+        path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def open(self, digest: Digest) -> Iterator[Hashing]:
@@ -174,7 +182,7 @@ class LocalStore:
             stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
-                path.unlink(missing_ok=True)
+                self._drop(path)
                 raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from lamina.core import parallel
 from lamina.core.digest import Digest
@@ -17,6 +18,9 @@ from lamina.formats import oci, transfer
 from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import Manifest, NotThere, Repository
+
+Planned = Callable[[Iterable[Digest]], None]  # what will be sent
+Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 
 _AT_ONCE = 8  # blobs under way
 _DEPTH = 8  # of manifests that name manifests
@@ -52,8 +56,8 @@ def copy(
     store: LocalStore,
     *,
     tag: str = "",
-    planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
-    moved: Callable[[Digest, int], None] = lambda _digest, _size: None,
+    planned: Planned = lambda _digests: None,
+    moved: Moved = lambda _digest, _size: None,
 ) -> Copied:
     """Copy what the source's reference names, its referrers, and the advice how to move it.
 
@@ -63,18 +67,15 @@ def copy(
     found = _Found()
     _walk(source, top, found, _DEPTH)
     beside = _beside(source, top.digest, found)
-    missing = target.missing(found.blobs)
-    planned(missing)
     mount_from = _same_host(source, target)
     partials = Partials(store)
 
-    def send(digest: Digest) -> None:
+    def path_of(digest: Digest) -> Path:
         partials.fetch(digest, partial(source.fetch, digest))
-        target.push(digest, store.path(digest), mount_from=mount_from)
-        moved(digest, digest.size)
+        return store.path(digest)
 
-    largest_first = sorted(missing, key=lambda each: -each.size)
-    parallel.run([partial(send, digest) for digest in largest_first], _AT_ONCE)
+    sending = _Sending(target, path_of, planned, moved, mount_from)
+    missing = sending.send(found.blobs)
     for digest, manifest in found.manifests.items():
         if digest != top.digest:
             target.put_manifest(manifest)
@@ -82,6 +83,48 @@ def copy(
         target.put_manifest(manifest, name)
     target.put_manifest(top, tag)
     return Copied(top.digest, len(missing), sum(each.size for each in missing))
+
+
+def send(
+    manifest: Manifest,
+    blobs: Iterable[Digest],
+    target: Repository,
+    store: LocalStore,
+    *,
+    tag: str = "",
+    planned: Planned = lambda _digests: None,
+    moved: Moved = lambda _digest, _size: None,
+) -> Copied:
+    """Send an image whose blobs are in the store: those that the target lacks, then the manifest.
+
+    Raises what the repository raises, and BlobMissing.
+    """
+    missing = _Sending(target, store.path, planned, moved).send(blobs)
+    target.put_manifest(manifest, tag)
+    return Copied(manifest.digest, len(missing), sum(each.size for each in missing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """Blobs on their way to a repository."""
+
+    target: Repository
+    path_of: Callable[[Digest], Path]
+    planned: Planned
+    moved: Moved
+    mount_from: Sequence[str] = ()
+
+    def send(self, blobs: Iterable[Digest]) -> set[Digest]:
+        """Send those of some blobs that the repository lacks, and tell them."""
+        missing = self.target.missing(blobs)
+        self.planned(missing)
+        largest_first = sorted(missing, key=lambda each: -each.size)
+        parallel.run([partial(self._send, digest) for digest in largest_first], _AT_ONCE)
+        return missing
+
+    def _send(self, digest: Digest) -> None:
+        self.target.push(digest, self.path_of(digest), mount_from=self.mount_from)
+        self.moved(digest, digest.size)
 
 
 def _walk(source: Repository, manifest: Manifest, found: _Found, depth: int) -> None:

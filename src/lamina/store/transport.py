@@ -187,7 +187,7 @@ class Transport:
         self, ask: Callable[[], AbstractContextManager[httpx.Response]]
     ) -> Iterator[httpx.Response]:
         """Ask a registry of this machine with TLS, from now on if it has it."""
-        import httpx
+        from lamina.store.http import httpx
 
         address = _address(self._host)
         self.base = f"https://{address}"
@@ -203,7 +203,7 @@ class Transport:
     @contextlib.contextmanager
     def _faults(self, what: str) -> Iterator[None]:
         """Tell faults that may pass from those that last."""
-        import httpx
+        from lamina.store.http import httpx
 
         try:
             yield
@@ -342,7 +342,7 @@ class Transport:
         return self.again(ask, f"token of {place}")
 
     def _open(self, url: str) -> httpx.Client:
-        import httpx
+        from lamina.store.http import httpx
 
         with_tls, ours = url.startswith("https:"), _origin(url) == _origin(self.base)
         with self._lock:

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, ImageLayer, Layer, Package, Step
-from lamina.core.tree import File, Node, stacked
+from lamina.core.tree import File, Node, Tree, stacked
 from lamina.packaging import images
 from lamina.packaging.archives import Compression
 from lamina.store.local import LocalStore
+from lamina.store.trees import encode
 
 SOME = Digest.of(b"some")
 GZIP = Compression("gzip")
@@ -29,7 +30,11 @@ BASE_LAYER = ImageLayer(SOME, SOME.hash, "x")
 
 
 def package(count: int) -> Package:
-    layers = tuple(Layer(f"//:{number}", SOME, SOME) for number in range(count))
+    return of([SOME] * count)
+
+
+def of(roots: Sequence[Digest]) -> Package:
+    layers = tuple(Layer(f"//:{number}", root, SOME) for number, root in enumerate(roots))
     return Package("team/A_b", "v1", "//team:A_b", layers, ("A_b", "-x"), (("OWN", "1"),))
 
 
@@ -45,6 +50,18 @@ def trees(store: LocalStore, count: int) -> list[dict[str, Node]]:
         {f"f{number}": File(store.write(b"x" * number)), "same": File(store.write(b"same"))}
         for number in range(count)
     ]
+
+
+def kept(store: LocalStore, parts: Sequence[Tree]) -> Package:
+    """A package of layers that hold some trees, which the store can tell."""
+    for part in parts:
+        for blob in encode(part)[1]:
+            store.write(blob)
+    return of([encode(part)[0] for part in parts])
+
+
+def made(package: Package, store: LocalStore, how: Compression = GZIP) -> list[ImageLayer]:
+    return images.Maker(package, store, how).make(images.runs(package.layers, 120), 2)
 
 
 def cuts(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
@@ -81,20 +98,28 @@ def test_thousands_of_layers_are_grouped_at_once() -> None:
     assert len(cuts([number % 977 for number in range(20_000)], 120)) == 120
 
 
-def test_the_stack_of_runs_is_the_stack_of_layers(store: LocalStore) -> None:
-    parts = trees(store, 200)
+def test_runs_hold_all_layers_in_order() -> None:
+    layers = package(200).layers
 
-    runs = images.runs(package(200), parts, 120)
+    runs = images.runs(layers, 120)
 
     assert len(runs) == 120
-    assert stacked(run.tree for run in runs) == stacked(parts)
-    assert sum(len(run.labels) for run in runs) == 200
+    assert tuple(layer for run in runs for layer in run.layers) == layers
+
+
+def test_a_layer_of_several_shows_what_a_stack_of_them_shows(store: LocalStore) -> None:
+    parts = trees(store, 3)
+    found = kept(store, parts)
+
+    (layer,) = images.Maker(found, store, GZIP).make(images.runs(found.layers, 1), 1)
+
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(store.read(layer.blob)))) as tar:
+        names = {member.name for member in tar if member.isfile()}
+    assert names == {f"packages/A_b/{path}" for path in stacked(parts)}
 
 
 def test_a_layer_holds_the_files_below_the_packages_folder(store: LocalStore) -> None:
-    (run,) = images.runs(package(1), trees(store, 1), 1)
-
-    (layer,) = images.make([run], package(1), store, GZIP, 1)
+    (layer,) = made(kept(store, trees(store, 1)), store)
 
     data = gzip.decompress(store.read(layer.blob))
     assert hashlib.sha256(data).hexdigest() == layer.diff_id
@@ -104,24 +129,45 @@ def test_a_layer_holds_the_files_below_the_packages_folder(store: LocalStore) ->
 
 
 def test_what_is_known_is_not_made_again_and_what_is_lost_is(store: LocalStore) -> None:
-    runs = images.runs(package(3), trees(store, 3), 120)
-    made = images.make(runs, package(3), store, GZIP, 2)
-    before = store.path(made[0].blob).stat()
-    store.path(made[1].blob).unlink()
+    found = kept(store, trees(store, 3))
+    first = made(found, store)
+    before = store.path(first[0].blob).stat()
+    store.path(first[1].blob).unlink()
 
-    again = images.make(runs, package(3), store, GZIP, 2)
+    again = made(found, store)
 
-    assert again == made
-    assert store.path(made[0].blob).stat().st_mtime_ns == before.st_mtime_ns
-    assert not store.missing(layer.blob for layer in made)
+    assert again == first
+    assert store.path(first[0].blob).stat().st_mtime_ns == before.st_mtime_ns
+    assert not store.missing(layer.blob for layer in first)
+
+
+def test_files_are_wanted_of_layers_that_are_not_known(store: LocalStore) -> None:
+    found = kept(store, trees(store, 3))
+    runs, maker = images.runs(found.layers, 120), images.Maker(found, store, GZIP)
+
+    assert maker.lacking(runs) == [*found.layers]
+    layers = maker.make(runs, 1)
+    assert maker.lacking(runs) == []
+    store.path(layers[1].blob).unlink()
+    assert maker.lacking(runs) == [found.layers[1]]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"blob": 1}', b'{"blob": "x", "diff": "y"}'])
+def test_what_is_told_of_a_layer_may_be_damaged(store: LocalStore, data: bytes) -> None:
+    found = kept(store, trees(store, 1))
+    first = made(found, store)
+    for path in (store.folder / "images").glob("*/*"):
+        path.write_bytes(data)
+
+    assert made(found, store) == first
 
 
 def test_an_edit_changes_one_layer(store: LocalStore) -> None:
     parts = trees(store, 5)
-    one = images.make(images.runs(package(5), parts, 120), package(5), store, GZIP, 2)
+    one = made(kept(store, parts), store)
     parts[2] = {"f2": File(store.write(b"edited"))}
 
-    other = images.make(images.runs(package(5), parts, 120), package(5), store, GZIP, 2)
+    other = made(kept(store, parts), store)
 
     assert [a.blob == b.blob for a, b in zip(one, other, strict=True)] == [
         True, True, False, True, True,
@@ -130,11 +176,11 @@ def test_an_edit_changes_one_layer(store: LocalStore) -> None:
 
 @pytest.mark.parametrize("name", ["gzip", "zstd", "none"])
 def test_the_uncompressed_digest_is_one_for_every_compression(store: LocalStore, name: str) -> None:
-    runs = images.runs(package(1), trees(store, 1), 120)
+    found = kept(store, trees(store, 1))
 
-    (layer,) = images.make(runs, package(1), store, Compression(name), 1)
+    (layer,) = made(found, store, Compression(name))
 
-    (plain,) = images.make(runs, package(1), store, Compression("none"), 1)
+    (plain,) = made(found, store, Compression("none"))
     assert layer.diff_id == plain.diff_id == plain.blob.hash
 
 

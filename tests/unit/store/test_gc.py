@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lamina.core.digest import Digest
-from lamina.core.errors import UserError
 from lamina.core.manifest import Layer, Package
 from lamina.store import gc, leases, packages
 from lamina.store.gc import Bounds
@@ -159,27 +158,6 @@ def test_what_takes_room_is_told(store: LocalStore) -> None:
 
     assert found["blobs"] == (1, BLOCK)
     assert found["merged"] == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 0),
-        ("1000", 1000),
-        ("1K", 1024),
-        ("2M", 2 << 20),
-        ("1.5 GiB", 3 << 29),
-        ("1TB", 1 << 40),
-    ],
-)
-def test_sizes_are_read(text: str, size: int) -> None:
-    assert gc.parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "1X", "K", "inf", "nan", "1 2"])
-def test_other_words_are_no_sizes(text: str) -> None:
-    with pytest.raises(UserError, match="is no size"):
-        gc.parse_size(text)
 
 
 def test_the_environment_sets_bounds() -> None:

@@ -7,6 +7,7 @@ import os
 import time
 
 from lamina.cli import arguments, output
+from lamina.core import quantity
 from lamina.core.errors import IntegrityError, UserError
 from lamina.store import gc, leases, local, packages
 from lamina.store.local import LocalStore
@@ -107,8 +108,8 @@ def _collect(store: LocalStore, args: argparse.Namespace) -> int:
     _no_package(args)
     usual = gc.bounds_of(os.environ)
     bounds = gc.Bounds(
-        gc.parse_size(args.max_size) if args.max_size else usual.most,
-        gc.parse_size(args.min_free) if args.min_free else usual.free,
+        quantity.size(args.max_size) if args.max_size else usual.most,
+        quantity.size(args.min_free) if args.min_free else usual.free,
     )
     if bounds == gc.Bounds():
         raise UserError(

@@ -108,7 +108,7 @@ def _packaged(args: argparse.Namespace, target: str) -> _Side:
     from lamina.cli.session import Session
 
     with Session(arguments.options(args)) as session:
-        made = pipeline.package(session, target, pipeline.Order(files=True))
+        made = pipeline.package(session, target, pipeline.Order(files=pipeline.every_own))
     return _Side(made.package, made.digest)
 
 

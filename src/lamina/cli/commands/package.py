@@ -85,14 +85,16 @@ def _write(session: Session, args: argparse.Namespace, wish: Wish) -> tuple[Pack
     from lamina.cli import forms, publish
 
     stored = wish.form.name == "layers"
-    order = pipeline.Order(form=wish.layers, files=not stored, version=args.version)
+    base = forms.base_at(session, args.base)
+    files = None if stored else forms.files(session, wish, base)
+    order = pipeline.Order(form=wish.layers, files=files, version=args.version)
     made = pipeline.package(session, args.target, order)
     if stored and args.output is None:
         return made, None
     folder = args.output or session.root / publish.FOLDER
     with session.phase(f"writing {wish.form.name}"):
-        where = forms.write(session, made.package, wish, folder, args.base)
-    based = args.base is not None or made.package.base_layers
+        where = forms.write(session, made.package, wish, folder, base)
+    based = base is not None or made.package.base_layers
     if wish.form.image and not based and not args.quiet:
         output.note(f"{_lacks(made.package)}: `--base` puts it on an image")
     return made, where

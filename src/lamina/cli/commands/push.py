@@ -75,28 +75,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _push_image(args: argparse.Namespace, wanted: Reference) -> int:
-    """Write the image into the scratch folder, and copy it from there: what is there stays."""
+    """Send what the repository lacks of an image, from the store."""
     from lamina.cli import forms, pipeline
     from lamina.cli.moving import Progress
     from lamina.cli.session import Session
+    from lamina.formats import oci
+    from lamina.packaging import images
     from lamina.packaging.forms import wish
     from lamina.store import replicate
-    from lamina.store.layout import LayoutRepository
+    from lamina.store.repository import Manifest
 
     form = wish(args.format, "", None, 0)
     with Session(arguments.options(args)) as session:
-        order = pipeline.Order(form=form.layers, files=True, version=args.version)
+        base = forms.base_at(session, args.base)
+        files = forms.files(session, form, base)
+        order = pipeline.Order(form=form.layers, files=files, version=args.version)
         made = pipeline.package(session, args.what, order)
         output.note(made.summary())
-        layout = forms.write(session, made.package, form, session.store.scratch, args.base)
-        source = LayoutRepository(Reference("", str(layout)))
+        image = forms.image(session, made.package, form, base)
+        config, manifest = images.documents(image)
+        session.store.write(config, durable=False)
+        blobs = [*(layer.blob for layer in image.layers), Digest.of(config)]
+        tag = wanted.tag or made.package.version
         with (
             repositories.opened(wanted, args) as repository,
             Progress("pushing") as progress,
         ):
-            tag = wanted.tag or made.package.version
-            done = replicate.copy(
-                source,
+            done = replicate.send(
+                Manifest(manifest, oci.MANIFEST),
+                blobs,
                 repository,
                 session.store,
                 tag=tag,

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         )
     with Session(arguments.options(args)) as session:
         # The layers of a base image are read as they were.
-        made = pipeline.package(session, args.target, pipeline.Order(files=True))
+        made = pipeline.package(session, args.target, pipeline.Order(files=pipeline.every_own))
         bill = _bill(session, args.target, made)
         text = sbom.write(bill, args.format)
     if args.output is None:

@@ -1,0 +1,253 @@
+"""`lamina submit`: build a target, push what changed, and let a cluster run it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.cli import arguments, jobs, output, repositories
+from lamina.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.cli.session import Session
+    from lamina.cluster.launcher import Launcher
+    from lamina.cluster.records import Record
+    from lamina.core.job import Spec
+    from lamina.core.label import Label
+
+_COUNTS = (
+    (("--nodes", "-N"), "nodes", "machines"),
+    (("--tasks-per-node",), "tasks_per_node", "processes on each"),
+    (("--tasks", "-n", "--ntasks"), "tasks", "processes in all, wherever they fit"),
+    (("--retries",), "retries", "how often it is started again when it fails"),
+)
+_TEXTS = (
+    (("--partition", "-p"), "partition", "NAME", "the queue; the namespace of Kubernetes"),
+    (("--constraint",), "constraint", "WORDS", "what nodes must have"),
+)
+_LISTS = (
+    (("--env",), "env", "NAME[=VALUE]", "a variable; without a value the one of this shell"),
+    (("--mount", "--volume"), "mount", "SOURCE:TARGET[:ro]", "a folder of the nodes"),
+    (("--setup",), "setup", "LINE", "a line of shell that each task runs before the program"),
+    (("--array",), "array", "ARGUMENTS", "a job for each, with further arguments; `0-9`: ten"),
+)
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    arguments.add_target(parser)
+    jobs.add_cluster(parser)
+    wish = parser.add_argument_group("the job", "in place of what its rule says")
+    for names, field, text in _COUNTS:
+        wish.add_argument(*names, dest=field, type=_count, metavar="N", help=text)
+    wish.add_argument("--cpus-per-task", dest="cpus", type=_count, metavar="N",
+                      help="processors for each task")  # fmt: skip
+    wish.add_argument("--gpus-per-task", dest="gpus", type=_count, metavar="N",
+                      help="GPUs for each task")  # fmt: skip
+    wish.add_argument("--memory", metavar="SIZE", help="memory for each task, as `4G`")
+    wish.add_argument("--time", "-t", "--time-limit", dest="time", metavar="TIME",
+                      help="as `1h30m`, `2d`, `12:00:00`")  # fmt: skip
+    wish.add_argument("--warning", metavar="TIME", help="before the limit, when tasks get SIGTERM")
+    wish.add_argument("--exclusive", action="store_true", help="no other job on the same nodes")
+    for names, field, metavar, text in _TEXTS:
+        wish.add_argument(*names, dest=field, metavar=metavar, default="", help=text)
+    for names, field, metavar, text in _LISTS:
+        wish.add_argument(
+            *names, dest=field, metavar=metavar, action="append", default=[], help=text
+        )
+    wish.add_argument("--name", default="", help="in place of the target's")
+    parser.add_argument(
+        "--registry", metavar="REPO", default="",
+        help="where to push the package: `host/repository` or `oci:FOLDER`",
+    )  # fmt: skip
+    parser.add_argument("--follow", "-f", action="store_true", help="show what it prints")
+    parser.add_argument("--wait", action="store_true", help="wait until it is over")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent")
+    repositories.add_access(parser)
+    arguments.add_build(parser)
+    arguments.add_grouping(parser)
+    arguments.add_json(parser)
+    parser.epilog = "What stands after `--` is handed to the program, after the rule's arguments."
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"a number from 1 upwards is wanted, not `{text}`")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Submit, and print the id; with `--wait` and `--follow` the job's exit code is this one's."""
+    begun = time.time()
+    from lamina.cli.session import Session
+    from lamina.cluster import launchers, profiles
+
+    cluster = profiles.find(args.on or "local", Path.cwd())
+    if args.registry:
+        cluster = replace(cluster, registry=args.registry)
+    if args.plain_http:
+        cluster = replace(cluster, plain_http=True)
+    if args.ca:
+        cluster = replace(cluster, ca=str(Path(args.ca).absolute()))
+    launcher = launchers.of(cluster)
+    with Session(arguments.options(args)) as session:
+        binary, spec = target(session, args.target)
+        spec = _spec(args, spec)
+        return _submit(session, args, launcher, _Wish(binary, spec, begun))
+
+
+def target(session: Session, word: str) -> tuple[Label, Spec]:
+    """The program that a target is or names, and how it is run as a job."""
+    from lamina.core.job import Spec
+
+    label = session.label(word)
+    found = session.analyse([label])[label]
+    if found.job is not None:
+        return found.job.binary, found.job.spec
+    if found.runnable is None:
+        raise UserError(f"`{label}` is neither a job nor a program", hint="a `job`, or a binary")
+    return label, Spec()
+
+
+def _spec(args: argparse.Namespace, usual: Spec) -> Spec:
+    """What the command line says of a job, over what its rule says."""
+    from lamina.core import job, quantity
+
+    given: dict[str, object] = {
+        name: getattr(args, name)
+        for name in ("nodes", "tasks_per_node", "tasks", "retries", "partition", "constraint")
+        if getattr(args, name)
+    }
+    if ("nodes" in given or "tasks_per_node" in given) and "tasks" not in given:
+        given["tasks"] = 0
+    if "tasks" in given and given["tasks"] and "tasks_per_node" not in given:
+        given.setdefault("nodes", 0)
+        given["tasks_per_node"] = 0
+    if args.time:
+        given["time_limit"] = quantity.duration(args.time)
+    if args.warning:
+        given["warning"] = quantity.duration(args.warning)
+    if args.exclusive:
+        given["exclusive"] = True
+    if args.array:
+        given["array"] = job.elements(tuple(args.array))
+    resources = replace(
+        usual.resources,
+        cpus=args.cpus or usual.resources.cpus,
+        gpus=args.gpus or usual.resources.gpus,
+        memory=quantity.size(args.memory) if args.memory else usual.resources.memory,
+    )
+    spec = replace(
+        usual,
+        arguments=(*usual.arguments, *(args.program_arguments or ())),
+        environment=tuple(sorted({**dict(usual.environment), **_environment(args.env)}.items())),
+        mounts=(*usual.mounts, *args.mount),
+        setup=(*usual.setup, *args.setup),
+        resources=resources,
+        **given,  # type: ignore[arg-type]
+    )
+    job.check(spec)
+    return spec
+
+
+def _environment(words: list[str]) -> dict[str, str]:
+    import os
+
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+        else:
+            raise UserError(f"there is no variable `{name}` here", hint=f"`--env {name}=VALUE`")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A program, how it is run, and when that was asked for."""
+
+    binary: Label
+    spec: Spec
+    begun: float
+
+
+def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish: _Wish) -> int:
+    from lamina.cli import shipping
+    from lamina.cluster import records
+    from lamina.cluster.records import Record
+    from lamina.core.job import Job
+
+    shipped = shipping.ship(
+        session, args, launcher, wish.binary, begun=wish.begun, push=not args.dry_run
+    )
+    label = str(session.label(args.target))
+    name = args.name or label.rpartition(":")[2]
+    job = Job(records.new_id(name), label, shipped.reference, wish.spec)
+    if args.dry_run:
+        return _print_plan(launcher.plan(job))
+    launcher.plan(job)  # what it cannot do is told before anything is kept
+    folder = records.make_folder(job.id, launcher.cluster.logs)
+    settings = {key: value for key, value in asdict(launcher.cluster).items() if key != "name"}
+    record = Record(
+        job, launcher.cluster.name, "", folder, wish.begun, settings, shipped.seconds, shipped.sent
+    )
+    records.write(record)
+    try:
+        native = launcher.submit(job, folder)
+    except BaseException:
+        records.forget(record)  # nobody has heard of it
+        raise
+    record = replace(
+        record, native=native, seconds={**record.seconds, "submit": time.time() - shipped.ended}
+    )
+    records.write(record)
+    return _tell(args, record, launcher)
+
+
+def _print_plan(plan: Mapping[str, str]) -> int:
+    for name, text in plan.items():
+        if len(plan) > 1:
+            output.data(f"# {name}")
+        output.data(text.rstrip("\n"))
+    return 0
+
+
+def _tell(args: argparse.Namespace, record: Record, launcher: Launcher) -> int:
+    if args.json and not (args.follow or args.wait):
+        output.document(
+            {
+                "id": record.job.id,
+                "cluster": record.cluster,
+                "native": record.native,
+                "package": record.job.package,
+                "folder": str(record.folder),
+                "seconds": dict(record.seconds),
+                "sent": dict(record.sent),
+            }
+        )
+        return 0
+    if not args.follow:
+        output.data(record.job.id)
+    elif not args.quiet:
+        output.note(f"job {record.job.id}")
+    if not (args.follow or args.wait):
+        return 0
+    try:
+        if args.follow:
+            lines = jobs.follow(record, launcher, None, go_on=True)
+            jobs.print_lines(record, lines, None)
+        status = jobs.ended(record, launcher)
+    except KeyboardInterrupt:
+        output.note(f"job {record.job.id} goes on; `lamina cancel {record.job.id}` ends it")
+        raise
+    if status.state.value != "succeeded":
+        output.note(f"job {record.job.id}: {jobs.describe(status)}")
+    return jobs.exit_code(status)

@@ -1,0 +1,80 @@
+"""From a target to a package where a cluster's nodes find it, with the time each step takes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lamina.cli import output
+from lamina.core.errors import UserError
+
+if TYPE_CHECKING:
+    from lamina.cli.session import Session
+    from lamina.cluster.launcher import Launcher
+    from lamina.core.label import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A package that a cluster can run."""
+
+    reference: str  # by digest
+    seconds: Mapping[str, float]  # of each step
+    sent: Mapping[str, int]  # `blobs`, `bytes`: that the registry did not have
+    ended: float  # seconds since the epoch
+
+
+def ship(
+    session: Session,
+    args: argparse.Namespace,
+    launcher: Launcher,
+    binary: Label,
+    *,
+    begun: float,
+    push: bool,
+) -> Shipped:
+    """Package a program, and push it where the cluster's settings say.
+
+    `begun` is when somebody asked for that. Without `push` the reference is what it would be.
+    """
+    from lamina.cli import pipeline
+
+    cluster = launcher.cluster
+    made = pipeline.package(session, str(binary), pipeline.Order(program=True))
+    built = time.time()
+    if not args.quiet:
+        output.note(made.summary())
+    if not cluster.registry:
+        if cluster.launcher != "local":
+            raise UserError(
+                f"the cluster `{cluster.name}` has no registry for packages",
+                hint=f'`registry = "host/repository"` in `[cluster.{cluster.name}]`, '
+                "or `--registry`; `oci:FOLDER` where all nodes see that",
+            )
+        reference = f"{made.package.name}@{made.digest.oci}"
+        return Shipped(reference, {"build": built - begun}, {}, built)
+    from lamina.cli.moving import Progress
+    from lamina.cli.repositories import opened
+    from lamina.core import reference as references
+    from lamina.packaging import publish
+
+    name = references.repository_name(made.package.name)
+    place = references.repository_of(f"{cluster.registry.rstrip('/')}/{name}")
+    found = str(replace(place, digest=made.digest.oci))
+    if not push:
+        return Shipped(found, {"build": built - begun}, {}, built)
+    args.plain_http, args.ca = cluster.plain_http, cluster.ca or None
+    names = {layer.blob: layer.name for layer in made.package.layers}
+    with opened(place, args) as repository, Progress("pushing", names) as progress:
+        sent = publish.push(
+            made.digest, session.store, repository, made.package.version,
+            planned=progress.planned, moved=progress.moved,
+        )  # fmt: skip
+    ended = time.time()
+    if not args.quiet:
+        output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
+    seconds = {"build": built - begun, "push": ended - built}
+    return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended)

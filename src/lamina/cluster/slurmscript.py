@@ -1,0 +1,173 @@
+"""What Slurm is told of a job: the script for `sbatch`, and what each of its tasks does.
+
+Nothing but a shell, lamina and Slurm's own programs is needed on a node. The tasks of a node share
+one store there, so what is missing comes once for all of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lamina.cluster import command, environment
+from lamina.core.cluster import Cluster
+from lamina.core.job import Job
+
+MARK = "lamina: attempt"  # a line of the job's own output before each attempt
+_MEBIBYTE = 1 << 20
+
+_BATCH = """\
+set -u
+folder={folder}
+element=${{SLURM_ARRAY_TASK_ID:-0}}
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(scontrol -o show node "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
+export MASTER_ADDR="${{address:-$first}}" MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
+export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$element"
+{exports}{elements}try=0
+while :; do
+    export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + try + 1))
+    echo "{mark} $LAMINA_ATTEMPT" >&2
+    srun {srun}/bin/sh -c {task} task {command} "$@"
+    code=$?
+    [ "$code" -ne 0 ] && [ "$try" -lt {retries} ] || break
+    try=$((try + 1))
+done
+if [ -w "$folder" ]; then
+    echo "$code" >"$folder/.exit-$element" && mv "$folder/.exit-$element" "$folder/exit-$element"
+fi
+exit "$code"
+"""
+
+# Slurm sends signals to the first process of a task alone, so that becomes the program.
+_TASK = """\
+index=$((LAMINA_ARRAY_INDEX * SLURM_NTASKS + SLURM_PROCID))
+folder={folder}
+if [ -w "$folder" ]; then
+    exec >>"$folder/task-$index.log" 2>&1
+    echo "$SLURMD_NODENAME" >"$folder/task-$index.node"
+    rm -f "$folder/task-$index.json"
+    export {report}="$folder/task-$index.json"
+fi
+{store}export LAMINA_TASK_INDEX="$SLURM_PROCID" LAMINA_TASK_COUNT="$SLURM_NTASKS"
+export LAMINA_NODE_INDEX="$SLURM_NODEID" LAMINA_NODE_COUNT="$SLURM_NNODES"
+export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" GROUP_RANK="$SLURM_NODEID"
+export LOCAL_RANK="$SLURM_LOCALID" LOCAL_WORLD_SIZE=$({local_count})
+{setup}exec "$@"
+"""
+
+# How many tasks a node has: `2(x3),1` are three nodes with two and one with one.
+_LOCAL_COUNT = """\
+echo "$SLURM_STEP_TASKS_PER_NODE" | awk -F, -v n="$SLURM_NODEID" '{ k = 0
+for (i = 1; i <= NF; i++) { split($i, p, /[(x)]+/); r = p[2] ? p[2] : 1; k += r
+if (n < k) { print p[1]; exit } } }'"""
+
+# A folder of one's own on the disk of the node: the home may be on a file server.
+_OWN_STORE = """\
+export LAMINA_STORE="/var/tmp/lamina-$(id -u)"
+mkdir -p -m 700 "$LAMINA_STORE"
+if [ -L "$LAMINA_STORE" ] || [ ! -O "$LAMINA_STORE" ]; then
+    echo "error: $LAMINA_STORE is somebody else's" >&2
+    exit 125
+fi
+"""
+
+
+def script(job: Job, cluster: Cluster, folder: Path) -> str:
+    """The script that `sbatch` is given; raises UserError for what Slurm cannot do."""
+    spec = job.spec
+    task = _TASK.format(
+        folder=shlex.quote(str(folder)),
+        report=command.REPORT,
+        store=store(cluster),
+        local_count=_LOCAL_COUNT,
+        setup=_setup(spec.setup),
+    )
+    exports = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in spec.environment)
+    body = _BATCH.format(
+        folder=shlex.quote(str(folder)),
+        mark=MARK,
+        first_port=environment.FIRST_PORT,
+        ports=environment.PORTS,
+        id=shlex.quote(job.id),
+        exports=exports,
+        elements=_elements(spec.elements),
+        srun=_srun(job),
+        task=shlex.quote(task),
+        command=shlex.join(command.words(job, cluster, (), limited=False)),
+        retries=spec.retries,
+    )
+    lines = [f"#SBATCH {line}" for line in directives(job, cluster, folder)]
+    return "\n".join(["#!/bin/sh", *lines, body])
+
+
+def directives(job: Job, cluster: Cluster, folder: Path) -> Iterator[str]:
+    """The options of `sbatch`; https://slurm.schedmd.com/sbatch.html."""
+    spec, resources = job.spec, job.spec.resources
+    is_array = len(spec.elements) > 1
+    yield f"--job-name={shlex.quote(job.name)}"
+    yield f"--comment=lamina:{job.id}"
+    log = folder / ("batch-%a.log" if is_array else "batch.log")
+    yield f"--output={shlex.quote(str(log))}"
+    yield "--open-mode=append"
+    if spec.tasks:
+        yield f"--ntasks={spec.tasks}"
+        if spec.nodes:
+            yield f"--nodes={spec.nodes}"
+    else:
+        yield f"--nodes={max(spec.nodes, 1)}"
+        yield f"--ntasks-per-node={max(spec.tasks_per_node, 1)}"
+    if resources.cpus:
+        yield f"--cpus-per-task={resources.cpus}"
+    if resources.memory:
+        # By processor, as it is not known how many tasks a node will have.
+        per_cpu = -(-resources.memory // (_MEBIBYTE * max(resources.cpus, 1)))
+        yield f"--mem-per-cpu={per_cpu}M"
+    if resources.gpus:
+        yield f"--gpus-per-task={resources.gpus}"
+    if spec.time_limit:
+        minutes, seconds = divmod(spec.time_limit, 60)
+        yield f"--time={minutes}:{seconds:02}"
+    if spec.warning:
+        yield f"--signal=TERM@{spec.warning}"
+    for name, value in (
+        ("partition", spec.partition or cluster.partition),
+        ("account", cluster.account),
+        ("qos", cluster.qos),
+        ("constraint", spec.constraint or cluster.constraint),
+    ):
+        if value:
+            yield f"--{name}={shlex.quote(value)}"
+    if spec.exclusive:
+        yield "--exclusive"
+    if is_array:
+        yield f"--array=0-{len(spec.elements) - 1}"
+    yield "--requeue"  # where a node fails
+    yield from cluster.options
+
+
+def _srun(job: Job) -> str:
+    found = ["--kill-on-bad-exit=1"]
+    if job.spec.resources.cpus:  # srun does not take it from sbatch
+        found.append(f"--cpus-per-task={job.spec.resources.cpus}")
+    return "".join(f"{each} " for each in found)
+
+
+def store(cluster: Cluster) -> str:
+    """Lines of shell that choose the store of a node."""
+    if cluster.store:
+        return f"export LAMINA_STORE={shlex.quote(cluster.store)}\n"
+    return _OWN_STORE
+
+
+def _setup(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in ("set -e", *lines, "set +e")) if lines else ""
+
+
+def _elements(elements: Sequence[Sequence[str]]) -> str:
+    if len(elements) == 1:
+        words = shlex.join(elements[0])
+        return f"set -- {words}\n" if words else "set --\n"
+    cases = (f"{number}) set -- {shlex.join(words)} ;;\n" for number, words in enumerate(elements))
+    return 'case "$element" in\n' + "".join(cases) + "esac\n"
