@@ -58,10 +58,10 @@ def main(words: list[str]) -> int:
     """Measure, and print a table."""
     args = _parser().parse_args(words)
     size = _SMOKE if args.smoke else args.targets
-    absent = bazel.missing()
+    absent = bazel.missing() if "bazel" in args.tools else ""
     if absent:
         print(f"Bazel is not measured, for lack of {absent}; to install it: {bazel.INSTALL}")
-    names = [name for name in _TOOLS if not (absent and name == "bazel")]
+    names = [name for name in args.tools if not (absent and name == "bazel")]
     steps: list[Step] = []
     with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir=args.folder) as temporary:
         folder = Path(temporary)
@@ -161,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench remote", description=__doc__)
     parser.add_argument("--targets", type=int, default=1000, help="of the repository")
     parser.add_argument("--seed", type=int, default=1, help="of its shape")
+    parser.add_argument("--tools", nargs="+", choices=tuple(_TOOLS), default=tuple(_TOOLS))
     parser.add_argument("--smoke", action="store_true", help="only to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
     parser.add_argument("--folder", type=Path, help="where to build (default: temporary)")
