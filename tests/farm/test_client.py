@@ -147,8 +147,9 @@ def test_a_result_reads_back(client: Clients, casd: Casd) -> None:
     service = client(casd.url)
     action, digest = shell("", "a"), service.cas.write(b"an action")
     node = File(service.cas.write(b"output"), executable=True)
-    service.cas.write(reapi.EMPTY_TREE_DATA)
-    message = results.message([("a", node), ("f/g", Folder()), ("l", Symlink("a"))], b"warned")
+    outputs: list[tuple[str, Node]] = [("a", node), ("f/g", Folder()), ("l", Symlink("a"))]
+    message, blobs = results.message(outputs, b"warned")
+    service.uploads.ensure(blobs)
 
     assert service.results.get(digest, action) is None
     service.results.put(digest, message, action)
@@ -158,6 +159,26 @@ def test_a_result_reads_back(client: Clients, casd: Casd) -> None:
     found = service.results.read(kept)
     assert dict(found.outputs) == {"a": node, "f/g": Folder(), "l": Symlink("a")}
     assert found.stderr == b"warned"
+
+
+def test_a_folder_of_many_files_is_kept_as_a_tree(client: Clients, casd: Casd) -> None:
+    service = client(casd.url)
+    action, digest = shell("", "many"), service.cas.write(b"an action")
+    one = service.cas.write(b"one")
+    outputs: list[tuple[str, Node]] = [
+        (f"many/{number % 7}/{number}", File(one, executable=number % 2 == 0))
+        for number in range(5000)
+    ]
+    outputs += [("many/none", Folder()), ("other", File(EMPTY))]
+    message, blobs = results.message(outputs, folders=("many", "other"))
+    service.uploads.ensure(blobs)
+    service.results.put(digest, message, action)
+
+    kept = service.results.get(digest, action)
+
+    assert kept is not None
+    assert message.ByteSize() < 1000
+    assert dict(service.results.read(kept).outputs) == dict(outputs)
 
 
 def test_the_farm_runs_an_action(client: Clients, casd: Casd) -> None:

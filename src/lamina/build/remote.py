@@ -208,9 +208,8 @@ class Remote:
     ) -> None:
         blobs: dict[Digest, bytes | None] = dict.fromkeys(result.blobs())
         blobs |= described.blobs
-        if any(not isinstance(node, File | Symlink) for _, node in result.outputs):
-            blobs[reapi.EMPTY_TREE] = reapi.EMPTY_TREE_DATA
-        message = results.message(result.outputs, result.stderr)
+        message, more = results.message(result.outputs, result.stderr, action.outputs)
+        blobs |= more
         hint = self._hint(action, names) if names else None
         if hint is not None:
             blobs |= hint.blobs

@@ -59,6 +59,13 @@ def decode_directory(data: bytes) -> dict[str, Child]:
     return children
 
 
+def encode_tree(root: bytes, below: Iterable[bytes]) -> bytes:
+    """A `Tree` of `Directory` messages: its root, and all that lie below it, in any order."""
+    message = pb.Tree(root=_parse(pb.Directory, root))
+    message.children.extend(_parse(pb.Directory, each) for each in sorted(set(below)))
+    return _bytes(message)
+
+
 def decode_tree(data: bytes) -> tuple[dict[str, Child], dict[Digest, dict[str, Child]]]:
     """Read a `Tree`: its root, and what lies below by digest; raises IntegrityError."""
     message = _parse(pb.Tree, data)

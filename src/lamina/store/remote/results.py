@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from lamina.core.action import Action, ActionResult
+from lamina.core.action import OUTPUT_FOLDER, Action, ActionResult
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import DEEPEST, File, Folder, Node, conflicts
 from lamina.formats import reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb
+from lamina.store import trees
 from lamina.store.blobs import BlobMissing
 from lamina.store.remote.cas import Cas
 from lamina.store.remote.connection import Connection
@@ -18,6 +19,7 @@ from lamina.store.remote.errors import FarmError
 _SERVICE = "/build.bazel.remote.execution.v2.ActionCache"
 _PATIENCE = 15.0  # seconds that a look-up may take; then the action is done without
 _MOST = 1_000_000  # paths in an output folder
+_FLAT = 200  # paths of a folder that are written one by one
 _PRINTED = 1 << 20  # bytes that a command printed and that are fetched
 
 
@@ -81,8 +83,8 @@ class Results:
         )
         for link in links:
             found.append((reapi.output_path(link.path), reapi.symlink(link.target)))
-        trees = {each.path: reapi.value(each.tree_digest) for each in result.output_directories}
-        for path, tree in self._trees(trees).items():
+        folders = {each.path: reapi.value(each.tree_digest) for each in result.output_directories}
+        for path, tree in self._trees(folders).items():
             top = reapi.output_path(path)
             found += [(f"{top}/{inner}".rstrip("/"), node) for inner, node in tree.items()]
         outputs = dict(found)
@@ -100,9 +102,11 @@ class Results:
         """The contents of output folders by path; an empty one is a Folder at ``."""
         data: dict[Digest, bytes] = {}
         wanted = {each for each in digests.values() if each != reapi.EMPTY_TREE}
-        if wanted:
-            for absent in self._cas.read_small(wanted, data.__setitem__):
-                raise BlobMissing(absent)
+        small = {each for each in wanted if self._cas.is_small(each)}
+        for absent in self._cas.read_small(small, data.__setitem__) if small else ():
+            raise BlobMissing(absent)
+        for each in wanted - small:
+            data[each] = self._cas.read(each)
         return {
             path: {"": Folder()} if digest not in data else _flat(data[digest])
             for path, digest in digests.items()
@@ -144,7 +148,31 @@ def _flat(data: bytes) -> dict[str, Node]:
     return found
 
 
-def message(outputs: Iterable[tuple[str, Node]], printed: bytes = b"") -> reapi_pb2.ActionResult:
-    """A result that succeeded, as it is kept: output folders are written flat."""
-    result = ActionResult(tuple(outputs), 0, b"", printed)
-    return reapi_pb2.ActionResult.FromString(reapi.encode_result(result))
+def message(
+    outputs: Iterable[tuple[str, Node]], printed: bytes = b"", folders: Iterable[str] = ()
+) -> tuple[reapi_pb2.ActionResult, dict[Digest, bytes]]:
+    """A result that succeeded, as it is kept, and blobs that go with it.
+
+    Output folders are written flat, but for those of `folders` that hold so much that a message
+    would be too large: these have a `Tree`.
+    """
+    flat = dict(outputs)
+    blobs: dict[Digest, bytes] = {}
+    found: dict[str, Digest] = {}
+    for folder in folders:
+        inside = {path: node for path, node in flat.items() if path.startswith(f"{folder}/")}
+        if len(inside) > _FLAT:
+            _, levels = trees.encode({path[len(folder) + 1 :]: inside[path] for path in inside})
+            blobs |= {Digest.of(level): level for level in levels}  # there are farms that want them
+            data = reapi.encode_tree(levels[-1], levels[:-1])
+            found[folder] = Digest.of(data)
+            blobs[found[folder]] = data
+            flat = {path: node for path, node in flat.items() if path not in inside}
+    if any(isinstance(node, Folder) for node in flat.values()):
+        blobs[reapi.EMPTY_TREE] = reapi.EMPTY_TREE_DATA
+    result = ActionResult(tuple(flat.items()), 0, b"", printed)
+    made = reapi_pb2.ActionResult.FromString(reapi.encode_result(result))
+    for folder, digest in found.items():
+        path = f"{OUTPUT_FOLDER}/{folder}"
+        made.output_directories.add(path=path, tree_digest=reapi.digest(digest))
+    return made, blobs
