@@ -40,6 +40,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 _LARGEST = 64 << 20  # bytes of a message; what is larger comes in pieces
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # which no repetition mends
 _DETAILS = "grpc-status-details-bin"
 _METADATA = "build.bazel.remote.execution.v2.requestmetadata-bin"
 
@@ -59,6 +60,7 @@ class Connection:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stopped = threading.Event()
+        self._closed = False
 
     def cancel(self) -> None:
         """End every request now; new ones may be made."""
@@ -68,6 +70,11 @@ class Connection:
             channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
+
+    def close(self) -> None:
+        """The same, and none may be made any more."""
+        self._closed = True
+        self.cancel()
 
     def wait(self, seconds: float) -> None:
         """Let time go by; raises Stopped when everything is ended."""
@@ -168,7 +175,7 @@ class Connection:
             if fault.code == "UNAUTHENTICATED" and not renewed and self._credentials.renew(headers):
                 renewed = True
                 continue
-            if fault.code not in PASSING:
+            if fault.code not in PASSING or _UNTRUSTED in fault.message:
                 self.breaker.succeeded()  # it is there, and says no
                 raise fault
             if advanced() > reached:
@@ -182,11 +189,15 @@ class Connection:
                 raise Stopped
 
     def _allow(self) -> None:
+        if self._closed:
+            raise Stopped
         if not self.breaker.allows():
             raise FarmGone(self.breaker.reason, "UNAVAILABLE")
 
     def _open(self) -> grpc.Channel:
         with self._lock:
+            if self._closed:
+                raise Stopped
             if self._channel is None:
                 self._channel = _channel(self.farm, self.endpoint)
             return self._channel
@@ -234,7 +245,7 @@ def detail(status: pb.Status | None, kind: type[M]) -> M | None:
 
 def refusal(endpoint: Endpoint, fault: FarmError) -> FarmError:
     """The same, with advice, where it says that we may not, or that this is no farm."""
-    if "CERTIFICATE_VERIFY_FAILED" in fault.message:
+    if _UNTRUSTED in fault.message:
         hint = "`ca` in `[remote]` names the certificates that are trusted"
         return FarmRefuses(fault.message, fault.code, hint=hint)
     if fault.code not in REFUSALS:

@@ -59,7 +59,7 @@ class Service:
     def stop(self) -> None:
         """End everything now."""
         for connection in self._connections:
-            connection.cancel()
+            connection.close()
         if self._uploads is not None:
             self._uploads.end()
 
