@@ -406,3 +406,23 @@ def test_an_interruption_ends_what_runs_in_the_farm(proxy: Proxy, ada: Machine) 
     assert started.returncode == 128 + signal.SIGINT
     assert proxy.counts["CancelOperation"] == 1
     assert not (ada.root / "lamina-out" / "x").exists()
+
+
+def test_outputs_that_a_farm_does_not_bring_are_made_here(
+    proxy: Proxy, ada: Machine, alone: dict[str, bytes]
+) -> None:
+    def change(method: str, data: bytes) -> bytes:
+        if method not in ("Execute", "WaitExecution"):
+            return data
+        operation = pb.Operation.FromString(data)
+        answer = pb.ExecuteResponse.FromString(operation.response.value)
+        if answer.result.output_files:
+            del answer.result.output_files[0]
+        operation.response.value = answer.SerializeToString()
+        return operation.SerializeToString()
+
+    proxy.change = change
+    said = ada.lamina(*execution(proxy))
+
+    assert ada.outputs() == alone
+    assert said.counts[2] is None

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lamina.build import identity, memo, undeclared, workers
+from lamina.build import declared, identity, memo, undeclared, workers
 from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
@@ -176,18 +175,24 @@ class Performer:
         if isinstance(task, Outcome):
             return task
         found = None if action.again else self._remote.find(action, tree, task.names)
-        if found is not None and _is_whole(action, found.result):
+        if found is not None and declared.is_whole(action, found.result):
             return self._learnt(task, found)
         found = self._remote.run(action, tree, anew=action.again)
         if found is None:
             raise NotThere(task)
         if found.result.exit_code:
             raise self._failure(action, tree, found.result)
+        if not self._is_complete(action, found.result):
+            raise NotThere(task)  # there are farms that drop links; what is wrong here tells itself
         return self._kept(task, found.result, found)
+
+    def _is_complete(self, action: Action, result: ActionResult) -> bool:
+        told = not action.depfile or action.depfile in dict(result.outputs)
+        return told and declared.is_whole(action, result)
 
     def _learnt(self, task: Task, found: Found) -> Outcome:
         """Keep here what the farm knew."""
-        action, result = task.action, _declared(task.action, found.result)
+        action, result = task.action, declared.outputs(task.action, found.result)
         if task.names:
             narrow = {path: task.inputs[path] for path in found.used}
             self._keep_narrow(task, narrow, found.used, result)
@@ -228,7 +233,7 @@ class Performer:
 
     def _kept(self, task: Task, made: ActionResult, found: Found | None = None) -> Outcome:
         """Keep what an action made here, or in the build farm, which is `found` then."""
-        action, result, inputs = task.action, _declared(task.action, made), task.inputs
+        action, result, inputs = task.action, declared.outputs(task.action, made), task.inputs
         used: tuple[str, ...] = ()
         if task.names:
             used = self._told(task, made, anywhere=found is not None)
@@ -236,13 +241,13 @@ class Performer:
             digest = self._keep_narrow(task, inputs, used, result)
         else:
             digest = task.digest
-            if not _is_fleeting(action, result):
+            if not declared.is_fleeting(action, result):
                 self._cache.put(digest, result)
                 self.memo.outputs[task.key] = result.outputs
         outcome = _made(action, digest, inputs, result, task.begun)
         if self._remote is None:
             return outcome
-        lasting = not _is_fleeting(action, result)
+        lasting = not declared.is_fleeting(action, result)
         digest = self._remote.keep(
             action, task.inputs, task.names, used, result, found, lasting=lasting
         )
@@ -274,7 +279,7 @@ class Performer:
 
     def _find(self, action: Action, digest: Digest) -> ActionResult | None:
         result = self._cache.get(digest)
-        return result if result is not None and _is_whole(action, result) else None
+        return result if result is not None and declared.is_whole(action, result) else None
 
     def _told(self, task: Task, made: ActionResult, *, anywhere: bool) -> tuple[str, ...]:
         """What an action read, as it tells itself."""
@@ -364,40 +369,3 @@ def _made(
 ) -> Outcome:
     outputs = dict(result.outputs)
     return Outcome(action, digest, inputs, outputs, False, begun, time.monotonic(), result.stderr)
-
-
-def _is_fleeting(action: Action, result: ActionResult) -> bool:
-    """Whether a result says of itself that it is not to be remembered."""
-    if not action.fleeting:
-        return False
-    node = dict(result.outputs).get(action.fleeting)
-    return not isinstance(node, File) or node.digest.size > 0
-
-
-def _is_whole(action: Action, known: ActionResult) -> bool:
-    """Whether a remembered result has all outputs; an entry of the cache may be cut short."""
-    try:
-        _declared(action, known)
-    except ActionError:
-        return False
-    return True
-
-
-def _declared(action: Action, result: ActionResult) -> ActionResult:
-    """The outputs the action declared; raises ActionError for one that it did not make."""
-    made = dict(result.outputs)
-    found: dict[str, Node] = {}
-    for output in action.outputs:
-        part = {output: made[output]} if output in made else _folder(output, made)
-        if not part:
-            raise ActionError(
-                f"`{action.owner}`: {action} succeeded but did not make `{output}`",
-                hint="outputs are written below `out/`; `$@`, `$(OUTS)` and `$OUT` name them",
-            )
-        found.update(part)
-    return ActionResult(tuple(sorted(found.items())), 0, result.stdout, result.stderr)
-
-
-def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
-    """What was made below a folder."""
-    return {path: node for path, node in made.items() if path.startswith(f"{output}/")}

@@ -20,6 +20,7 @@ from lamina.store.remote.results import Results
 from lamina.store.remote.settings import Farm
 from lamina.store.remote.uploads import Uploads
 
+_TOLD = 5  # failures
 _OFF = Capabilities(batch=0, version=(0, 0))
 
 
@@ -76,8 +77,8 @@ class Service:
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong and was done without, for people."""
-        return list(self._failures)
+        """What went wrong and was done without, for people; of many the first."""
+        return list(self._failures)[:_TOLD]
 
     def note(self, message: str) -> None:
         """Take down that something had to be done without the farm."""
