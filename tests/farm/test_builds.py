@@ -426,3 +426,16 @@ def test_outputs_that_a_farm_does_not_bring_are_made_here(
 
     assert ada.outputs() == alone
     assert said.counts[2] is None
+
+
+def test_a_farm_that_loses_what_it_makes(
+    casd: Casd, proxy: Proxy, ada: Machine, alone: dict[str, bytes]
+) -> None:
+    def before(asked: str, number: int, _headers: object) -> None:
+        if asked == "BatchReadBlobs":
+            casd.forget()
+
+    proxy.before = before
+    ada.lamina(*execution(proxy))
+
+    assert ada.outputs() == alone

@@ -24,7 +24,6 @@ from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, IntegrityError, UserError
 from lamina.core.tree import File, Symlink, Tree
 from lamina.formats import reapi, reapi_pb2
-from lamina.store.blobs import BlobMissing
 from lamina.store.remote import results
 from lamina.store.remote.errors import Absent, FarmError
 from lamina.store.remote.execution import Executed, TookTooLong
@@ -134,25 +133,29 @@ class Remote:
         if not self._service.executes or not self._may_run(action, tree):
             return None
         try:
-            executed = self._run(action, tree, anew=anew)
-            result = self._service.results.read(executed.result)
+            return self._received(action, tree, self._run(action, tree, anew=anew))
         except TookTooLong as error:
-            if not action.timeout:
-                self._service.failed(error)
-                return None
-            raise ActionError(
-                f"`{action.owner}`: {action}: it took longer than {action.timeout:g} s"
-            ) from error
+            if action.timeout:
+                raise ActionError(
+                    f"`{action.owner}`: {action}: it took longer than {action.timeout:g} s"
+                ) from error
+            self._service.failed(error)
         except FarmError as error:
             self._service.failed(error)
-            return None
-        except BlobMissing:
-            return None  # it has lost what it has just made
-        if result.exit_code:
-            return Found(_NOTHING, result, cached=False)
+        return None
+
+    def _received(self, action: Action, tree: Tree, executed: Executed) -> Found | None:
+        """What the farm made of an action, as if it had run here; None if that is of no use."""
         outputs = (*action.outputs, *((action.depfile,) if action.depfile else ()))
-        made = links.resolved(dict(result.outputs), tree, outputs, WORK)
-        result = self._taken(replace(result, outputs=tuple(sorted(made.items()))))
+        try:
+            result = self._service.results.read(executed.result)
+            if not result.exit_code:
+                made = links.resolved(dict(result.outputs), tree, outputs, WORK)
+                result = self._taken(replace(result, outputs=tuple(sorted(made.items()))))
+        except IntegrityError as error:
+            # It has lost what it has just made, or tells of it what cannot be.
+            self._service.note(f"what the build farm made is of no use: {error.message}")
+            return None
         return Found(_NOTHING, result, cached=executed.cached)
 
     def _run(self, action: Action, tree: Tree, *, anew: bool) -> Executed:

@@ -50,6 +50,7 @@ _VALUES: Mapping[tuple[str, ...], tuple[str, str, str]] = {
     ("--remote-timeout",): ("timeout", "SECONDS", "for one request (default: 60)"),
     ("--remote-jobs",): ("jobs", "N", "actions looked up or run there at once (default: 64)"),
     ("--remote-retries",): ("retries", "N", "of a request that failed (default: 5)"),
+    ("--remote-download-outputs",): ("download", "toplevel|all", "the same in one flag"),
     ("--tls-certificate",): ("ca", "FILE", "the authorities that are trusted"),
     ("--tls-client-certificate",): ("certificate", "FILE", "that is shown to the farm"),
     ("--tls-client-key",): ("key", "FILE", "of that certificate"),

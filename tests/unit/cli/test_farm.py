@@ -64,7 +64,15 @@ def test_a_farm_that_is_asked_for_must_be_named() -> None:
         settings("--remote")
 
 
-@pytest.mark.parametrize("word", ["--remote-timeout=soon", "--remote-jobs=0", "--remote-header=x"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--remote-download-outputs=minimal",
+        "--remote-timeout=soon",
+        "--remote-jobs=0",
+        "--remote-header=x",
+    ],
+)
 def test_a_wrong_value_names_the_flag(word: str) -> None:
     with pytest.raises(UserError, match=word.partition("=")[0]):
         settings(f"--remote-cache={URL}", word)
