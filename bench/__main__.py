@@ -15,6 +15,7 @@ from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
 from bench.remote import command as remote
+from bench.running import command as running
 from bench.scale import FULL, QUICK, SMOKE
 from bench.transfer import command as transfer
 
@@ -31,6 +32,7 @@ _ALONE = {
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
     remote.WORD: remote.main,
+    running.WORD: running.main,
     "transfer": transfer.main,
 }
 

@@ -24,6 +24,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("at", metavar="FOLDER", nargs="?", type=Path, help="an empty folder")
     repositories.add_pull(parser)
+    arguments.add_driver(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     arguments.add_build(parser)
     arguments.add_json(parser)
 
@@ -36,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
         return _list(as_json=args.json)
     found, digest, store = _find(args)
     with leases.leased_package(store.folder, digest):
-        where = visible.mount(found, packages.images(found, store), args.at)
+        images = repositories.images(args.what, found, digest, store, args)
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver, stays=True)
+        arguments.tell_of_copy(args)
+        where = visible.mount(found, images, args.at, driver=args.driver, upper=args.writable)
         leases.mounted(store.folder, digest, where)
     if args.json:
         output.document({"mountpoint": str(where), "package": found.name})
