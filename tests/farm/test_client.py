@@ -444,3 +444,13 @@ def test_a_farm_without_execution_is_told_as_such(client: Clients, proxy: Proxy)
     proxy.change = change
     with pytest.raises(FarmRefuses, match="runs no actions"):
         client(proxy.url, execution=True).check()
+
+
+def test_what_nobody_waits_for_goes_together(client: Clients, proxy: Proxy) -> None:
+    service = client(proxy.url)
+    for number in range(50):
+        data = f"blob {number}".encode()
+        service.uploads.later({Digest.of(data): data}, lambda: None)
+    service.close()
+
+    assert proxy.counts["FindMissingBlobs"] == proxy.counts["BatchUpdateBlobs"] == 1

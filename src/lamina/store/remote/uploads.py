@@ -1,8 +1,8 @@
 """Blobs on their way to a build farm: what several actions need there goes in common messages.
 
 A few threads take all that waits at once: one question which of it is missing, one message, or
-few, with the small blobs, a stream for each large one. What the farm is known to have is not asked
-for again.
+few, with the small blobs, a stream for each large one. What nobody waits for is left for others to
+come for a moment. What the farm is known to have is not asked for again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from lamina.store.remote.errors import FarmError, Stopped
 
 _THREADS = 4
 _TOGETHER = 4000  # blobs that are looked after at once
+_MANY = 200  # orders that are not left to become more
+_PAUSE = 0.25  # seconds for others to come
 _AT_ONCE = 16 << 20  # bytes of small blobs that are read before they are sent
 _HEARTBEAT = 0.2  # seconds
 
@@ -34,6 +36,8 @@ Blobs = Mapping[Digest, bytes | None]
 class _Order:
     blobs: Blobs
     then: Callable[[], None]  # what is done when all are there
+    urgent: bool  # whether somebody waits for it
+    since: float = field(default_factory=time.monotonic)
     done: Future[None] = field(default_factory=Future)
 
 
@@ -48,6 +52,7 @@ class Uploads:
         self._open = 0  # orders that are not done
         self._change = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._settling = False  # whether nothing more is left to come
         self._ended = False
         self.failure = ""  # what the last one that failed said
         self.lost = 0  # orders that failed and that nobody waits for
@@ -67,13 +72,13 @@ class Uploads:
 
     def ensure(self, blobs: Blobs) -> None:
         """Let some blobs be there; raises FarmError, IntegrityError for one that is nowhere."""
-        order = self._add(blobs, lambda: None)
+        order = self._add(blobs, lambda: None, urgent=True)
         if order is not None:
             order.done.result()
 
     def later(self, blobs: Blobs, then: Callable[[], None]) -> None:
         """Send blobs without waiting for it, and then do something, such as name them."""
-        order = self._add(blobs, then, always=True)
+        order = self._add(blobs, then, urgent=False)
         assert order is not None
         order.done.add_done_callback(self._note)
 
@@ -86,6 +91,8 @@ class Uploads:
     def settle(self, patience: float) -> bool:
         """Wait until all is sent; False where for some seconds nothing got further."""
         with self._change:
+            self._settling = True
+            self._change.notify_all()
             left, since = self._progress(), time.monotonic()
             while self._open:
                 self._change.wait(_HEARTBEAT)
@@ -93,6 +100,7 @@ class Uploads:
                     left, since = self._progress(), time.monotonic()
                 elif time.monotonic() - since > patience:
                     return False
+            self._settling = False
         return True
 
     def _progress(self) -> tuple[int, int]:
@@ -109,13 +117,11 @@ class Uploads:
         for thread in self._threads:
             thread.join()
 
-    def _add(
-        self, blobs: Blobs, then: Callable[[], None], *, always: bool = False
-    ) -> _Order | None:
+    def _add(self, blobs: Blobs, then: Callable[[], None], *, urgent: bool) -> _Order | None:
         wanted = {digest: data for digest, data in blobs.items() if digest not in self._known}
-        if not wanted and not always:
+        if not wanted and urgent:
             return None
-        order = _Order(wanted, then)
+        order = _Order(wanted, then, urgent)
         with self._change:
             if self._ended:
                 raise Stopped
@@ -140,8 +146,8 @@ class Uploads:
 
     def _take(self) -> list[_Order]:
         with self._change:
-            while not self._orders and not self._ended:
-                self._change.wait()
+            while not self._ended and (left := self._left()) != 0:
+                self._change.wait(left)
             taken, size = 0, 0
             for order in self._orders:
                 size += len(order.blobs)
@@ -150,6 +156,15 @@ class Uploads:
                 taken += 1
             found, self._orders = self._orders[:taken], self._orders[taken:]
         return found
+
+    def _left(self) -> float | None:
+        """Seconds until what waits is to be taken; None if nothing waits."""
+        orders = self._orders
+        if not orders:
+            return None
+        if self._settling or len(orders) >= _MANY or any(order.urgent for order in orders):
+            return 0
+        return max(0, orders[0].since + _PAUSE - time.monotonic())
 
     def _apart(self, orders: list[_Order], error: Exception) -> None:
         """Let a blob that cannot be read spoil only the order that it belongs to."""
