@@ -28,7 +28,7 @@ from lamina.formats import remote_pb2 as pb
 from tests import farms
 
 WORD = "remote"
-_SMOKE = 100  # targets: the fewest that a repository has
+_SMOKE = 20  # targets
 
 Make = Callable[[Repository, Path, tuple[str, ...]], Tool]
 _TOOLS: dict[str, tuple[Make, tuple[str, ...]]] = {

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from bench.remote.command import Step, _older, text
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.remote.command import Step, _older, main, text
 from lamina.formats import remote_pb2 as pb
 
 
@@ -31,3 +37,19 @@ def test_the_farm_is_made_to_name_an_older_version_of_the_api() -> None:
 
     assert (found.low_api_version.major, found.low_api_version.minor) == (2, 0)
     assert _older("Read", b"as it is") == b"as it is"
+
+
+@pytest.mark.root
+def test_lamina_asks_once_for_each_action_of_another_checkout(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("buildbox-casd runs actions with the rights of root")
+    found = tmp_path / "steps.json"
+    words = ["--smoke", "--tools", "lamina", "--folder", str(tmp_path), "--json", str(found)]
+    if main(words):
+        pytest.skip("the farm of the bench is not to be had")
+
+    cold, warm, *_, again = json.loads(found.read_text())
+
+    assert cold["ran"] == cold["methods"]["GetActionResult"] == warm["methods"]["GetActionResult"]
+    assert (warm["ran"], again["requests"]) == (0, 0)
+    assert warm["requests"] < 1.3 * cold["ran"]

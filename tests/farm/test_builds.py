@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from lamina.formats import remote_pb2 as pb
+from tests.farm.__main__ import move
 from tests.farm.conftest import Machine
 from tests.farms import Casd, Failure, Proxy, free_port, secured
 from tests.servers import make_tls
@@ -258,6 +259,12 @@ platform = {{ OSFamily = "linux" }}
 
     assert said.counts[2] == "3"
     assert seen == {"Bearer open sesame"}
+
+
+def test_many_blobs_and_a_large_output_go_from_one_machine_to_another(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    move(tmp_path / "machines", proxy, blobs=300, size=12 << 20)
 
 
 # Faults: the build succeeds with the right bytes, and says what it did without.
