@@ -161,6 +161,21 @@ def test_a_result_reads_back(client: Clients, casd: Casd) -> None:
     assert found.stderr == b"warned"
 
 
+def test_outputs_that_come_with_a_result_need_no_request(client: Clients, proxy: Proxy) -> None:
+    service = client(proxy.url)
+    right, wrong = Digest.of(b"right"), Digest.of(b"other")
+    message, _ = results.message([("a", File(right)), ("b", File(wrong))])
+    for file in message.output_files:
+        file.contents = b"right"
+
+    service.results.read(message)
+
+    assert service.store.read(right) == b"right"
+    assert proxy.counts["BatchReadBlobs"] == 0
+    with pytest.raises(BlobMissing):
+        service.store.read(wrong)
+
+
 def test_a_folder_of_many_files_is_kept_as_a_tree(client: Clients, casd: Casd) -> None:
     service = client(casd.url)
     action, digest = shell("", "many"), service.cas.write(b"an action")

@@ -274,18 +274,20 @@ class UpdateActionResultRequest(_message.Message):
     def __init__(self, instance_name: _Optional[str] = ..., action_digest: _Optional[_Union[_reapi_pb2.Digest, _Mapping]] = ..., action_result: _Optional[_Union[_reapi_pb2.ActionResult, _Mapping]] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("instance_name", "skip_cache_lookup", "action_digest", "inline_stdout", "inline_stderr")
+    __slots__ = ("instance_name", "skip_cache_lookup", "action_digest", "inline_stdout", "inline_stderr", "inline_output_files")
     INSTANCE_NAME_FIELD_NUMBER: _ClassVar[int]
     SKIP_CACHE_LOOKUP_FIELD_NUMBER: _ClassVar[int]
     ACTION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     INLINE_STDOUT_FIELD_NUMBER: _ClassVar[int]
     INLINE_STDERR_FIELD_NUMBER: _ClassVar[int]
+    INLINE_OUTPUT_FILES_FIELD_NUMBER: _ClassVar[int]
     instance_name: str
     skip_cache_lookup: bool
     action_digest: _reapi_pb2.Digest
     inline_stdout: bool
     inline_stderr: bool
-    def __init__(self, instance_name: _Optional[str] = ..., skip_cache_lookup: _Optional[bool] = ..., action_digest: _Optional[_Union[_reapi_pb2.Digest, _Mapping]] = ..., inline_stdout: _Optional[bool] = ..., inline_stderr: _Optional[bool] = ...) -> None: ...
+    inline_output_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance_name: _Optional[str] = ..., skip_cache_lookup: _Optional[bool] = ..., action_digest: _Optional[_Union[_reapi_pb2.Digest, _Mapping]] = ..., inline_stdout: _Optional[bool] = ..., inline_stderr: _Optional[bool] = ..., inline_output_files: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WaitExecutionRequest(_message.Message):
     __slots__ = ("name",)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from lamina.core.action import Action
+from lamina.core.action import OUTPUT_FOLDER, Action
 from lamina.core.digest import Digest
 from lamina.formats import reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb
@@ -157,6 +157,8 @@ class _Run:
             skip_cache_lookup=anew,
             inline_stdout=True,
             inline_stderr=True,
+            # It is read here at once.
+            inline_output_files=[f"{OUTPUT_FOLDER}/{action.depfile}"] if action.depfile else [],
         )
 
     def forget(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from lamina.core.action import OUTPUT_FOLDER, Action, ActionResult
 from lamina.core.digest import Digest
@@ -26,7 +26,15 @@ _PRINTED = 1 << 20  # bytes that a command printed and that are fetched
 class Results:
     """The results at one endpoint. Safe to use from many threads."""
 
-    def __init__(self, connection: Connection, instance: str, cas: Cas) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        instance: str,
+        cas: Cas,
+        hold: Callable[[bytes], object] = lambda _data: None,
+    ) -> None:
+        """`hold` is given the bytes of outputs that come with a result."""
+        self._hold = hold
         self._connection = connection
         self._instance = instance
         self._cas = cas
@@ -75,6 +83,8 @@ class Results:
         found: list[tuple[str, Node]] = []
         for file in result.output_files:
             node = File(reapi.value(file.digest), file.is_executable)
+            if file.contents and Digest.of(file.contents) == node.digest:
+                self._hold(file.contents)
             found.append((reapi.output_path(file.path), node))
         links = (
             *result.output_symlinks,

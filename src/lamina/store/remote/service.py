@@ -156,7 +156,7 @@ class Service:
     @cached_property
     def results(self) -> Results:
         """Its action cache."""
-        return Results(self._asking, self.farm.instance, self.cas)
+        return Results(self._asking, self.farm.instance, self.cas, self.store.hold)
 
     @cached_property
     def saved(self) -> Results:
