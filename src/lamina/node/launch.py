@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces, process
+from lamina.linux import drivers, namespaces
+from lamina.linux.environment import inherited
 from lamina.node import based, mounts
 
 # Python ignores these from its start on; what it handles, exec puts back by itself.
@@ -57,7 +58,7 @@ def launch(
     if ready is not None:
         ready()
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
-    outer = process.inherited() if environment is None else environment
+    outer = inherited() if environment is None else environment
     _become(argv, variables(package, root, outer))
 
 

@@ -56,6 +56,11 @@ def driver(name: str) -> Driver:
         from lamina.node.subvolumes import SubvolumeDriver
 
         return SubvolumeDriver()
+    if name == drivers.COPY:
+        raise HostError(
+            "the driver `copy` mounts nothing, which is needed here",
+            hint="`lamina doctor` shows which drivers can be used",
+        )
     from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
 
     return FuseDriver()
