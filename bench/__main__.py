@@ -15,6 +15,7 @@ from bench.cluster import command as cluster
 from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
+from bench.remote import command as remote
 from bench.running import command as running
 from bench.scale import FULL, QUICK, SMOKE
 from bench.transfer import command as transfer
@@ -32,6 +33,7 @@ _ALONE = {
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
+    remote.WORD: remote.main,
     running.WORD: running.main,
     "transfer": transfer.main,
 }
