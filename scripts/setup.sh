@@ -11,7 +11,10 @@ packages=(
     python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
 )
 # Tests look at packages with other people's tools, and run them in other people's containers.
-dev_packages=(docker-registry docker.io faketime openssl podman runc skopeo umoci unzip zstd)
+dev_packages=(
+    docker-registry docker.io faketime iproute2 munge openssl podman runc skopeo slurm-client slurmctld
+    slurmd umoci unzip zstd
+)
 
 fail() {
     echo "setup: $1" >&2

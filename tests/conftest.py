@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +15,10 @@ from hypothesis import settings
 
 settings.register_profile("lamina", deadline=None, database=None)
 settings.load_profile("lamina")
+
+# The program of XAR's authors, github.com/facebookincubator/xar, compiled: no distribution has it.
+XAREXEC_FUSE = os.environ.get("XAREXEC_FUSE") or shutil.which("xarexec_fuse")
+NO_XAREXEC_FUSE = "no `xarexec_fuse` of XAR's authors on PATH or in $XAREXEC_FUSE"
 
 WriteWheel = Callable[[Path, Mapping[str, str]], Path]
 

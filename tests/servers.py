@@ -103,10 +103,13 @@ def registry(
     clients: bool = False,
     tokens: TokenServer | None = None,
     deletes: bool = True,
+    address: str = "127.0.0.1",
+    within: Sequence[str] = (),
 ) -> Iterator[Registry]:
     """Run a registry that keeps its blobs below a folder.
 
-    With `clients` it speaks only to who has a certificate by the authority of `tls`.
+    With `clients` it speaks only to who has a certificate by the authority of `tls`. `within` are
+    the words of a command that starts it, in another network.
     """
     program = need("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def registry(
         # With its cache it tells for a while of blobs whose files a test has spoilt or removed.
         "cache": {},
     }
-    http: dict[str, object] = {"addr": "127.0.0.1:0"}
+    http: dict[str, object] = {"addr": f"{address}:0"}
     if tls is not None:
         pair: dict[str, object] = {"certificate": str(tls.certificate), "key": str(tls.key)}
         http["tls"] = {**pair, "clientcas": [str(tls.ca)]} if clients else pair
@@ -135,24 +138,24 @@ def registry(
     log = folder / "log"
     with log.open("wb") as file:
         started = subprocess.Popen(
-            [program, "serve", folder / "settings.yml"],
+            [*within, program, "serve", folder / "settings.yml"],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
         )
     try:
-        yield Registry(_listening(log, started), folder / "kept", log, tls)
+        yield Registry(_listening(log, started, address), folder / "kept", log, tls)
     finally:
         started.terminate()
         started.wait(_PATIENCE)
 
 
-def _listening(log: Path, started: subprocess.Popen[bytes]) -> str:
+def _listening(log: Path, started: subprocess.Popen[bytes], address: str) -> str:
     """Where the registry says that it listens."""
     until = time.monotonic() + _PATIENCE
     while True:
         text = log.read_text()
-        found = re.search(r"listening on (127\.0\.0\.1:[0-9]+)", text)
+        found = re.search(rf"listening on ({re.escape(address)}:[0-9]+)", text)
         if found:
             return found[1]
         assert started.poll() is None and time.monotonic() < until, text

@@ -46,7 +46,7 @@ SchedulerParameters=sched_min_interval=1000,batch_sched_delay=0
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
-SlurmdTimeout=10
+SlurmdTimeout=3
 SlurmctldTimeout=10
 MinJobAge=300
 KillWait=2

@@ -1,4 +1,4 @@
-"""Containers of others: images that lamina writes, in Docker, Podman, skopeo and umoci.
+"""Containers of others: images that lamina writes, in Docker, Podman, containerd, skopeo and umoci.
 
 Each test process has a Docker daemon of its own, with a socket and a data folder of its own.
 """
@@ -85,6 +85,13 @@ def docker(folder: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
+def registry(tmp_path: Path) -> Iterator[servers.Registry]:
+    need("docker-registry"), need("skopeo")
+    with servers.registry(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
 def podman(folder: Path) -> Iterator[Run]:
     program, runtime = need("podman"), need("runc")
     options: list[str | Path] = ["--root", folder / "podman", "--runroot", folder / "podman-run"]
@@ -95,6 +102,14 @@ def podman(folder: Path) -> Iterator[Run]:
 
     yield run
     run("system", "reset", "--force")
+
+
+@pytest.fixture(scope="session")
+def containerd(folder: Path) -> Iterator[servers.Containerd]:
+    """A containerd without Docker, which only this test process has."""
+    need("containerd"), need("ctr"), need("runc")
+    with servers.containerd(folder) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

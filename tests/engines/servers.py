@@ -73,11 +73,59 @@ def docker(folder: Path, client: str | Path = "") -> Iterator[Run]:
         started.wait(30)
 
 
+class Containerd:
+    """A containerd that has its socket and all its files in a folder, without Docker."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ctr = (find("ctr"), "--address", folder / "grpc.sock")
+        self.question = (*self._ctr, "version")
+        self._snapshotter = ""
+
+    def __call__(self, *words: str | Path) -> str:
+        """What `ctr` prints, asked in a namespace of containerd that is for nothing else."""
+        if not self._snapshotter:
+            known = call(*self._ctr, "plugins", "ls", "id==overlayfs")
+            self._snapshotter = "overlayfs" if known.split()[-1] == "ok" else "native"
+        options = (*self._ctr, "-n", "lamina-test")
+        settings = f"CONTAINERD_SNAPSHOTTER={self._snapshotter}"
+        return call("env", settings, *options, *words)
+
+    def run(self, image: str, *words: str) -> str:
+        """What a container prints: in the network of the host, its state in our folder."""
+        places = ("--runc-root", self._folder / "runc", "--fifo-dir", self._folder / "fifo")
+        options = ("--rm", "--net-host", "--cgroup", "", *places)
+        return self("run", *options, image, "one", *words)
+
+
+@contextmanager
+def containerd(folder: Path) -> Iterator[Containerd]:
+    """A containerd of this process alone. The path of the folder must be short."""
+    program, place = find("containerd"), folder / "containerd"
+    find("runc")
+    place.mkdir()
+    settings, log = place / "config.toml", place / "log"
+    settings.write_text(
+        f'version = 2\nroot = "{place}/root"\nstate = "{place}/state"\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+        f'[grpc]\naddress = "{place}/grpc.sock"\n[ttrpc]\naddress = "{place}/ttrpc.sock"\n'
+    )
+    client = Containerd(place)
+    with log.open("wb") as output:
+        started = subprocess.Popen([program, "--config", settings], stdout=output, stderr=output)
+    try:
+        _await(started, client.question, log)
+        yield client
+    finally:
+        started.terminate()
+        started.wait(30)
+
+
 def _await(started: subprocess.Popen[bytes], question: Sequence[str | Path], log: Path) -> None:
     until = time.monotonic() + 30
     while subprocess.run(question, capture_output=True, check=False).returncode:
         if started.poll() is not None or time.monotonic() > until:
-            raise AssertionError(f"dockerd does not start: {log.read_text()[-2000:]}")
+            raise AssertionError(f"a server does not start: {log.read_text()[-2000:]}")
         time.sleep(0.1)
 
 
@@ -91,9 +139,10 @@ def unmount_below(folder: Path) -> None:
 class Registry:
     """A registry that keeps its blobs in a folder."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, log: Path) -> None:
         self.place = f"127.0.0.1:{port}"
         self._blobs = folder / "docker/registry/v2/blobs/sha256"
+        self._log = log
 
     def push(self, layout: Path, tag: str) -> None:
         """Copy an image of an OCI layout there, as `a:<tag>`."""
@@ -106,6 +155,13 @@ class Registry:
         """The digests of all there is."""
         return {path.parent.name for path in self._blobs.glob("*/*/data")}
 
+    @property
+    def fetched(self) -> list[str]:
+        """The digests of all blobs that were sent to anybody, in order."""
+        return re.findall(
+            r'"GET /v2/\S+/blobs/sha256:([0-9a-f]{64}) \S+" 200', self._log.read_text()
+        )
+
 
 @contextmanager
 def registry(folder: Path) -> Iterator[Registry]:
@@ -117,10 +173,12 @@ def registry(folder: Path) -> Iterator[Registry]:
     settings = folder / "registry.yml"
     storage = f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}"
     settings.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "127.0.0.1:{port}"}}\n')
-    started = subprocess.Popen([program, "serve", settings], stdout=-3, stderr=-3)
+    log = folder / "registry.log"
+    with log.open("wb") as output:
+        started = subprocess.Popen([program, "serve", settings], stdout=output, stderr=-3)
     try:
         _await_answer(f"http://127.0.0.1:{port}/v2/")
-        yield Registry(folder / "registry", port)
+        yield Registry(folder / "registry", port, log)
     finally:
         started.terminate()
         started.wait(30)

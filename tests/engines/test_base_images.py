@@ -11,9 +11,6 @@ import pytest
 from .conftest import need
 from .servers import PYTHON, Registry, Run, call
 from .test_images import LAST_LINE, NETWORK, rootfs, written
-from .test_registry import registry
-
-__all__ = ["registry"]  # the fixture
 
 SMALL = """
 python_binary(name = "small", srcs = ["small.py"], base_image = ":base")

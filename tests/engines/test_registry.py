@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from . import servers
 from .conftest import need
 from .servers import Registry, Run
 from .test_images import LAST_LINE, NETWORK
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    need("docker-registry"), need("skopeo")
-    with servers.registry(tmp_path) as found:
-        yield found
 
 
 def test_a_second_push_moves_the_changed_layer_and_what_lists_it(

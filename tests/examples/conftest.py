@@ -64,3 +64,33 @@ def copy_of(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return copy
+
+
+@pytest.fixture
+def article(copy_of: Callable[..., Path]) -> Path:
+    return copy_of("article")
+
+
+@pytest.fixture
+def pure(tmp_path: Path) -> Path:
+    """A program in Python alone: in namespace packages, with `args`, `env` and a data file."""
+    root = tmp_path / "pure"
+    (root / "deep/er").mkdir(parents=True)
+    (root / "lamina.toml").write_text("")
+    (root / "deep/er/mod.py").write_text("def name():\n    return __name__\n")
+    (root / "BUILD").write_text(
+        'python_library(name = "lib", srcs = ["deep/er/mod.py"])\n'
+        "python_binary(\n"
+        '    name = "app", main = "app.py", deps = [":lib"],\n'
+        '    args = ["--given", "\'two words\'"], env = {"GIVEN": "it\'s"},\n'
+        ")\n"
+    )
+    (root / "app.py").write_text(
+        "import os, sys\n"
+        "from deep.er import mod\n"
+        "known = [os.environ[key] for key in ('GIVEN', 'LAMINA_VERSION')]\n"
+        "print(mod.name(), __name__, sys.argv[1:], *known)\n"
+        "assert not [path for path in sys.path if 'dist-packages' in path]\n"
+        "sys.exit(int(os.environ.get('CODE', 0)))\n"
+    )
+    return root

@@ -9,14 +9,12 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lamina.formats import erofs, xar
-from tests.conftest import wheel
+from lamina.formats import erofs
 
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,36 +44,6 @@ def output(*command: str | Path, cwd: Path | None = None, **environment: str) ->
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def article(copy_of: Callable[..., Path]) -> Path:
-    return copy_of("article")
-
-
-@pytest.fixture
-def pure(tmp_path: Path) -> Path:
-    """A program in Python alone: in namespace packages, with `args`, `env` and a data file."""
-    root = tmp_path / "pure"
-    (root / "deep/er").mkdir(parents=True)
-    (root / "lamina.toml").write_text("")
-    (root / "deep/er/mod.py").write_text("def name():\n    return __name__\n")
-    (root / "BUILD").write_text(
-        'python_library(name = "lib", srcs = ["deep/er/mod.py"])\n'
-        "python_binary(\n"
-        '    name = "app", main = "app.py", deps = [":lib"],\n'
-        '    args = ["--given", "\'two words\'"], env = {"GIVEN": "it\'s"},\n'
-        ")\n"
-    )
-    (root / "app.py").write_text(
-        "import os, sys\n"
-        "from deep.er import mod\n"
-        "known = [os.environ[key] for key in ('GIVEN', 'LAMINA_VERSION')]\n"
-        "print(mod.name(), __name__, sys.argv[1:], *known)\n"
-        "assert not [path for path in sys.path if 'dist-packages' in path]\n"
-        "sys.exit(int(os.environ.get('CODE', 0)))\n"
-    )
-    return root
 
 
 @pytest.mark.parametrize("form", UNPACK)
@@ -271,95 +239,6 @@ class TestErofs:
         for form in ("xar", "tar.gz", "oci-archive"):
             one, other = (packaged(lamina, each, "//:A", form) for each in (root, plain))
             assert one.read_bytes() == other.read_bytes()
-
-
-@pytest.fixture
-def unmounted() -> Iterator[None]:
-    """XAR files are mounted where everybody's are; what a test has mounted is taken down."""
-    before = xar_mounts()
-    yield
-    for where in xar_mounts() - before:
-        subprocess.run(["fusermount3", "-u", where], check=True)
-
-
-def xar_mounts() -> set[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return {line.split()[4] for line in lines if "squashfuse" in line and "/uid-" in line}
-
-
-@pytest.mark.usefixtures("unmounted")
-class TestXar:
-    @pytest.fixture(autouse=True)
-    def fuse(self) -> None:
-        if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-            pytest.skip("/dev/fuse is closed to this user")
-
-    @pytest.fixture
-    def xarexec(self) -> Callable[..., str]:
-        def run(*words: str | Path) -> str:
-            return output(
-                sys.executable, "-m", "lamina.cli.xarexec", *words, PYTHONPATH=str(SOURCES)
-            )
-
-        return run
-
-    def test_xarexec_runs_it(
-        self, lamina: Lamina, article: Path, xarexec: Callable[..., str]
-    ) -> None:
-        made = packaged(lamina, article, "//:A", "xar", "--version", "v7")
-
-        assert xarexec(made).splitlines()[-1] == LAST_LINE
-        assert os.access(made, os.X_OK)
-        header = xar.decode(made.read_bytes()[:4096])
-        assert (header.version, header.target, header.trampolines) == ("v7", "A", ())
-
-    def test_console_scripts_are_started_by_their_names(
-        self, lamina: Lamina, pure: Path, xarexec: Callable[..., str], tmp_path: Path
-    ) -> None:
-        self.add_wheel(pure)
-        made = packaged(lamina, pure, "//:app", "xar")
-
-        header = xar.decode(made.read_bytes()[:4096])
-        assert header.trampolines == ("app", "greet", "invoke_xar_via_trampoline")
-        assert xarexec(made).startswith("deep.er.mod __main__")
-        link = tmp_path / "greet"
-        link.symlink_to(made)
-        assert xarexec(link, "a b") == "greet ['a b'] None\n"
-
-    def test_it_runs_by_itself_where_its_interpreter_is_installed(
-        self, lamina: Lamina, pure: Path, tmp_path: Path
-    ) -> None:
-        self.add_wheel(pure)
-        made = packaged(lamina, pure, "//:app", "xar", "--version", "v7")
-        (tmp_path / "greet").symlink_to(made)
-        interpreter = tmp_path / "bin/xarexec_fuse"
-        interpreter.parent.mkdir()
-        command = f'PYTHONPATH={SOURCES} exec {sys.executable} -m lamina.cli.xarexec "$@"'
-        interpreter.write_text(f"#!/bin/sh\n{command}\n")
-        interpreter.chmod(0o755)
-        path = f"{interpreter.parent}:{os.environ['PATH']}"
-
-        words = output(made, "x", PATH=path)
-        greeted = output("./greet", "x", cwd=tmp_path, PATH=path)
-
-        assert words == "deep.er.mod __main__ ['--given', 'two words', 'x'] it's v7\n"
-        assert greeted == "greet ['x'] None\n"
-
-    @staticmethod
-    def add_wheel(root: Path) -> None:
-        files = {
-            "greeter.py": "import os, sys\n"
-            "class greeter:\n"
-            "    def main():\n"
-            "        print(sys.argv[0], sys.argv[1:], os.environ.get('LAMINA_MAIN'))\n",
-            "greeter-1.dist-info/entry_points.txt": (
-                "[console_scripts]\ngreet = greeter:greeter.main\n"
-            ),
-        }
-        wheel(root / "greeter-1-py3-none-any.whl", files)
-        build = (root / "BUILD").read_text().replace('[":lib"]', '[":lib", ":greeter"]')
-        rule = 'prebuilt_python_library(name = "greeter", binary_src = "%s")\n'
-        (root / "BUILD").write_text(rule % "greeter-1-py3-none-any.whl" + build)
 
 
 def digest_of(folder: Path) -> dict[str, str]:

@@ -22,10 +22,15 @@ from pathlib import Path
 
 import pytest
 
+from lamina.formats import xar
+
 ROOT = os.geteuid() == 0
 NOBODY = 65534
 SOURCE = Path(__file__).parents[2] / "src" / "lamina"
 UUID = "0123456789abcdef" * 4
+# Runs XAR files.
+MAIN = "import sys; from lamina.cli.xarexec import main; sys.exit(main())"
+SCRIPT = 'echo "$0" "$@"; echo new=$XARFUSE_NEW_MOUNT at=$XAREXEC_LAUNCH_TIMESTAMP\n'
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 # What is started: a package of the images in argv, by the real `launch`.
@@ -236,9 +241,43 @@ def _header(offset: int, uuid: str, target: str) -> bytes:
     return text.encode().ljust(offset, b"\n")
 
 
+@pytest.fixture(params=[pytest.param("root", marks=pytest.mark.root), "user"])
+def person(request: pytest.FixtureRequest, area: Path) -> Iterator[Person]:
+    found: Person = request.getfixturevalue(request.param)
+    (area / "mnt").mkdir()
+    (area / "mnt").chmod(0o1777)
+    yield found
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if area.name in line:
+            subprocess.run(["fusermount3", "-u", line.split()[4]], check=True)
+    wait_for_nothing(area)
+
+
+@pytest.fixture
+def xar_file(image: Callable[..., Path], area: Path) -> Callable[..., Path]:
+    """Makes a XAR that mounts below the test's own folder."""
+
+    def make(
+        script: str = SCRIPT, *, target: str = "run", name: str = "a", uuid: str = "ab" * 32
+    ) -> Path:
+        bare = image({"run": script, "data": "inside"}, offset=0)
+        made = area / f"{name}.xar"
+        header = xar.Header(uuid, target, "1", mount_root=str(area / "mnt"))
+        made.write_bytes(xar.encode(header) + bare.read_bytes())
+        return made
+
+    return make
+
+
+def call(person: Person, *args: object) -> tuple[int, str, str]:
+    started = person.start(MAIN, *map(str, args))
+    out, words = started.communicate(timeout=30)
+    return started.returncode, out.decode(), words.decode()
+
+
 def wait_for_nothing(area: Path) -> None:
     """Wait until nothing that has to do with a folder is left; fails with what is."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while left := leftovers(area):
         assert time.monotonic() < deadline, left
         time.sleep(0.01)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Launcher, Person, leftovers
+from .conftest import Launcher, Person, call, leftovers
 from .test_erofs import erofs_image  # noqa: F401 - a fixture
-from .test_xarexec import call
 
 Image = Callable[..., Path]
 

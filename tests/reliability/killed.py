@@ -1,11 +1,12 @@
-"""Push, pull, exec and the collector of garbage, killed at random instants again and again.
+"""Commands killed at random instants again and again, one after another or several at once.
 
-One registry, one store that packages are made in, and one of a node. After each kill what was
-killed is done again and must succeed, and nothing that is wrong or of no use may stay.
+A repository, a store that packages are made in, and one of a node. After each kill what was killed
+is done again and must succeed, and nothing that is wrong or of no use may stay.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ import hashlib, os, words
 root = os.environ["LAMINA_PACKAGE"]
 print(words.WORD, hashlib.sha256(open(f"{root}/large.bin", "rb").read()).hexdigest())
 """
+_COMMANDS = ("copy", "exec", "gc", "pull", "push")
+_SHORTEST = 0.04  # seconds until a kill
 
 
 @dataclass(slots=True)
@@ -42,111 +45,160 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
 
-class Trial:
-    """A registry's client on two machines."""
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A command that is to be killed at some time, or at none."""
 
-    def __init__(self, folder: Path, host: str, seed: int) -> None:
+    what: str
+    words: tuple[str, ...]
+    child: subprocess.Popen[bytes]
+    until: float | None
+
+
+class Trial:
+    """A repository's client on two machines."""
+
+    def __init__(self, folder: Path, place: str, seed: int) -> None:
+        """`place` is a repository on a registry, or `oci:FOLDER`."""
         self._folder = folder
         self._random = random.Random(seed)
-        self._place = f"{host}/killed"
+        self._place = place
+        self._copies = f"{place}-copies"
         self._version = 0
+        self._printed = ""  # what the newest version prints
+        self._longest = dict.fromkeys(_COMMANDS, 0.3)  # seconds until a kill
         self.found = Found()
         self._root = folder / "workspace"
-        self._root.mkdir()
+        self._root.mkdir(parents=True)
         (self._root / "lamina.toml").touch()
         (self._root / "BUILD").write_text(_BUILD)
         (self._root / "main.py").write_text(_MAIN)
         self._edit()
-        self._ran(self._run("dev", "push", "//:main", f"{self._place}:v0", "--version", "v0"))
+        self._again("dev", self._words("push"))
 
     def kill_often(self, times: int) -> Found:
         """Kill so many commands, one after another, and look what they have left."""
+        return self._often(times, self._one)
+
+    def kill_together(self, rounds: int) -> Found:
+        """So many times start several commands on one store, and kill most of them."""
+        return self._often(rounds, self._several)
+
+    def _often(self, times: int, work: Callable[[], None]) -> Found:
         for _ in range(times):
-            what = self._random.choice(("push", "pull", "exec", "gc"))
-            self.found.tried[what] += 1
-            before = len(self.found.wrong)
-            getattr(self, f"_{what}")()
-            if len(self.found.wrong) > before:
+            work()
+            if self.found.wrong:
                 break
         return self.found
 
+    @property
+    def _tag(self) -> str:
+        return f"v{self._version}"
+
     def _edit(self) -> None:
         self._version += 1
-        (self._root / "words.py").write_text(f"WORD = 'v{self._version}'\n")
+        (self._root / "words.py").write_text(f"WORD = '{self._tag}'\n")
+        large = self._root / "large.bin"
         if self._version % 3 == 1:
-            (self._root / "large.bin").write_bytes(self._random.randbytes(_LARGE))
+            large.write_bytes(self._random.randbytes(_LARGE))
+        self._printed = f"{self._tag} {hashlib.sha256(large.read_bytes()).hexdigest()}\n"
 
-    def _push(self) -> None:
+    def _words(self, what: str) -> tuple[str, ...]:
+        """A command about the newest version."""
+        wanted = f"{self._place}:{self._tag}"
+        return {
+            "push": ("push", "//:main", wanted, "--version", self._tag),
+            "pull": ("pull", wanted),
+            "exec": ("exec", wanted),
+            "gc": ("cache", "gc", "--max-size", "0"),
+            "copy": ("copy", wanted, f"{self._copies}:{self._tag}"),
+        }[what]
+
+    def _one(self) -> None:
+        what = self._random.choice(_COMMANDS)
+        store = "dev" if what == "push" else "node"
+        if what != "gc":
+            self._edit()
+        if what != "push":
+            self._again("dev", self._words("push"))
+        self._end(self._start(what, store))
+        self._look(store)
+        self._again(store, self._words(what))
+        self._again("dev", self._words("push"))
+        self._runs_on("node", self._place)
+        if what == "copy":
+            self._runs_on("far", self._copies)
+
+    def _several(self) -> None:
         self._edit()
-        tag = f"v{self._version}"
-        words = ("push", "//:main", f"{self._place}:{tag}", "--version", tag)
-        self._kill("push", "dev", words, 1.2)
-        self._look("dev")
-        self._ran(self._run("dev", *words))
-        self._runs_on_node()
-
-    def _pull(self) -> None:
-        self._edit()
-        tag = f"v{self._version}"
-        self._ran(self._run("dev", "push", "//:main", f"{self._place}:{tag}", "--version", tag))
-        self._kill("pull", "node", ("pull", f"{self._place}:{tag}"), 0.6)
+        self._again("dev", self._words("push"))
+        started = []
+        for _ in range(self._random.randint(3, 6)):
+            started.append(self._start(self._random.choice(_COMMANDS), "node"))
+            time.sleep(self._random.uniform(0, 0.2))
+        for each in started:
+            self._end(each)
         self._look("node")
-        self._runs_on_node()
+        for each in started:
+            self._again("node", each.words)
+        self._again("dev", self._words("push"))
+        self._runs_on("node", self._place)
+        if "copy" in {each.what for each in started}:
+            self._runs_on("far", self._copies)
 
-    def _exec(self) -> None:
-        self._edit()
-        tag = f"v{self._version}"
-        self._ran(self._run("dev", "push", "//:main", f"{self._place}:{tag}", "--version", tag))
-        self._kill("exec", "node", ("exec", f"{self._place}:{tag}"), 0.8)
-        self._look("node")
-        self._runs_on_node()
-
-    def _gc(self) -> None:
-        self._kill("gc", "node", ("cache", "gc", "--max-size", "0"), 0.3)
-        self._look("node")
-        tag = f"v{self._version}"
-        done = self._run("node", "exec", f"{self._place}:{tag}")
-        if done.returncode == 125 and b"not here" not in done.stderr:
-            self._ran(self._run("dev", "push", "//:main", f"{self._place}:{tag}", "--version", tag))
-        self._runs_on_node()
-
-    def _runs_on_node(self) -> None:
-        """The newest version runs on the node, and prints what it should."""
-        tag = f"v{self._version}"
-        self._ran(self._run("dev", "push", "//:main", f"{self._place}:{tag}", "--version", tag))
-        done = self._run("node", "exec", f"{self._place}:{tag}")
-        digest = _sha256(self._root / "large.bin")
-        if done.stdout.decode() != f"{tag} {digest}\n":
-            self._say(f"{tag} printed {done.stdout!r} {done.stderr!r}")
+    def _runs_on(self, store: str, place: str) -> None:
+        """The newest version runs, and prints what it should."""
+        done = self._run(store, "exec", f"{place}:{self._tag}")
+        if done.stdout.decode() != self._printed:
+            self._say(f"{self._tag} printed {done.stdout!r} {done.stderr!r}")
 
     def _look(self, store: str) -> None:
-        """Nothing wrong lies in a store, and nothing of no use once a command has run there."""
+        """Nothing wrong lies in a store, and nothing of no use once its garbage is collected."""
         verified = self._run(store, "cache", "verify", "--json")
         if verified.returncode or json.loads(verified.stdout)["wrong"]:
             self._say(f"{store}: wrong blobs: {verified.stdout!r} {verified.stderr!r}")
-        swept = self._run(store, "cache", "gc", "--max-size", "100G")
-        if swept.returncode:
-            self._say(f"{store}: gc failed: {swept.stderr!r}")
-        tmp = self._folder / store / "tmp"
-        self._ran(self._run(store, "cache", "pin", "main:v0") if store == "dev" else swept)
-        left = [path.name for path in tmp.glob("*")] if tmp.exists() and store == "dev" else []
-        if left:
-            self._say(f"{store}: scratch is left: {left}")
+        self._again(store, ("cache", "gc", "--max-size", "100G"))
+        folder = self._folder / store
+        for name in ("tmp", "leases"):
+            self._no_more(folder / name)
+        self._no_more(folder, ".new-*")
 
-    def _kill(self, what: str, store: str, words: Sequence[str], longest: float) -> None:
-        """Start a command, and kill it and all that it started."""
+    def _no_more(self, folder: Path, pattern: str = "*") -> None:
+        # Programs that a killed command had started may be dying only now.
+        until = time.monotonic() + 5
+        while (left := [each.name for each in folder.glob(pattern)]) and time.monotonic() < until:
+            time.sleep(0.1)
+            self._run(folder.parent.name, "cache", "gc", "--max-size", "100G")
+        if left:
+            self._say(f"{folder}: left {left}")
+
+    def _start(self, what: str, store: str) -> _Started:
+        self.found.tried[what] += 1
+        words = self._words(what)
+        is_killed = self._random.random() < 0.9
         child = subprocess.Popen(
             self._command(words),
             cwd=self._root,
             env=self._environment(store),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
-        time.sleep(self._random.uniform(0.05, longest))
-        self.found.killed[what] += child.poll() is None
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        until = time.monotonic() + self._random.uniform(_SHORTEST, self._longest[what])
+        return _Started(what, words, child, until if is_killed else None)
+
+    def _end(self, started: _Started) -> None:
+        """Kill a command when its time has come; one that may end by itself must succeed."""
+        if started.until is not None:
+            time.sleep(max(started.until - time.monotonic(), 0))
+            is_running = started.child.poll() is None
+            self.found.killed[started.what] += is_running
+            # How long it takes depends on the machine: most are to be killed while they run.
+            self._longest[started.what] *= 1.1 if is_running else 0.8
+            started.child.send_signal(signal.SIGKILL)
+        _, told = started.child.communicate()
+        if started.child.returncode not in (0, -signal.SIGKILL):
+            self._say(f"{started.words} failed: {told.decode()}")
 
     def _run(self, store: str, *words: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
@@ -159,9 +211,16 @@ class Trial:
             timeout=120,
         )
 
-    def _ran(self, done: subprocess.CompletedProcess[bytes]) -> None:
+    def _again(self, store: str, words: Sequence[str]) -> None:
+        """Run what must succeed; also no temporary of a push may stay in a folder."""
+        done = self._run(store, *words)
         if done.returncode:
-            self._say(f"{done.args[3:]} failed: {done.stderr.decode()}")
+            self._say(f"{store}: {words} failed: {done.stderr.decode()}")
+        if words[0] in ("push", "copy") and self._place.startswith("oci:"):
+            target = self._place if words[0] == "push" else self._copies
+            names = {path.name for path in Path(target.removeprefix("oci:")).iterdir()}
+            if left := {each for each in names if "tmp" in each} - {".lamina.tmp.lock"}:
+                self._say(f"{target}: left {left}")
 
     def _command(self, words: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "lamina.cli", *words]
@@ -175,9 +234,3 @@ class Trial:
 
     def _say(self, text: str) -> None:
         self.found.wrong.append(text)
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()

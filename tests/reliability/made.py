@@ -19,6 +19,11 @@ from lamina.store.repositories import open_repository
 from lamina.store.transport import Access
 
 _SOURCE = Path(__file__).parents[2] / "src"
+_BUILD = """
+python_library(name = "words", srcs = ["words.py"])
+python_binary(name = "main", srcs = ["main.py"], deps = [":words"])
+"""
+_MOST = 64 << 20  # bytes at once
 
 
 def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed: int) -> Digest:
@@ -26,7 +31,8 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     chance = random.Random(seed)
     layers = []
     for number, size in enumerate(sizes):
-        blob = store.write(chance.randbytes(size))
+        pieces = [chance.randbytes(min(_MOST, size - at)) for at in range(0, size, _MOST)]
+        blob = store.write(b"".join(pieces))
         layers.append(Layer(f"//p:t{number}", blob, blob))
     digest = packages.put(Package("p/a", version, "//p:a", tuple(layers), ("a",)), store)
     repository = open_repository(reference.parse(place), Access())
@@ -37,19 +43,48 @@ def push(store: LocalStore, place: str, version: str, sizes: Sequence[int], seed
     return digest
 
 
-def start(store: Path, *words: str, user: int | None = None, **given: str) -> subprocess.Popen[str]:
-    """Start `lamina` with a store, and more of the environment; a user is in group 40000."""
+def programs(folder: Path, *versions: str) -> str:
+    """Push the package `main` in some versions, which prints its version and the time; where to."""
+    workspace = folder / "workspace"
+    workspace.mkdir()
+    (workspace / "lamina.toml").touch()
+    (workspace / "BUILD").write_text(_BUILD)
+    (workspace / "main.py").write_text("import time, words\nprint(words.WORD, time.time())\n")
+    place = f"oci:{folder}/programs"
+    for version in versions:
+        (workspace / "words.py").write_text(f"WORD = '{version}'\n")
+        words = ("push", "//:main", f"{place}:{version}", "--version", version)
+        code, told = run(folder / "dev", *words, at=workspace)
+        assert code == 0, told
+    return place
+
+
+def start(
+    store: Path,
+    *words: str,
+    user: int | None = None,
+    at: Path | None = None,
+    stderr: int = subprocess.PIPE,
+    by: Sequence[str] = (),
+    umask: int = -1,
+    **given: str,
+) -> subprocess.Popen[str]:
+    """Start `lamina` with a store, and more of the environment; a user is in group 40000.
+
+    `by` is a program that starts it.
+    """
     return subprocess.Popen(
-        [_python(user), "-m", "lamina.cli", *words],
+        [*by, _python(user), "-m", "lamina.cli", *words],
+        cwd=at,
         env={**os.environ, "LAMINA_STORE": str(store), "PYTHONPATH": _path(), **given},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         user=user,
         group=None if user is None else 40_000,
         extra_groups=None if user is None else [],
-        umask=-1 if user is None else 0o002,
+        umask=umask,
     )
 
 
@@ -62,8 +97,18 @@ def _path() -> str:
     return os.pathsep.join((str(_SOURCE), *(each for each in sys.path if "site-packages" in each)))
 
 
-def run(store: Path, *words: str, user: int | None = None, **given: str) -> tuple[int, str]:
+def run(
+    store: Path,
+    *words: str,
+    user: int | None = None,
+    at: Path | None = None,
+    by: Sequence[str] = (),
+    umask: int = -1,
+    **given: str,
+) -> tuple[int, str]:
     """Run `lamina`; its exit code, and what it printed on both streams."""
-    child = start(store, *words, user=user, **given)
+    child = start(
+        store, *words, user=user, at=at, stderr=subprocess.PIPE, by=by, umask=umask, **given
+    )
     out, told = child.communicate(timeout=120)
     return child.returncode, out + told

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.errors import LaminaError, UserError
-from lamina.linux import process
+from lamina.linux import filesystem, process
 from lamina.store import local
 
 TEXTS = ("url", "sha256", "strip_prefix", "type", "build_file")
@@ -90,7 +90,7 @@ def _make(cell: Fetched, folder: Path) -> None:
         lay_out(unpack(digest, how, store), new, store)
         for patch in cell.patches:
             _apply(patch, cell.patch_args, new)
-        folder.parent.mkdir(exist_ok=True)
+        filesystem.make_folder(folder.parent)
         try:
             new.rename(folder)
         except OSError:

@@ -25,16 +25,19 @@ case $self in
   */*) root=$PWD/${self%/*} ;;
   *) root=$PWD ;;
 esac
-if [ -n "${XAREXEC_LAUNCH_TIMESTAMP-}" ] && [ -r "${1-}" ] && [ -f "$1" ]; then
-  # Started by xarexec: the first argument is the XAR file. A program that this one starts must
-  # not take its own first argument for one.
-  line=
-  IFS= read -r line < "$1" || :
-  if [ "$line" = '#!/usr/bin/env xarexec_fuse' ]; then
-    shift
-  fi
-  unset XAREXEC_LAUNCH_TIMESTAMP
-fi
+case $- in
+  *e*)
+    # Started by xarexec (nobody else says `sh -e`, and no variable tells of all its versions): the
+    # first argument is the XAR file.
+    line=
+    if [ -r "${1-}" ] && [ -f "$1" ]; then
+      IFS= read -r line < "$1" || :
+    fi
+    if [ "$line" = '#!/usr/bin/env xarexec_fuse' ]; then
+      shift
+    fi
+    ;;
+esac
 if [ -r "$root/.lamina/version" ]; then
   # No mount of lamina's, which would have set these: an archive, a folder, a XAR of the whole.
   IFS= read -r LAMINA_VERSION < "$root/.lamina/version" || :

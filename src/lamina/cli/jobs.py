@@ -44,7 +44,7 @@ def find(name: str) -> tuple[Record, Launcher]:
     cluster, colon, native = name.partition(":")
     if colon:
         launcher = launchers.named(cluster, Path.cwd())
-        for folder in records.folders():
+        for folder in reversed(records.folders()):
             record = records.read(folder)
             if record.cluster == cluster and record.native == native:
                 return record, launchers.of_record(record)

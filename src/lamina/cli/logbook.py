@@ -70,7 +70,7 @@ class Logbook:
             if "recorder" in self.__dict__:
                 self.recorder.write(folder, entry, store.scratch)
             else:
-                index.append(folder, entry)
+                index.append(folder, entry, store.scratch)
         except OSError as fault:  # the build is done; a full disk must not make it a failure
             output.warning(f"no record of this build is kept: {fault.strerror}: `{folder}`")
 

@@ -42,6 +42,8 @@ COMMANDS = {
     "cancel": "end a job",
     "wait": "wait for the end of a job",
     "describe": "tell all that is known of a job",
+    "nodes": "list the machines of a cluster, and what each lacks of a package",
+    "prefetch": "let the nodes of a cluster have a package before a job needs it",
     "mount": "mount a target or package to look around in it",
     "umount": "end what `lamina mount` began",
     "why": "tell why the actions of a target ran",
@@ -230,10 +232,15 @@ def _of_disk(error: Exception) -> HostError | None:
             hint="make room there, as by `lamina cache gc --min-free SIZE`, and run the same again",
         )
     is_ours = str(error.filename or "").startswith(f"{store}/")
-    if is_ours and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    hint = "`LAMINA_STORE` may name a folder that you may write"
+    if is_ours and error.errno == errno.EROFS:
         return HostError(
             f"may not write to the store `{store}`: {error.strerror}",
-            hint="what is there runs; `LAMINA_STORE` may name a folder that you may write",
+            hint=f"what is there runs; {hint}",
+        )
+    if is_ours and error.errno in (errno.EACCES, errno.EPERM):
+        return HostError(
+            f"may not use the store `{store}`: {error.strerror}: `{error.filename}`", hint=hint
         )
     return None
 

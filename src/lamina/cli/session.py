@@ -215,8 +215,8 @@ class Session:
         if self._build_lock is not None:
             return False
         path = self.state / "build.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._build_lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        filesystem.make_folder(path.parent)
+        self._build_lock = filesystem.open_shared(path)
         if filesystem.try_lock(self._build_lock):
             return False
         if not self.options.quiet:

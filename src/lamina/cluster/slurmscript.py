@@ -65,8 +65,7 @@ if (n < k) { print p[1]; exit } } }'"""
 
 # A folder of one's own on the disk of the node: the home may be on a file server.
 _OWN_STORE = """\
-LAMINA_STORE=${LAMINA_STORE:-/var/tmp/lamina-$(id -u)}
-export LAMINA_STORE
+export LAMINA_STORE="/var/tmp/lamina-$(id -u)"
 mkdir -p -m 700 "$LAMINA_STORE"
 if [ -L "$LAMINA_STORE" ] || [ ! -O "$LAMINA_STORE" ]; then
     echo "error: $LAMINA_STORE is somebody else's" >&2

@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all, locks between processes, and cheap copies."""
+"""Files that appear whole or not at all, locks between processes, and cheap copies.
+
+What is made in a folder that a group shares (setgid, and its group may write) is the group's too,
+whatever the umask: folders, and files that are written in place.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import errno
 import fcntl
 import itertools
 import os
+import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +61,7 @@ def write_atomic(
         try:
             write_new(temporary, data, mode, durable=durable)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_new(temporary, data, mode, durable=durable)
         move(temporary, str(path))
     except BaseException:
@@ -94,8 +100,52 @@ def move(source: str, target: str) -> None:
     try:
         os.rename(source, target)  # noqa: PTH104 - a Path takes as long to make as the call
     except FileNotFoundError:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(target).parent)
         Path(source).rename(target)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none, with all above it."""
+    try:
+        if not folder.is_dir():
+            with _open_to_group(folder.parent):
+                folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        make_folder(folder)
+
+
+def open_shared(path: Path, flags: int = 0) -> int:
+    """Open a file that many write to, and make it where there is none; the descriptor."""
+    flags |= os.O_RDWR | os.O_CLOEXEC
+    if not flags & os.O_EXCL:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+    with _open_to_group(path.parent):
+        return os.open(path, flags | os.O_CREAT, 0o666)
+
+
+_umask_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _open_to_group(folder: Path) -> Iterator[None]:
+    """Make something in a folder, which is the group's from its first instant if the folder is."""
+    mode = folder.stat().st_mode
+    if not (mode & stat.S_ISGID and mode & stat.S_IWGRP):
+        yield
+        return
+    # It is one for all threads. What they make meanwhile the group may write too: no harm there.
+    with _umask_lock:
+        before = os.umask(0o007)
+        os.umask(before & ~0o070)
+        try:
+            yield
+        finally:
+            os.umask(before)
 
 
 def read_small(path: str, limit: int) -> tuple[bytes | None, Identity]:
@@ -114,7 +164,7 @@ def read_small(path: str, limit: int) -> tuple[bytes | None, Identity]:
 @contextlib.contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """A fresh name in the folder of `path`, removed at the end unless it was renamed away."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = Path(fresh_name(path.parent))
     os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -155,8 +205,8 @@ def link_or_copy(source: Path, target: Path, mode: int) -> None:
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock file, which is never removed, so that all who wait for it wait for one inode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    make_folder(path.parent)
+    descriptor = open_shared(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces
+from lamina.linux import drivers, namespaces, process
 from lamina.node import based, mounts
 
 # Python ignores these from its start on; what it handles, exec puts back by itself.
@@ -54,7 +54,8 @@ def launch(
         ready()
     root = f"/packages/{package.title}"
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
-    _become(argv, variables(package, root, os.environ if environment is None else environment))
+    outer = process.inherited() if environment is None else environment
+    _become(argv, variables(package, root, outer))
 
 
 def with_root(chosen: mounts.Driver, title: str, images: Sequence[Path]) -> None:

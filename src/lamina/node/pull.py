@@ -22,7 +22,7 @@ from lamina.formats.transfer import SMALL, Advice, Delta, Pack
 from lamina.store import leases, packages
 from lamina.store.leases import Lease
 from lamina.store.local import LocalStore
-from lamina.store.partial import Partials
+from lamina.store.partial import Partials, Turn
 from lamina.store.repository import NotThere, Repository
 from lamina.store.streams import Incoming
 from lamina.store.whole import Whole
@@ -68,10 +68,10 @@ def pull(
         puller.staged[manifest.digest] = manifest.data
         wanted = manifest.digest.oci
     with (
-        Partials(store).turn(wanted.removeprefix("sha256:")),
+        Partials(store).turn(wanted.removeprefix("sha256:"), planned, moved) as turn,
         leases.leased(store.folder) as lease,
     ):
-        return puller.pull(wanted, lease)
+        return puller.pull(wanted, lease, turn)
 
 
 class _Puller:
@@ -88,7 +88,7 @@ class _Puller:
         self._advice: Advice | None = None
         self.staged: dict[Digest, bytes] = {}  # compared with their digests, not in the store yet
 
-    def pull(self, wanted: str, lease: Lease) -> Pulled:
+    def pull(self, wanted: str, lease: Lease, turn: Turn) -> Pulled:
         root = self._root(wanted)
         data = self._document(root)
         if not oci.is_package(data):
@@ -104,6 +104,7 @@ class _Puller:
             # What is here was looked at when it came.
             if documents.get(digest) == oci.MANIFEST or digest == root:
                 self._check(self._document(digest))
+        turn.tell(lacking & layers.keys())
         self._fetch(lacking & layers.keys())
         for digest in documents:
             if digest in lacking:

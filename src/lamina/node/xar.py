@@ -52,7 +52,10 @@ def _mount_root(described: xar.Header) -> Path:
     if described.mount_root:
         root = Path(described.mount_root)
         if not _usable(root):
-            raise HostError(f"the mount root `{root}` has not mode 1777", hint=_make(root))
+            raise HostError(
+                f"the mount root `{root}` has not mode 1777",
+                hint=f"this XAR names it; if it is for XAR files alone, {_make(root)}",
+            )
         return root
     for root in _ROOTS:
         if _usable(root):

@@ -21,7 +21,7 @@ from lamina.formats.transfer import Advice
 from lamina.linux import filesystem
 from lamina.packaging import advice
 from lamina.packaging.advice import Content, Former
-from lamina.store import packages
+from lamina.store import leases, packages
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
 from lamina.store.trust import signatures
@@ -57,15 +57,16 @@ def push(
 
     Raises BlobMissing where the store lacks some of it, and what the repository raises.
     """
-    content = advice.content(digest, store)
-    former = _recall(store, repository)
-    sender = _Sender(store, repository, mount_from, planned, moved)
-    try:
-        return sender.send(content, former, tag)
-    except Rejected:
-        if not former.names:
-            raise
-    return sender.send(content, Former(), tag)
+    with leases.leased_package(store.folder, digest):
+        content = advice.content(digest, store)
+        former = _recall(store, repository)
+        sender = _Sender(store, repository, mount_from, planned, moved)
+        try:
+            return sender.send(content, former, tag)
+        except Rejected:
+            if not former.names:
+                raise
+        return sender.send(content, Former(), tag)
 
 
 class _Sender:

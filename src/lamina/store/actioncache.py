@@ -22,6 +22,7 @@ from lamina.core.action import ActionResult
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError
 from lamina.formats import reapi
+from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -162,7 +163,9 @@ class ActionCache:
         if self._database is None:
             import sqlite3
 
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            filesystem.make_folder(self._path.parent)
+            if not self._path.exists():
+                os.close(filesystem.open_shared(self._path))  # SQLite would make it for one user
             self._database = sqlite3.connect(
                 self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
             )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lamina.core import quantity
@@ -25,6 +26,8 @@ from lamina.store.trust import signatures
 PINS = "pins"
 _KINDS = ("blobs", "executables", "images", "merged")  # whose files may go one by one
 _BATCH = 64  # files removed while nobody can make a lease
+_AHEAD = 86_400.0  # seconds that the clock of who serves the files may be ahead of ours
+_ERA = 1e12  # seconds, more than any clock tells
 _ABANDONED = 3600.0  # seconds after which the begin of a blob is one that nobody goes on with
 
 
@@ -57,7 +60,8 @@ class _Piece:
 
     path: str
     size: int  # bytes on the disk
-    used: float  # when last, in seconds since the epoch
+    stamp: float  # the later of the file's times, in seconds since the epoch
+    used: float  # when last; what counts is the order
 
     @property
     def hash(self) -> str:
@@ -66,8 +70,14 @@ class _Piece:
 
 
 def sweep(store: LocalStore, bounds: Bounds) -> Swept:
-    """Remove what was used least recently, until the store is within its bounds."""
+    """Remove what was used least recently, until the store is within its bounds.
+
+    What killed processes have left goes in any case.
+    """
+    store.sweep_scratch()
     freed = partial.sweep(store.folder / partial.FOLDER, _ABANDONED)
+    with filesystem.locked(store.folder / leases.LOCK):
+        leases.held(store.folder)
     pieces = sorted(_pieces(store), key=lambda piece: piece.used)
     used = sum(piece.size for piece in pieces)
     excess = bounds.excess(used, filesystem.room(store.folder))
@@ -84,6 +94,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
                     break
                 if piece.hash in kept or not _is_removed(piece):
                     continue
+                _forget(store, piece.hash)
                 removed += 1
                 freed += piece.size
                 used -= piece.size
@@ -93,10 +104,16 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
     return Swept(removed, freed, used, max(excess, 0))
 
 
+def _forget(store: LocalStore, name: str) -> None:
+    """Remove what was noted of a blob."""
+    (store.folder / "verified" / name[:2] / name[2:]).unlink(missing_ok=True)
+    (store.folder / leases.USED / name).unlink(missing_ok=True)
+
+
 def _is_removed(piece: _Piece) -> bool:
     try:
         # It may have been used, or made anew, since it was looked at.
-        if _last_use(os.stat(piece.path)) > piece.used:
+        if _stamp(os.stat(piece.path)) != piece.stamp:
             return False
         Path(piece.path).unlink()
     except FileNotFoundError:
@@ -105,16 +122,26 @@ def _is_removed(piece: _Piece) -> bool:
 
 
 def _pieces(store: LocalStore) -> Iterator[_Piece]:
-    started = _started(store)
+    now = time.time()
+    started = _started(store, now)
     for kind in _KINDS:
         for status, path in _files(store.folder / kind):
-            found = _Piece(path, status.st_blocks * 512, _last_use(status))
-            last = started.get(found.hash, 0.0)
-            yield found if last <= found.used else _Piece(path, found.size, last)
+            used = max(_order(status.st_mtime, now), _order(status.st_atime, now))
+            found = _Piece(path, status.st_blocks * 512, _stamp(status), used)
+            last = started.get(found.hash, found.used)
+            yield found if last <= found.used else replace(found, used=last)
 
 
-def _last_use(status: os.stat_result) -> float:
+def _stamp(status: os.stat_result) -> float:
     return max(status.st_mtime, status.st_atime)
+
+
+def _order(when: float, now: float) -> float:
+    """A number that is larger for what was used later.
+
+    What is still to come was before the clock went back: so before all that was since.
+    """
+    return when if when < now + _AHEAD else when - _ERA
 
 
 def _files(folder: Path) -> Iterator[tuple[os.stat_result, str]]:
@@ -126,12 +153,13 @@ def _files(folder: Path) -> Iterator[tuple[os.stat_result, str]]:
                         yield entry.stat(follow_symlinks=False), entry.path
 
 
-def _started(store: LocalStore) -> dict[str, float]:
-    """When the blobs of packages were last used, by their hash."""
+def _started(store: LocalStore, now: float) -> dict[str, float]:
+    """When the blobs of packages were last used, in order, by their hash."""
     found: dict[str, float] = {}
     for package, when in leases.used(store.folder).items():
+        last = _order(when, now)
         for name in _content_of(store, package):
-            found[name] = max(found.get(name, 0.0), when)
+            found[name] = max(found.get(name, last), last)
     return found
 
 
@@ -210,7 +238,7 @@ class Verified:
 
     blobs: int
     size: int  # bytes
-    wrong: tuple[str, ...]  # hashes of those that were not what they are called; they are gone
+    wrong: tuple[str, ...]  # hashes of what is not what it is called; it is gone if it may be
 
 
 def verify(store: LocalStore) -> Verified:
@@ -224,8 +252,7 @@ def verify(store: LocalStore) -> Verified:
             count, size = count + 1, size + status.st_size
             if not _is_right(Path(path), name):
                 wrong.append(name)
-                whole.removing(store.folder)
-                Path(path).unlink(missing_ok=True)
+                store.drop(Path(path))
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
 

@@ -7,9 +7,10 @@ manifest's referrers are found by their `subject`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store.blobs import verified
 from lamina.store.repository import Manifest, NotThere, Rejected
+from lamina.store.scratch import Scratch
 from lamina.store.streams import Incoming
 
 _TAG = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _LOCK = ".lamina.lock"
+_SCRATCH, _SCRATCH_LOCK = ".lamina.tmp", ".lamina.tmp.lock"
 _LIMIT = 1 << 22  # bytes of a manifest
 _CHUNK = 1 << 20
 
@@ -35,6 +38,7 @@ class LayoutRepository:
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
         self._folder = Path(reference.repository).absolute()
+        self._scratch = Scratch(self._folder / _SCRATCH, self._folder / _SCRATCH_LOCK)
 
     def manifest(self, wanted: str, *, limit: int = _LIMIT) -> Manifest:
         """The manifest of a tag or a digest; without a tag, the only one that there is."""
@@ -52,11 +56,6 @@ class LayoutRepository:
         Raises Rejected where the folder lacks what it names, as registries do.
         """
         digest = manifest.digest
-        self._make()
-        for kind, child in oci.children(manifest.data):
-            if not oci.is_foreign(kind) and not self._has(child):
-                raise Rejected(f"`{self.reference.place}` lacks `{child.oci}`, which is named")
-        self._keep(digest, manifest.data)
         entry: dict[str, Any] = {
             "mediaType": manifest.media_type,
             "digest": digest.oci,
@@ -67,14 +66,23 @@ class LayoutRepository:
             entry["artifactType"] = kind
         if tag:
             entry["annotations"] = {_TAG: tag}
-        # What it names must be there after a power cut, before the index tells of it.
-        filesystem.sync_folder(self._folder / "blobs" / "sha256")
+        with self._writing():
+            for kind, child in oci.children(manifest.data):
+                if not oci.is_foreign(kind) and not self._has(child):
+                    raise Rejected(f"`{self.reference.place}` lacks `{child.oci}`, which is named")
+            self._keep(digest, manifest.data)
+            # What it names must be there after a power cut, before the index tells of it.
+            filesystem.sync_folder(self._folder / "blobs" / "sha256")
+            self._enter(entry, tag)
+
+    def _enter(self, entry: dict[str, Any], tag: str) -> None:
+        """Let the index tell of a manifest."""
         with filesystem.locked(self._folder / _LOCK):
             kept = [
                 each
                 for each in self._entries(missing_ok=True)
                 if not (tag and _tag_of(each) == tag)
-                and not (each.get("digest") == digest.oci and _tag_of(each) in ("", tag))
+                and not (each.get("digest") == entry["digest"] and _tag_of(each) in ("", tag))
             ]
             index = {
                 "schemaVersion": 2,
@@ -82,7 +90,7 @@ class LayoutRepository:
                 "manifests": [*kept, entry],
             }
             data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
-            filesystem.write_atomic(self._folder / "index.json", data, durable=True)
+            self._write(self._folder / "index.json", data)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those of some blobs that the folder lacks, by name and size."""
@@ -129,13 +137,14 @@ class LayoutRepository:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
             raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
-        self._make()
-        if self._has(digest):
-            return
-        if isinstance(source, bytes):
-            self._keep(digest, source)
-            return
-        temporary = Path(filesystem.fresh_name(self._folder))
+        with self._writing():
+            if isinstance(source, bytes):
+                self._keep(digest, source)
+            elif not self._has(digest):
+                self._take(digest, source)
+
+    def _take(self, digest: Digest, source: Path) -> None:
+        temporary = Path(filesystem.fresh_name(self._scratch.folder))
         try:
             filesystem.link_or_copy(source, temporary, 0o444)
             with temporary.open("rb") as file:
@@ -161,21 +170,29 @@ class LayoutRepository:
         return list(found.values())
 
     def close(self) -> None:
-        """There is nothing to give up."""
+        """Remove what is not whole."""
+        self._scratch.close()
 
-    def _make(self) -> None:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A block that writes to the folder, which is made where there is none."""
         try:
-            (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            filesystem.make_folder(self._folder / "blobs" / "sha256")
             if not (self._folder / "oci-layout").exists():
-                filesystem.write_atomic(self._folder / "oci-layout", _LAYOUT, durable=True)
+                self._write(self._folder / "oci-layout", _LAYOUT)
+            yield
         except OSError as error:
+            hint = "make room there, and run the same again" if filesystem.is_full(error) else None
             raise HostError(
-                f"cannot make a repository in `{self._folder}`: {error.strerror}"
+                f"cannot write to the repository in `{self._folder}`: {error.strerror}", hint=hint
             ) from error
+
+    def _write(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        filesystem.write_atomic(path, data, mode=mode, durable=True, scratch=self._scratch.folder)
 
     def _keep(self, digest: Digest, data: bytes) -> None:
         if not self._has(digest):
-            filesystem.write_atomic(self._blob(digest), data, mode=0o444, durable=True)
+            self._write(self._blob(digest), data, 0o444)
 
     def _has(self, digest: Digest) -> bool:
         try:

@@ -1,10 +1,12 @@
 """Leases: which blobs must stay, because somebody pulls them, mounts them, or runs what is in them.
 
 A lease is a file in `leases/` that its owner keeps locked, with a line for each blob (its hash) or
-for a package as a whole (`package <hash of its manifest>`). It ends with the last process that has
-the file open: also a program that took the owner's place, whatever kills it. One with a line
-`mount <folder>` lasts as long as something is mounted there. Leases are made under a shared lock,
-and blobs removed under an exclusive one (`gc`): so what was there when its lease was made stays.
+for a package as a whole (`package <hash of its manifest>`). One that is called like a package is
+for that, and empty: so what is here can be run from a full disk too. A lease ends with the last
+process that has the file open: also a program that took the owner's place, whatever kills it. One
+with a line `mount <folder>` lasts as long as something is mounted there. Leases are made under a
+shared lock, and blobs removed under an exclusive one (`gc`): so what was there when its lease was
+made stays.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from lamina.linux import filesystem
 
 FOLDER, LOCK, USED = "leases", "gc.lock", "used"
 _PACKAGE, _MOUNT = "package ", "mount "
+_HASH = 64  # hexadecimal digits
 
 
 class Lease:
@@ -62,12 +65,12 @@ def lease_package(store: Path, package: Digest, mount: Path | None = None) -> Le
     asked after that. Raises OSError for a store that cannot be written: nobody can remove anything
     from it either.
     """
-    (store / FOLDER).mkdir(exist_ok=True)
+    filesystem.make_folder(store / FOLDER)
     # All who run a package share one file: a file for each start would stay when that is killed.
     path = store / FOLDER / (package.hash if mount is None else f"{package.hash}-{_key(mount)}")
-    text = f"{_PACKAGE}{package.hash}\n" + ("" if mount is None else f"{_MOUNT}{mount}\n")
+    text = "" if mount is None else f"{_PACKAGE}{package.hash}\n{_MOUNT}{mount}\n"
     with filesystem.locked(store / LOCK, shared=True):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         if os.fstat(descriptor).st_size != len(text.encode()):
             _write(descriptor, text.encode())
@@ -114,13 +117,18 @@ def _key(mount: Path) -> str:
 
 def _lease(store: Path, digests: Iterable[Digest]) -> Lease:
     folder = store / FOLDER
-    folder.mkdir(exist_ok=True)
+    filesystem.make_folder(folder)
     path = Path(filesystem.fresh_name(folder))
     with filesystem.locked(store / LOCK, shared=True):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path, os.O_EXCL)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        _write(descriptor, "".join(f"{digest.hash}\n" for digest in digests).encode())
-    return Lease(store, descriptor, path)
+        found = Lease(store, descriptor, path)
+        try:
+            _write(descriptor, "".join(f"{digest.hash}\n" for digest in digests).encode())
+        except OSError:
+            found.end()
+            raise
+    return found
 
 
 def _use(store: Path, package: Digest) -> None:
@@ -128,8 +136,8 @@ def _use(store: Path, package: Digest) -> None:
     try:
         os.utime(path)
     except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+        filesystem.make_folder(path.parent)
+        os.close(filesystem.open_shared(path))
 
 
 def used(store: Path) -> dict[str, float]:
@@ -189,6 +197,8 @@ def _lines(path: Path) -> list[str]:
         lines = (
             os.read(descriptor, os.fstat(descriptor).st_size).decode(errors="replace").split("\n")
         )
+        if len(path.name) == _HASH:
+            lines.append(f"{_PACKAGE}{path.name}")
         mounts = (line.removeprefix(_MOUNT) for line in lines if line.startswith(_MOUNT))
         if not filesystem.try_lock(descriptor) or any(map(os.path.ismount, mounts)):
             return [line for line in lines if line]

@@ -17,7 +17,7 @@ Layout (see docs/formats.md):
     pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
     partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
     pulled/<32 hex>             what a tag stood for when it was pulled
-    whole, removed              manifests with all that they name, and since when (`whole`)
+    whole, removals/            manifests with all that they name, and since when (`whole`)
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
     tmp.lock                    held while a scratch folder is made or removed
@@ -42,7 +42,6 @@ import fcntl
 import hashlib
 import io
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -52,13 +51,14 @@ from lamina.linux import filesystem
 from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held
+from lamina.store.scratch import Scratch
 from lamina.store.streams import Hashing, Incoming
 
 FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "verified", "merged", "cells",
-    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used",
+    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used", whole.TOKEN,
 )  # fmt: skip
 
 
@@ -82,12 +82,9 @@ class LocalStore:
         self._blobs = f"{folder}/blobs"
         self._held = Held()
         self._executables: set[Digest] = set()
-        self._making_scratch = threading.Lock()
-        self._scratch: Path | None = None
-        self._scratch_name = ""  # the same as text, for what is called for every file
-        self._scratch_lock: int | None = None
+        self._scratch = Scratch(folder / "tmp", folder / "tmp.lock")
         try:
-            self._lock = _open(folder)
+            self._lock = _open(folder, self._scratch)
         except OSError as error:
             raise HostError(
                 f"cannot keep a store in `{folder}`: {error.strerror}",
@@ -97,11 +94,7 @@ class LocalStore:
 
     def close(self) -> None:
         """Remove the scratch folder and give up the locks; the end of the store's use."""
-        if self._scratch is not None:
-            with filesystem.locked(self.folder / "tmp.lock"):
-                filesystem.remove_tree(self._scratch)
-        if self._scratch_lock is not None:
-            os.close(self._scratch_lock)
+        self._scratch.close()
         os.close(self._lock)
 
     def empty(self) -> None:
@@ -114,8 +107,7 @@ class LocalStore:
             raise UserError(
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
-        for name in (whole.FILE, whole.TOKEN):
-            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / whole.FILE).unlink(missing_ok=True)
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
         self._executables.clear()
@@ -152,7 +144,7 @@ class LocalStore:
         except FileNotFoundError:
             raise BlobMissing(digest) from None
         except IntegrityError:
-            self._drop(path)  # what is wrong is not there: it is made or fetched anew
+            self.drop(path)
             raise
 
     def verify(self, digest: Digest) -> None:
@@ -161,12 +153,20 @@ class LocalStore:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest.hash:
-            self._drop(path)
+            self.drop(path)
             raise mismatch(digest)
 
-    def _drop(self, path: Path) -> None:
-        whole.removing(self.folder)
-        path.unlink(missing_ok=True)
+    def drop(self, path: Path) -> None:
+        """Remove a file that is not what it is called: it is made or fetched anew.
+
+        In a store that may only be read it stays, and is found wrong again.
+        """
+        try:
+            whole.removing(self.folder)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
 
     @contextlib.contextmanager
     def open(self, digest: Digest) -> Iterator[Hashing]:
@@ -180,7 +180,7 @@ class LocalStore:
             stream = Hashing(file)
             yield stream
             if stream.hash.hexdigest() != digest.hash:
-                self._drop(path)
+                self.drop(path)
                 raise mismatch(digest)
 
     def write(self, data: bytes, *, durable: bool = True) -> Digest:
@@ -208,7 +208,7 @@ class LocalStore:
 
     def _write(self, digest: Digest, data: bytes, *, durable: bool) -> None:
         if not self._is_here(digest):
-            temporary = filesystem.fresh_name(self._scratch_name or str(self.scratch))
+            temporary = filesystem.fresh_name(self._scratch.name or str(self.scratch))
             try:
                 filesystem.write_new(temporary, data, 0o444, durable=durable)
                 filesystem.move(temporary, self._place(digest))
@@ -321,7 +321,7 @@ class LocalStore:
 
     def _make_executable(self, digest: Digest, path: Path) -> None:
         source = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        filesystem.make_folder(path.parent)
         with self._temporary() as temporary:
             temporary.unlink()
             filesystem.clone_or_copy(source, temporary, 0o555)
@@ -335,32 +335,15 @@ class LocalStore:
 
     @property
     def scratch(self) -> Path:
-        """A folder on the store's file system for this process alone, removed by `close`.
+        """A folder on the store's file system for this process alone, removed by `close`."""
+        return self._scratch.folder
 
-        The process holds a lock on it. What a killed process left is removed when the next one
-        makes its own.
-        """
-        if self._scratch is not None:
-            return self._scratch
-        with self._making_scratch:
-            if self._scratch is None:
-                self._scratch = self._make_scratch(self.folder / "tmp")
-        return self._scratch
-
-    def _make_scratch(self, parent: Path) -> Path:
-        import tempfile
-
-        parent.mkdir(exist_ok=True)
-        # Held while a folder is made and locked, so that nobody sweeps it in between.
-        with filesystem.locked(self.folder / "tmp.lock"):
-            _sweep(parent)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
-            self._scratch_lock = _lock_folder(folder)
-            self._scratch_name = str(folder)
-        return folder
+    def sweep_scratch(self) -> None:
+        """Remove the scratch folders of dead processes."""
+        self._scratch.sweep()
 
 
-def _open(folder: Path) -> int:
+def _open(folder: Path, scratch: Scratch) -> int:
     """The descriptor of a store's lock file, once its format is known to be ours."""
     version = folder / "VERSION"
     try:
@@ -368,7 +351,9 @@ def _open(folder: Path) -> int:
     except FileNotFoundError:
         found = FORMAT
         # Else a power cut may leave an empty one, and a store that nobody opens again.
-        filesystem.write_atomic(version, f"{FORMAT}\n".encode(), durable=True)
+        data = f"{FORMAT}\n".encode()
+        with contextlib.closing(scratch):
+            filesystem.write_atomic(version, data, durable=True, scratch=scratch.folder)
     if found != FORMAT:
         raise UserError(
             f"the store `{folder}` has format {found}, this lamina knows format {FORMAT}",
@@ -376,35 +361,12 @@ def _open(folder: Path) -> int:
         )
     path = folder / "lock"
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return filesystem.open_shared(path)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
         # What is in a store that may only be read can be run all the same.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _lock_folder(folder: Path) -> int | None:
-    """Lock a folder and return the descriptor that holds the lock, or None if another has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if filesystem.try_lock(descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the scratch folders of dead processes: those that nobody holds a lock on."""
-    for folder in list(parent.iterdir()):
-        try:
-            descriptor = _lock_folder(folder)
-        except PermissionError:
-            continue  # another user's, who removes it
-        if descriptor is not None:
-            # Programs that the dead one had started may be dying only now, and still write.
-            with contextlib.suppress(OSError):
-                filesystem.remove_tree(folder)
-            os.close(descriptor)
 
 
 def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:

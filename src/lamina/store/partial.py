@@ -10,17 +10,19 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError
+from lamina.core.errors import IntegrityError, UserError
 from lamina.linux import filesystem
 from lamina.store.local import LocalStore
 from lamina.store.streams import Incoming
 
 FOLDER = "partial"
 _PAUSE = 0.02  # seconds between two looks at who is before us
+_LOOK = 0.25  # seconds between two looks at how far that is
+_END = "."
 Told = Callable[[int], None]  # with the bytes that have just come
 
 
@@ -32,18 +34,32 @@ class Partials:
         self._folder = store.folder / FOLDER
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[None]:
+    def turn(
+        self,
+        name: str,
+        planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
+        moved: Callable[[Digest, int], None] = lambda _digest, _size: None,
+    ) -> Iterator[Turn]:
         """Wait until no other process is at work on what has this name, and keep others waiting.
 
-        `name` starts with 2 hexadecimal digits; work on other names may have to wait too.
+        `name` starts with 2 hexadecimal digits; work on other names may have to wait too. While it
+        waits, `planned` and `moved` are called for what the other one fetches.
         """
-        self._folder.mkdir(exist_ok=True)
+        filesystem.make_folder(self._folder)
         path = self._folder / f"{name[:2]}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         try:
+            seen = _Seen(self._store, name, planned, moved)
+            until = 0.0
             while not filesystem.try_lock(descriptor):
+                if time.monotonic() >= until:
+                    seen.look(descriptor)
+                    until = time.monotonic() + _LOOK
                 time.sleep(_PAUSE)
-            yield
+            seen.end()
+            found = Turn(descriptor, name)
+            found.tell(())  # what is told there may be of one that is dead
+            yield found
         finally:
             os.close(descriptor)
 
@@ -54,7 +70,7 @@ class Partials:
 
         `work` lets the rest of it arrive. Of what it raises IntegrityError for, nothing is kept.
         """
-        self._folder.mkdir(exist_ok=True)
+        filesystem.make_folder(self._folder)
         path = self._folder / digest.hash
         while not self._store.has(digest):
             with self._locked(path, digest, told) as descriptor:
@@ -66,7 +82,7 @@ class Partials:
     @contextlib.contextmanager
     def _locked(self, path: Path, digest: Digest, told: Told) -> Iterator[int | None]:
         """The part, locked; None where it has become a blob or is gone meanwhile."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = filesystem.open_shared(path)
         try:
             seen = 0
             while not filesystem.try_lock(descriptor):
@@ -112,6 +128,80 @@ class Partials:
                 raise
 
 
+class Turn:
+    """The right to be the only one at work on something."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor = descriptor
+        self._name = name
+
+    def tell(self, digests: Iterable[Digest]) -> None:
+        """Let those who wait know which blobs will come."""
+        text = "".join(f"{line}\n" for line in (self._name, *digests, _END))
+        with contextlib.suppress(OSError):  # on a full disk they know less
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(), 0)
+
+
+class _Seen:
+    """How far another process has come with what this one waits for."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        name: str,
+        planned: Callable[[Iterable[Digest]], None],
+        moved: Callable[[Digest, int], None],
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._planned = planned
+        self._moved = moved
+        self._sizes: dict[Digest, int] = {}  # of what is there, by the blob that it will be
+        self._text = b""  # what was told at the last look
+
+    def look(self, descriptor: int) -> None:
+        """Tell of what has come since the last look."""
+        fresh = [each for each in self._told(descriptor) if each not in self._sizes]
+        if fresh:
+            self._planned(fresh)
+            self._sizes.update((each, 0) for each in fresh)
+        for digest, size in self._sizes.items():
+            if size < digest.size:
+                self._set(digest, self._size(digest))
+
+    def end(self) -> None:
+        """Take back what is not there as a whole: it is counted again, by who goes on with it."""
+        for digest in self._sizes:
+            self._set(digest, digest.size if self._store.has(digest) else 0)
+
+    def _set(self, digest: Digest, size: int) -> None:
+        if size != self._sizes[digest]:
+            self._moved(digest, size - self._sizes[digest])
+            self._sizes[digest] = size
+
+    def _size(self, digest: Digest) -> int:
+        if self._store.has(digest):
+            return digest.size
+        try:
+            return min((self._store.folder / FOLDER / digest.hash).stat().st_size, digest.size)
+        except FileNotFoundError:
+            return 0
+
+    def _told(self, descriptor: int) -> list[Digest]:
+        data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if data == self._text:
+            return []
+        self._text = data
+        name, *lines = data.decode(errors="replace").split("\n")
+        if name != self._name or lines[-2:] != [_END, ""]:
+            return []  # it is at work on something else, or just writing
+        try:
+            return [Digest.parse(line) for line in lines[:-2]]
+        except UserError:
+            return []
+
+
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -126,7 +216,8 @@ def sweep(folder: Path, older: float) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            if time.time() - status.st_mtime >= older:
+            # Where the clock went back since, it is of long ago too.
+            if abs(time.time() - status.st_mtime) >= older:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink(missing_ok=True)
                 freed += status.st_size

@@ -15,6 +15,7 @@ from lamina.core import parallel
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci, transfer
+from lamina.store import leases
 from lamina.store.local import LocalStore
 from lamina.store.partial import Partials
 from lamina.store.repository import Manifest, NotThere, Repository
@@ -75,7 +76,8 @@ def copy(
         return store.path(digest)
 
     sending = _Sending(target, path_of, planned, moved, mount_from)
-    missing = sending.send(found.blobs)
+    with leases.leased(store.folder, found.blobs):
+        missing = sending.send(found.blobs)
     for digest, manifest in found.manifests.items():
         if digest != top.digest:
             target.put_manifest(manifest)

@@ -338,6 +338,14 @@ def test_what_is_damaged_runs_also_where_nobody_has_verified(
     place = f"oci:{tmp_path}/repository:v1"
     reference = told(made("push", "hello:v1", place, "--json"))["digest"]
     told(node("pull", place, "--json"))
+    spoil_layers(node)
+
+    ran = node("exec", f"oci:{tmp_path}/repository@{reference}", "--", "you")
+
+    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr
+
+
+def spoil_layers(node: Lamina) -> None:
     layers = [
         each for each in (node.store / "blobs").rglob("*")
         if each.is_file() and each.stat().st_size >= 4096
@@ -348,6 +356,24 @@ def test_what_is_damaged_runs_also_where_nobody_has_verified(
         path.unlink()
         path.write_bytes(bytes(size))
 
-    ran = node("exec", f"oci:{tmp_path}/repository@{reference}", "--", "you")
 
-    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr
+def test_what_is_damaged_is_mounted_when_it_has_come_again(
+    made: Lamina, node: Lamina, tmp_path: Path
+) -> None:
+    place = f"oci:{tmp_path}/repository:v1"
+    told(made("push", "hello:v1", place, "--json"))
+    told(node("pull", place, "--json"))
+    spoil_layers(node)
+    at = tmp_path / "at"
+
+    never = node("mount", "--pull", "never", place, str(at))
+    spoil_layers(node)
+    done = node("mount", place, str(at))
+    try:
+        words = (at / "words.py").read_text()
+    finally:
+        node("umount", str(at))
+
+    assert (never.returncode, done.returncode) == (4, 0), (never.stderr, done.stderr)
+    assert words == "WORD = 'hello'\n"
+    assert "pulled" in done.stderr

@@ -224,3 +224,38 @@ def test_a_link_to_a_folder_is_removed_without_the_folder(tmp_path: Path) -> Non
 
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "kept/file").exists()
+
+
+@pytest.mark.parametrize(("mode", "shared"), [(0o2775, True), (0o2755, False), (0o775, False)])
+def test_what_is_made_in_a_folder_of_a_group_is_the_groups(
+    tmp_path: Path, umask: object, mode: int, shared: bool
+) -> None:
+    tmp_path.chmod(mode)
+
+    filesystem.make_folder(tmp_path / "a/b")
+    os.close(filesystem.open_shared(tmp_path / "a/file"))
+    filesystem.write_atomic(tmp_path / "c/file", b"")
+    with filesystem.locked(tmp_path / "d/lock"):
+        pass
+
+    folders = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()}
+    files = {(tmp_path / name).stat().st_mode & 0o777 for name in ("a/file", "d/lock")}
+    assert folders == {0o770 if shared else 0o700}
+    assert files == {0o660 if shared else 0o600}
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o600  # the umask is what it was
+
+
+def test_a_folder_cannot_be_made_where_there_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for path in (tmp_path / "file", tmp_path / "file/folder"):
+        with pytest.raises(OSError, match=r"File exists|Not a directory"):
+            filesystem.make_folder(path)
+
+
+def test_a_file_that_must_be_new_is_not_opened_twice(tmp_path: Path) -> None:
+    os.close(filesystem.open_shared(tmp_path / "file", os.O_EXCL))
+
+    with pytest.raises(FileExistsError):
+        filesystem.open_shared(tmp_path / "file", os.O_EXCL)

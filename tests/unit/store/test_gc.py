@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from lamina.core.digest import Digest
 from lamina.core.manifest import Layer, Package
-from lamina.store import gc, leases, packages
+from lamina.store import gc, leases, packages, verified
 from lamina.store.gc import Bounds
 from lamina.store.local import LocalStore
 
@@ -179,3 +180,58 @@ def test_the_begin_of_a_blob_goes_when_nobody_goes_on_with_it(
 
     assert gc.sweep(store, Bounds(most=1 << 40)).freed == 5
     assert [path.name for path in folder.iterdir()] == ["b" * 64]
+
+
+def test_what_killed_processes_left_goes_whatever_the_bounds(store: LocalStore) -> None:
+    digest = blob(store, 1, 100)
+    left = store.folder / "tmp" / "1-dead"
+    left.mkdir(parents=True)
+    (left / ".new-1").write_bytes(b"half")
+    dead = store.folder / "leases" / ".new-1"
+    dead.parent.mkdir()
+    dead.write_text(f"{digest.hash}\n")
+
+    gc.sweep(store, Bounds(most=1 << 40))
+
+    assert not left.exists()
+    assert not dead.exists()
+    assert store.has(digest)
+
+
+def test_what_was_noted_of_a_blob_goes_with_it(store: LocalStore) -> None:
+    layer = store.write(b"layer")
+    digest = package(store, "v1", layer)
+    leases.lease_package(store.folder, digest).end()
+    time.sleep(0.06)  # what changed just now is not noted
+    verified.path(layer, store)
+    noted = [path for kind in ("verified", "used") for path in (store.folder / kind).rglob("*")]
+    assert len([path for path in noted if path.is_file()]) == 2
+
+    gc.sweep(store, Bounds(most=0))
+
+    assert not any(path.is_file() for path in noted)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_the_order_stays_when_the_clock_was_set_by_a_year(store: LocalStore, off: int) -> None:
+    """Wrongly ahead at first, then right; or right at first, then wrongly back: both look alike."""
+    now = time.time()
+    before = [blob(store, number, now + off * 31_536_000 + number) for number in range(2)]
+    since = [blob(store, number, now - 60 + number) for number in range(2, 4)]
+
+    for gone in range(1, 4):
+        gc.sweep(store, Bounds(most=(4 - gone) * BLOCK))
+        assert [store.has(each) for each in (*before, *since)] == [
+            number >= gone for number in range(4)
+        ]
+
+
+def test_what_was_begun_before_the_clock_went_back_goes(store: LocalStore) -> None:
+    part = store.folder / "partial" / ("a" * 64)
+    part.parent.mkdir()
+    part.write_bytes(b"begin")
+    os.utime(part, (time.time() + 31_536_000,) * 2)
+
+    gc.sweep(store, Bounds(most=1 << 40))
+
+    assert not part.exists()

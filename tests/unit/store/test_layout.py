@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,7 @@ repository = LayoutRepository(parse(f"oci:{sys.argv[1]}"))
 for number in range(20):
     repository.put_manifest(manifest(f"{sys.argv[2]}-{number}"), f"t{sys.argv[2]}-{number}")
     repository.put_manifest(manifest(sys.argv[2]), "same")
+repository.close()
 """
 
 
@@ -147,4 +149,66 @@ def test_processes_put_tags_at_once_and_none_is_lost(
     for tag in tags:
         assert repository.manifest(tag) == manifest(tag[1:])
     assert repository.manifest("same") in [manifest(str(number)) for number in range(4)]
-    assert not list(folder.rglob(".new-*"))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lamina.lock", ".lamina.tmp.lock", "blobs", "index.json", "oci-layout",
+    ]  # fmt: skip
+
+
+_KILLED = """
+import sys
+from lamina.core.digest import Digest
+from lamina.core.reference import parse
+from lamina.linux import filesystem
+from lamina.store.layout import LayoutRepository
+def write_new(path, data, *_, **__):
+    open(path, "wb").write(data[:5])
+    print(path, flush=True)
+    sys.stdin.read()
+filesystem.write_new = write_new
+LayoutRepository(parse(f"oci:{sys.argv[1]}")).push(Digest.of(b"some data"), b"some data")
+"""
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(
+    repository: LayoutRepository, folder: Path
+) -> None:
+    root = Path(__file__).parents[3]
+    repository.push(BLOB, DATA)
+    repository.close()
+    child = subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(folder)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        assert child.stdout is not None
+        left = Path(child.stdout.readline().strip())
+
+        other = Digest.of(b"while it lives")
+        repository.push(other, b"while it lives")
+        assert left.read_bytes() == b"some "
+        child.kill()
+    repository.close()
+    repository.push(Digest.of(b"more"), b"more")
+    repository.close()
+
+    assert not left.exists()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lamina.tmp.lock", "blobs", "oci-layout",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_a_folder_that_may_only_be_read_is_told(repository: LayoutRepository, folder: Path) -> None:
+    repository.put_manifest(manifest(), "v1")
+    repository.close()
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        with pytest.raises(HostError, match="Read-only"):
+            repository.push(BLOB, DATA)
+        assert repository.manifest("v1") == manifest()
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -29,6 +29,8 @@ def test_blobs_are_held_for_the_time_of_a_block(tmp_path: Path) -> None:
 def test_a_package_is_held_by_all_who_run_it(tmp_path: Path) -> None:
     first, second = leases.lease_package(tmp_path, A), leases.lease_package(tmp_path, A)
     assert leases.held(tmp_path) == (set(), {A.hash})
+    # So there is one on a full disk too.
+    assert [path.stat().st_size for path in (tmp_path / "leases").iterdir()] == [0]
 
     os.close(first._descriptor)
     assert leases.held(tmp_path) == (set(), {A.hash})

@@ -42,18 +42,18 @@ class Entry:
     number: int = 0
 
 
-def append(folder: Path, entry: Entry) -> int:
-    """Add a build to the list; returns its number."""
+def append(folder: Path, entry: Entry, scratch: Path | None = None) -> int:
+    """Add a build to the list; returns its number. `scratch` as for `write_atomic`."""
     path = _path(folder)
     with filesystem.locked(folder / "lock"):
         number = _last(path) + 1
         line = json.dumps(asdict(replace(entry, number=number)), separators=(",", ":"))
-        with path.open("ab") as file:
+        with open(filesystem.open_shared(path, os.O_APPEND), "ab") as file:  # noqa: PTH123
             file.write(f"{line}\n".encode())
             length = file.tell()
         if length > _TOO_LONG:
             lines = path.read_bytes().splitlines(keepends=True)[-_KEPT:]
-            filesystem.write_atomic(path, b"".join(lines))
+            filesystem.write_atomic(path, b"".join(lines), scratch=scratch)
     return number
 
 

@@ -83,9 +83,8 @@ class Recorder:
         for action, begun in self._started.items():
             self._add(action, "stopped", (begun - self._clock, now))
         failed = len(self._failures)
-        number = index.append(
-            folder, replace(entry, ran=self.ran, cached=self.cached, failed=failed)
-        )
+        entry = replace(entry, ran=self.ran, cached=self.cached, failed=failed)
+        number = index.append(folder, entry, scratch)
         if self._table.rows:
             steps = critical_path(self._times)
             details.write(folder, number, self._table, steps, self._failures, scratch=scratch)

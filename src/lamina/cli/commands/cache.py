@@ -139,7 +139,8 @@ def _verify(store: LocalStore, args: argparse.Namespace) -> int:
     else:
         output.data(f"read {output.plural(done.blobs, 'blob')}, {output.size(done.size)}")
         for name in done.wrong:
-            output.data(f"wrong and removed: {name}")
+            is_left = store.find(name) is not None  # where nothing may be removed
+            output.data(f"wrong: {name}" if is_left else f"wrong and removed: {name}")
     return IntegrityError.exit_code if done.wrong else 0
 
 

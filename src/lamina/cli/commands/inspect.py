@@ -23,6 +23,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="REF",
         help="a package of the store, or a reference as of `lamina pull`",
     )
+    parser.add_argument(
+        "--missing", action="store_true", help="tell how many bytes of it are not on this machine"
+    )
     parser.add_argument("--raw", action="store_true", help="print the manifest as it is")
     repositories.add_access(parser)
     arguments.add_json(parser)
@@ -55,6 +58,8 @@ def _tell(
     if not oci.is_package(data):
         return _tell_other(args, digest, data)
     package = read()
+    if args.missing:
+        return _tell_missing(args, package)
     if args.json:
         output.document(_fields(package, digest))
         return 0
@@ -79,6 +84,19 @@ def _tell(
         ],
         right=(1, 2),
     )
+    return 0
+
+
+def _tell_missing(args: argparse.Namespace, package: Package) -> int:
+    from lamina.store import local
+
+    store = local.LocalStore(local.default_folder())
+    missing = store.missing(layer.blob for layer in package.layers)
+    size = sum(each.size for each in missing)
+    if args.json:
+        output.document({"missing": size, "layers": len(missing), "size": package.size})
+    else:
+        output.data(f"{output.size(size)} in {output.plural(len(missing), 'layer')}")
     return 0
 
 

@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
         return _list(as_json=args.json)
     found, digest, store = _find(args)
     with leases.leased_package(store.folder, digest):
-        where = visible.mount(found, packages.images(found, store), args.at)
+        images = repositories.images(args.what, found, digest, store, args)
+        where = visible.mount(found, images, args.at)
         leases.mounted(store.folder, digest, where)
     if args.json:
         output.document({"mountpoint": str(where), "package": found.name})

@@ -96,12 +96,12 @@ def run(args: argparse.Namespace) -> int:
         cluster = replace(cluster, ca=str(Path(args.ca).absolute()))
     launcher = launchers.of(cluster)
     with Session(arguments.options(args)) as session:
-        binary, spec = _target(session, args.target)
+        binary, spec = target(session, args.target)
         spec = _spec(args, spec)
         return _submit(session, args, launcher, _Wish(binary, spec, begun))
 
 
-def _target(session: Session, word: str) -> tuple[Label, Spec]:
+def target(session: Session, word: str) -> tuple[Label, Spec]:
     """The program that a target is or names, and how it is run as a job."""
     from lamina.core.job import Spec
 

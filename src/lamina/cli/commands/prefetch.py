@@ -1,0 +1,74 @@
+"""`lamina prefetch`: let the nodes of a cluster have a package before a job needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from lamina.cli import arguments, jobs, output, repositories
+from lamina.cli.commands.nodes import launcher_access
+from lamina.core.errors import ServiceError
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "what", metavar="TARGET|REF",
+        help="a target, which is packaged and pushed, or the reference of a package",
+    )  # fmt: skip
+    arguments.complete_labels(parser)
+    jobs.add_cluster(parser)
+    parser.add_argument("--registry", metavar="REPO", default="", help="where to push a target")
+    repositories.add_access(parser)
+    arguments.add_build(parser)
+    arguments.add_grouping(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pull on every node that is up, each once, and tell what came."""
+    from dataclasses import replace
+
+    from lamina.cluster import launchers, profiles
+
+    cluster = profiles.find(args.on or "local", Path.cwd())
+    if args.registry:
+        cluster = replace(cluster, registry=args.registry)
+    launcher = launchers.of(cluster)
+    reference = args.what
+    if arguments.is_label(args.what):
+        from lamina.cli import shipping
+        from lamina.cli.commands import submit
+        from lamina.cli.session import Session
+
+        with Session(arguments.options(args)) as session:
+            binary, _ = submit.target(session, args.what)
+            shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
+        reference = shipped.reference
+    failed: list[str] = []
+    rows: list[tuple[str, int, int]] = []
+    words = ["pull", "--json", *launcher_access(launcher), reference]
+    for name, code, text in launcher.each_node(words):
+        try:
+            found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+            rows.append((name, int(found["bytes"]), int(found["blobs"])))
+        except (ValueError, KeyError):
+            failed.append(name)
+            why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
+            output.warning(f"the node `{name}` has not pulled it: {why[0]}")
+    if args.json:
+        nodes = [{"node": name, "bytes": size, "blobs": blobs} for name, size, blobs in rows]
+        output.document({"reference": reference, "nodes": nodes, "failed": failed})
+    else:
+        output.table(
+            ("node", "came", "blobs"),
+            [(name, output.size(size), str(blobs)) for name, size, blobs in rows],
+            right=(1, 2),
+        )
+    if failed:
+        raise ServiceError(
+            f"{output.plural(len(failed), 'node')} did not pull: {', '.join(failed)}"
+        )
+    return 0

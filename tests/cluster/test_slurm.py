@@ -1,0 +1,161 @@
+"""A real Slurm: nodes that die, fill up and are drained, memory that ends, and what it forgets."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests import servers
+
+from .conftest import Bench
+from .slurm import MASTER, Slurm
+
+
+def test_an_end_for_want_of_memory_is_told(on_slurm: Bench) -> None:
+    job = on_slurm.submit("-N", "2", "--memory", "300M", "--", "memory")
+
+    assert on_slurm.run("wait", job).returncode == 137
+    found = on_slurm.status(job)
+    assert found["state"] == "out of memory"
+    assert found["tasks"][1]["state"] == "out of memory"
+
+
+def test_a_job_of_a_node_that_dies_starts_again(on_slurm: Bench, real_slurm: Slurm) -> None:
+    job = on_slurm.submit("-N", "4", "--", "sleep")
+    on_slurm.until_printed(job, "sleep rank", 4)
+
+    real_slurm.kill(2)
+
+    found = on_slurm.until(job, lambda status: status["state"] == "pending")
+    real_slurm.boot(2)
+    assert found["attempt"] == 2
+    assert on_slurm.run("cancel", job).returncode == 0
+    assert on_slurm.status(job)["state"] == "cancelled"
+    _until_idle(real_slurm)
+
+
+def test_what_waits_says_why(on_slurm: Bench, real_slurm: Slurm) -> None:
+    real_slurm.call("scontrol", "update", "nodename=en4", "state=drain", "reason=test")
+    try:
+        states = {
+            node["name"]: node["state"]
+            for node in json.loads(on_slurm.call("nodes", "--on", "lab", "--json"))
+        }
+        assert states["en4"].startswith("drain")
+        job = on_slurm.submit("-N", "4", "--", "ok")
+        found = on_slurm.until(job, lambda status: bool(status["reason"]))
+        assert found["state"] == "pending"
+        assert found["reason"]
+        assert on_slurm.run("cancel", job).returncode == 0
+        assert on_slurm.status(job)["state"] == "cancelled"
+    finally:
+        real_slurm.call("scontrol", "update", "nodename=en4", "state=resume")
+
+
+def test_a_full_disk_of_a_node_fails_the_job(
+    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    done = real_slurm.on_node(1, "mount", "-t", "tmpfs", "-o", "size=16k", "full", str(full))
+    assert done.returncode == 0, done.stderr
+    settings = on_slurm.root / "lamina.toml"
+    settings.write_text(f'{settings.read_text()}store = "{full}"\n')
+
+    job = on_slurm.submit("-N", "4", "--", "ok")
+
+    assert on_slurm.run("wait", job).returncode == 125
+    assert "no space is left" in on_slurm.call("logs", job, "--task", "0").lower()
+    real_slurm.on_node(1, "umount", str(full))
+
+
+def test_nothing_is_submitted_without_the_registry(on_slurm: Bench, tmp_path: Path) -> None:
+    settings = on_slurm.root / "lamina.toml"
+    text = settings.read_text().replace(f"oci:{tmp_path}/packages", "127.0.0.1:9/team")
+    settings.write_text(text + "plain_http = true\n")
+    done = on_slurm.run("submit", "//:probe", "--on", "lab", "-q", "--", "ok")
+
+    assert done.returncode == 2
+    assert "cannot be used" in done.stderr
+    assert on_slurm.call("jobs", "--all", "--json") == "[]\n"
+
+
+def test_what_came_once_is_there_for_all_tasks_of_a_node(
+    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path
+) -> None:
+    """Nodes pull from a registry on their network; the layer goes once to each."""
+    inside = real_slurm.words()
+    with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
+        settings = on_slurm.root / "lamina.toml"
+        text = settings.read_text().replace(f"oci:{tmp_path}/packages", f"{registry.host}/team")
+        settings.write_text(text + "plain_http = true\n")
+        (on_slurm.root / "probe.py").write_text(
+            (on_slurm.root / "probe.py").read_text() + f"# {time.time()}\n"
+        )
+        job = on_slurm.submit("-N", "4", "--tasks-per-node", "2", "--", "ok")
+        assert on_slurm.run("wait", job).returncode == 0
+        package = json.loads(on_slurm.call("describe", "--json", job))["package"]
+        nodes = json.loads(on_slurm.call("nodes", "--on", "lab", "--json", package))
+        assert [node["missing"] for node in nodes] == [0, 0, 0, 0]
+        lines = registry.log.read_text().splitlines()
+    digest = package.rpartition(":")[2]
+    words = ("response completed", "GET", f"/manifests/sha256-{digest}.lamina")
+    assert len([line for line in lines if all(word in line for word in words)]) == 4
+
+
+def test_nodes_get_a_package_before_it_is_needed(on_slurm: Bench) -> None:
+    (on_slurm.root / "probe.py").write_text(f"print({time.time()})\n")
+    done = json.loads(on_slurm.call("prefetch", "//:probe", "--on", "lab", "-q", "--json"))
+
+    assert sorted(node["node"] for node in done["nodes"]) == ["en1", "en2", "en3", "en4"]
+    assert all(node["bytes"] > 0 for node in done["nodes"])
+    again = json.loads(on_slurm.call("prefetch", done["reference"], "--on", "lab", "--json"))
+    assert [node["bytes"] for node in again["nodes"]] == [0, 0, 0, 0]
+
+
+def test_a_job_is_known_to_others_by_its_number(on_slurm: Bench, tmp_path: Path) -> None:
+    job = on_slurm.submit("--", "sleep")
+    record = json.loads(on_slurm.call("describe", "--json", job))
+    elsewhere = {**on_slurm.environment, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    other = Bench(on_slurm.root, "lab", on_slurm.words, elsewhere)
+    on_slurm.until_printed(job, "sleep rank")
+
+    (found,) = json.loads(other.call("jobs", "--on", "lab", "--json"))
+    assert (found["id"], found["native"], found["state"]) == (job, record["native"], "running")
+    assert other.status(f"lab:{record['native']}")["state"] == "running"
+    assert other.call("logs", f"lab:{record['native']}").startswith("sleep rank 0")
+    assert other.run("cancel", f"lab:{record['native']}").returncode == 0
+    assert on_slurm.status(job)["state"] == "cancelled"
+
+
+def test_what_slurm_has_forgotten_is_told_by_the_job(on_slurm: Bench) -> None:
+    done, lost = (on_slurm.submit("--wait", "--", "ok") for _ in range(2))
+    for job in (done, lost):
+        on_slurm.until(job, lambda status: status["state"] == "succeeded")
+        path = Path(json.loads(on_slurm.call("describe", "--json", job))["folder"]) / "job.json"
+        kept = json.loads(path.read_text())
+        path.write_text(json.dumps({**kept, "native": "999999"}))
+        if job == lost:
+            (path.parent / "exit-0").unlink()
+
+    assert on_slurm.status(done)["state"] == "succeeded"
+    assert on_slurm.status(lost)["state"] == "lost"
+
+
+def test_slurm_that_cannot_be_asked_is_told(on_slurm: Bench, tmp_path: Path) -> None:
+    nowhere = tmp_path / "slurm.conf"
+    nowhere.write_text("ClusterName=x\nSlurmctldHost=nowhere(127.0.0.1)\n")
+    on_slurm.environment["SLURM_CONF"] = str(nowhere)
+
+    done = on_slurm.run("jobs", "--on", "lab")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `squeue`")
+
+
+def _until_idle(real_slurm: Slurm) -> None:
+    until = time.monotonic() + 60
+    while not real_slurm.is_idle(4):
+        assert time.monotonic() < until, real_slurm.call("sinfo")
+        time.sleep(0.1)
