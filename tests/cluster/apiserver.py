@@ -35,7 +35,7 @@ _PATH = re.compile(
 )
 _KINDS = {"jobs": "Job", "pods": "Pod", "services": "Service", "events": "Event", "nodes": "Node"}
 _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "PATCH": "patch"}
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")  # until 1.34
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_POST = do_DELETE = do_PATCH = do_GET
+    do_POST = do_DELETE = do_PATCH = do_GET  # noqa: N815 - so they are called there
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
@@ -252,7 +252,9 @@ class Handler(BaseHTTPRequestHandler):
                 f'container "{words["container"]}" in pod "{name}" is waiting to start',
             )  # fmt: skip
         port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-        more = "&".join(f"{key}={words[key]}" for key in ("timestamps", "sinceTime") if key in words)
+        more = "&".join(
+            f"{key}={words[key]}" for key in ("timestamps", "sinceTime") if key in words
+        )
         address = f"https://127.0.0.1:{port}/containerLogs/{namespace}/{name}/task?{more}"
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE

@@ -157,10 +157,8 @@ class Lab:
     def start(self, pod: str) -> None:
         """Its container runs."""
         scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
-        self.set(
-            pod, "Running",
-            conditions=[scheduled], containerStatuses=[_container({"running": {"startedAt": _now()}})],
-        )  # fmt: skip
+        states = [_container({"running": {"startedAt": _now()}})]
+        self.set(pod, "Running", conditions=[scheduled], containerStatuses=states)
 
     def end(self, pod: str, code: int, reason: str = "", **more: object) -> None:
         """Its container ends; `more` is what the pod's status says besides."""
@@ -289,8 +287,8 @@ def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
     (folder / "tokens").write_text(
         f'{TOKEN},root,1,"system:masters"\n{WITHOUT_RIGHTS},mira,2\n'
     )  # fmt: skip
-    tls = servers.make_tls(folder / "api") if (folder / "api").mkdir() is None else None
-    assert tls is not None
+    key = folder / "accounts.key"
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], capture_output=True, check=True)
     commands = [
         [programs["etcd"], "--data-dir", folder / "etcd", "--unsafe-no-fsync",
          "--listen-client-urls", f"http://127.0.0.1:{etcd}",
@@ -300,9 +298,8 @@ def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
          "--bind-address=127.0.0.1", f"--secure-port={port}", "--advertise-address=127.0.0.1",
          f"--cert-dir={folder / 'certificates'}", f"--token-auth-file={folder / 'tokens'}",
          "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
-         "--service-account-issuer=https://lab", f"--service-account-key-file={tls.key}",
-         f"--service-account-signing-key-file={tls.key}",
-         f"--kubelet-client-certificate={tls.client}", f"--kubelet-client-key={tls.client_key}",
+         "--service-account-issuer=https://lab", f"--service-account-key-file={key}",
+         f"--service-account-signing-key-file={key}",
          "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition"],
     ]  # fmt: skip
     started: list[subprocess.Popen[bytes]] = []
@@ -311,7 +308,9 @@ def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
             if programs["etcd"] and number == 0 and not _knows_no_fsync(programs["etcd"]):
                 command = [each for each in command if each != "--unsafe-no-fsync"]
             with (folder / f"server-{number}.log").open("wb") as log:
-                started.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log))
+                started.append(
+                    subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
+                )
         _await(f"https://127.0.0.1:{port}/readyz", started[-1], folder / "server-1.log")
         yield f"https://127.0.0.1:{port}"
     finally:

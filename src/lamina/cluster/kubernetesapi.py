@@ -45,7 +45,7 @@ class Api:
         """The usual namespace: of the context, of this pod, else `default`."""
         config = _imported("kubernetes.config")
         with contextlib.suppress(config.ConfigException):
-            _, active = config.list_kube_config_contexts()
+            _, active = config.list_kube_config_contexts(_settings())
             if self._context:
                 active = self._named()
             return str(active["context"].get("namespace") or "default")
@@ -53,7 +53,7 @@ class Api:
 
     def _named(self) -> Mapping[str, Any]:
         config = _imported("kubernetes.config")
-        contexts, _ = config.list_kube_config_contexts()
+        contexts, _ = config.list_kube_config_contexts(_settings())
         for each in contexts:
             if each["name"] == self._context:
                 return dict(each)
@@ -71,6 +71,7 @@ class Api:
                 if self._context:
                     self._named()
                 config.load_kube_config(
+                    _settings(),
                     context=self._context or None, client_configuration=settings,
                     persist_config=False,
                 )  # fmt: skip
@@ -224,6 +225,11 @@ def _path(kind: str, namespace: str, name: str = "") -> str:
     group, plural = _PLACES[kind]
     found = f"{group}/namespaces/{quote(namespace, safe='')}/{plural}"
     return f"{found}/{quote(name, safe='')}" if name else found
+
+
+def _settings() -> str:
+    """Where settings of kubectl are; the client would look once, when it is imported."""
+    return os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
 def _in_pod() -> bool:

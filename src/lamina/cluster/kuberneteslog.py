@@ -41,12 +41,11 @@ class Logs:
             place = self._places.setdefault(pod.name, _Place())
             if begin >= place.size > 0:
                 begin -= place.size
-                found += b"" if place.is_whole else self._more(namespace, pod, place, begin)
-                begin = 0
+                data = b"" if place.is_whole else self._more(namespace, pod, place)
             else:
                 data = self._whole(namespace, pod, place)
-                found += data[begin:]
-                begin = max(begin - len(data), 0)
+            found += data[begin:]
+            begin = max(begin - len(data), 0)
         return found
 
     def _whole(self, namespace: str, pod: Pod, place: _Place) -> bytes:
@@ -56,13 +55,13 @@ class Logs:
         place.is_whole = pod.state.is_over
         return data
 
-    def _more(self, namespace: str, pod: Pod, place: _Place, skip: int) -> bytes:
-        """What came after a place; `skip` is for who has seen more of it than is remembered."""
+    def _more(self, namespace: str, pod: Pod, place: _Place) -> bytes:
+        """What came after a place, which moves behind that."""
         lines = self._lines(namespace, pod, _second(place.last))
         data = b"".join(after(lines, place.last))
         place.size, place.last = place.size + len(data), lines[-1] if data else place.last
         place.is_whole = pod.state.is_over
-        return data[skip:]
+        return data
 
     def _lines(self, namespace: str, pod: Pod, since: str) -> list[bytes]:
         if not pod.started:
