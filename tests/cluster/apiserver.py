@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         return made
 
     def _patch(self, plural: str, found: Object, body: Object) -> Object:
-        changed = merged(found, body)
+        changed: Object = merged(found, body)
         metadata = changed["metadata"]
         over = metadata.get("deletionTimestamp") and not metadata.get("finalizers")
         self.kept.put(plural, changed, "DELETED" if over else "MODIFIED")

@@ -65,6 +65,7 @@ class Lab:
 
     def __init__(self, address: str, kubelet: Kubelet, kept: Kept | None) -> None:
         self.address, self.kubelet, self.kept = address, kubelet, kept
+        self.has_collector = False
         self._numbers = itertools.count()
 
     def settings(self, folder: Path, *, token: str = TOKEN, address: str = "") -> Path:
@@ -192,20 +193,35 @@ class Lab:
         lines += [(when, line) for line in text.splitlines(keepends=True)]
 
     def collect(self, namespace: str = "default") -> None:
-        """Remove what belongs to objects that are being deleted, then those, as the collector."""
-        for job in self.listed("jobs", namespace):
-            metadata = job["metadata"]
-            if "foregroundDeletion" not in metadata.get("finalizers", []):
-                continue
+        """Remove what belongs to objects that are being deleted, then those.
+
+        Where the collector of Kubernetes itself is there, only what kubelets do is done here.
+        """
+        until = time.monotonic() + _PATIENCE
+        while going := [
+            job["metadata"]
+            for job in self.listed("jobs", namespace)
+            if "foregroundDeletion" in job["metadata"].get("finalizers", [])
+        ]:
             for plural in ("pods", "services"):
                 for each in self.listed(plural, namespace):
-                    owners = each["metadata"].get("ownerReferences", [])
-                    if metadata["uid"] in [owner["uid"] for owner in owners]:
-                        now = {"gracePeriodSeconds": 0}
-                        name = each["metadata"]["name"]
-                        self.ask("DELETE", f"/api/v1/namespaces/{namespace}/{plural}/{name}", now)
-            path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{metadata['name']}"
-            self.ask("PATCH", path, {"metadata": {"finalizers": []}})
+                    self._collect_one(plural, each["metadata"], going)
+            for metadata in () if self.has_collector else going:
+                path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{metadata['name']}"
+                self.ask("PATCH", path, {"metadata": {"finalizers": []}})
+            assert time.monotonic() < until, f"it is still there: {going}"
+            time.sleep(0.05)
+
+    def _collect_one(self, plural: str, metadata: Object, going: list[Object]) -> None:
+        owners = {owner["uid"] for owner in metadata.get("ownerReferences", [])}
+        if self.has_collector:
+            wanted = plural == "pods" and "deletionTimestamp" in metadata
+        else:
+            wanted = bool(owners & {each["uid"] for each in going})
+        if wanted:
+            path = f"/api/v1/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
+            with contextlib.suppress(urllib.error.HTTPError):  # it went in the meantime
+                self.ask("DELETE", path, {"gracePeriodSeconds": 0})
 
 
 def _container(state: Object) -> Object:
@@ -269,11 +285,16 @@ def real(folder: Path) -> Iterator[Lab]:
         pytest.skip(f"no kube-apiserver is here: `{REAL}` names the folder of one")
     path = f"{place}:{os.environ['PATH']}"
     programs = {name: shutil.which(name, path=path) for name in ("etcd", "kube-apiserver")}
-    for name, program in programs.items():
-        if program is None:
-            pytest.skip(f"{name} is not in `{place}`")
-    with _kubelet(folder) as kubelet, _processes(folder, programs) as address:
+    found = {name: program for name, program in programs.items() if program}
+    if len(found) < len(programs):
+        pytest.skip(f"`{place}` has no kube-apiserver, or there is no etcd")
+    with contextlib.ExitStack() as stack:
+        kubelet = stack.enter_context(_kubelet(folder))
+        address = stack.enter_context(_processes(folder, found))
         lab = Lab(address, kubelet, None)
+        if manager := shutil.which("kube-controller-manager", path=path):
+            collector = stack.enter_context(_collector(folder, lab, manager))
+            lab.has_collector = collector.poll() is None
         lab.ask("POST", "/api/v1/namespaces", {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"},
         })  # fmt: skip
@@ -282,15 +303,15 @@ def real(folder: Path) -> Iterator[Lab]:
 
 
 @contextlib.contextmanager
-def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
+def _processes(folder: Path, programs: dict[str, str]) -> Iterator[str]:
     etcd, peer, port = _free_port(), _free_port(), _free_port()
     (folder / "tokens").write_text(
         f'{TOKEN},root,1,"system:masters"\n{WITHOUT_RIGHTS},mira,2\n'
     )  # fmt: skip
     key = folder / "accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], capture_output=True, check=True)
-    commands = [
-        [programs["etcd"], "--data-dir", folder / "etcd", "--unsafe-no-fsync",
+    commands: list[list[object]] = [
+        [programs["etcd"], "--data-dir", folder / "etcd",
          "--listen-client-urls", f"http://127.0.0.1:{etcd}",
          "--advertise-client-urls", f"http://127.0.0.1:{etcd}",
          "--listen-peer-urls", f"http://127.0.0.1:{peer}"],
@@ -305,8 +326,6 @@ def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number, command in enumerate(commands):
-            if programs["etcd"] and number == 0 and not _knows_no_fsync(programs["etcd"]):
-                command = [each for each in command if each != "--unsafe-no-fsync"]
             with (folder / f"server-{number}.log").open("wb") as log:
                 started.append(
                     subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
@@ -320,9 +339,22 @@ def _processes(folder: Path, programs: dict[str, str | None]) -> Iterator[str]:
             each.wait(30)
 
 
-def _knows_no_fsync(program: str) -> bool:
-    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
-    return "unsafe-no-fsync" in done.stdout + done.stderr
+@contextlib.contextmanager
+def _collector(folder: Path, lab: Lab, program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """What removes objects with what belongs to them, of the controllers that Kubernetes has."""
+    settings = lab.settings(folder)
+    with (folder / "controllers.log").open("wb") as log:
+        started = subprocess.Popen(
+            [program, f"--kubeconfig={settings}", "--controllers=garbagecollector",
+             "--leader-elect=false", f"--cert-dir={folder / 'certificates'}",
+             "--bind-address=127.0.0.1", f"--secure-port={_free_port()}", "--port=0"],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait(30)
 
 
 def _free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from tests.cluster import kubernetes
 from tests.cluster.kubernetes import Lab
 
+_KINDS = ["small", "real"] if kubernetes.REAL in os.environ else ["small"]
 
-@pytest.fixture(scope="session", params=["small", "real"])
+
+@pytest.fixture(scope="session", params=_KINDS)
 def shared_lab(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lab]:

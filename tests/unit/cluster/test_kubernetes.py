@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from lamina.core.cluster import Cluster
 from lamina.core.errors import ServiceError, UserError
 from lamina.core.job import Job, Spec
 from tests.cluster.apiserver import WITHOUT_RIGHTS
-from tests.cluster.kubernetes import Lab
+from tests.cluster.kubernetes import REAL, Lab
 
 PACKAGE = f"registry.site:5000/team/train@sha256:{'ab' * 32}"
 CLUSTER = Cluster("prod", "kubernetes")
@@ -39,6 +40,12 @@ def submitted(launcher: KubernetesLauncher, spec: Spec, name: str = "") -> Recor
 @pytest.fixture
 def launcher(lab: Lab) -> KubernetesLauncher:
     return KubernetesLauncher(CLUSTER)
+
+
+def test_a_real_server_is_asked_the_same() -> None:
+    if REAL not in os.environ:
+        pytest.skip(f"no kube-apiserver is here: `{REAL}` names the folder of one")
+    assert (Path(os.environ[REAL]) / "kube-apiserver").is_file()
 
 
 def test_what_is_sent_is_what_the_plan_prints(lab: Lab, launcher: KubernetesLauncher) -> None:
