@@ -6,6 +6,7 @@ lamina runs there.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import time
@@ -59,15 +60,22 @@ class KubernetesLauncher:
         made: list[str] = []
 
         def make(each: Object) -> None:
-            found = part(self._api.create(each), "metadata")
-            made.append(str(found["name"]))
-            if service := manifest.service(each, str(found["uid"])):
+            name = str(part(each, "metadata")["name"])
+            made.append(name)
+            try:
+                found = self._api.create(each)
+            except ServiceError as error:
+                if not error.retryable:  # else nobody knows whether it is there
+                    made.remove(name)
+                raise
+            if service := manifest.service(each, str(part(found, "metadata")["uid"])):
                 self._api.create(service)
 
         try:
             self._api.all_of(make, wanted)
         except BaseException:
-            self._api.all_of(lambda name: self._api.delete_job(where.namespace, name), made)
+            with contextlib.suppress(ServiceError):  # what went wrong first is told
+                self._api.all_of(lambda name: self._api.delete_job(where.namespace, name), made)
             raise
         return f"{where.namespace}/{manifest.name_of(job.id)}"
 
@@ -160,8 +168,9 @@ class KubernetesLauncher:
         self.status(record)
         spec = record.job.spec
         for task in range(spec.count * len(spec.elements)):
-            if data := self.log(record, task, 0):
-                (record.folder / f"task-{task}.log").write_bytes(data)
+            with contextlib.suppress(ServiceError):  # its node may be what is wrong
+                if data := self.log(record, task, 0):
+                    (record.folder / f"task-{task}.log").write_bytes(data)
 
     def log(self, record: Record, task: int, begin: int) -> bytes:
         """What a task has printed in all its attempts, from a byte on."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from lamina.cluster.kubernetesapi import Api, Gone
 from lamina.cluster.kubernetesmanifest import CONTAINER
 from lamina.cluster.kubernetesstate import Pod, when
+from lamina.cluster.launcher import State
+from lamina.core.errors import ServiceError
 
 _TIME = re.compile(rb"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d+:\d+) ")
 
@@ -69,7 +71,11 @@ class Logs:
         try:
             data = self._api.log(namespace, pod.name, CONTAINER, since)
         except Gone:
-            return []  # its node is, or the pod was removed just now
+            return []  # the pod was removed just now
+        except ServiceError:
+            if pod.state is State.NODE_FAILED:
+                return []  # with its node
+            raise
         return data.splitlines(keepends=True)
 
 

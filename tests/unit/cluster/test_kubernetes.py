@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -453,3 +455,53 @@ def test_a_damaged_note_is_no_traceback(lab: Lab, launcher: KubernetesLauncher) 
 def test_commands_on_nodes_are_refused(lab: Lab, launcher: KubernetesLauncher) -> None:
     with pytest.raises(UserError, match="no `lamina prefetch`"):
         list(launcher.each_node(("prefetch", "x")))
+
+
+def test_an_answer_that_was_lost_leaves_nothing(
+    lab: Lab, launcher: KubernetesLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = launcher._api.create
+
+    def create_and_lose_the_answer(body: dict[str, object]) -> dict[str, object]:
+        create(body)
+        raise ServiceError("the answer was lost", retryable=True)
+
+    monkeypatch.setattr(launcher._api, "create", create_and_lose_the_answer)
+    job = Job(records.new_id("train"), "//t:train", PACKAGE, Spec())
+    with pytest.raises(ServiceError, match="the answer was lost"):
+        launcher.submit(job, records.make_folder(job.id, ""))
+
+    lab.collect()
+    assert job.id not in {each["metadata"]["name"] for each in lab.listed("jobs")}
+
+
+def test_a_job_is_cancelled_though_its_node_tells_no_log(
+    lab: Lab, launcher: KubernetesLauncher
+) -> None:
+    record = submitted(launcher, Spec())
+    lab.start(lab.pod(lab.job(record.job.id), 0, node="n2"))  # which nobody knows
+
+    launcher.cancel(record)
+
+    assert lab.job(record.job.id)["metadata"]["deletionTimestamp"]
+    lab.collect()
+
+
+def test_without_the_client_it_is_said_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "kubernetes").mkdir()
+    (tmp_path / "kubernetes" / "__init__.py").write_text("raise ImportError('as if')")
+    program = (
+        "from lamina.cluster.kubernetes import KubernetesLauncher\n"
+        "from lamina.core.cluster import Cluster\n"
+        "from lamina.core.errors import HostError\n"
+        "try:\n    KubernetesLauncher(Cluster('c', 'kubernetes')).jobs()\n"
+        "except HostError as error:\n    print(error.hint)\n"
+    )
+    sources = Path(__file__).parents[3] / "src"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{sources}"},
+    )  # fmt: skip
+
+    assert done.stdout == "pip install 'lamina[kubernetes]'\n"
