@@ -28,7 +28,7 @@ for package in *.deb; do
     dpkg-deb -x "$package" root
 done
 
-export GOROOT="$work/root/usr/lib/go-1.19" GOPATH="$work/go" GOCACHE="$work/cache"
+export GOROOT="$work/root/usr/lib/go-1.19" GOPATH="$work/go" GOCACHE="${GOCACHE:-$work/cache}"
 export GO111MODULE=off GOPROXY=off CGO_ENABLED=0 PATH="$work/root/usr/lib/go-1.19/bin:$PATH"
 mkdir -p go/src/k8s.io/kubernetes
 tar -xf kubernetes_*.orig.tar.gz --strip-components=1 -C go/src/k8s.io/kubernetes
