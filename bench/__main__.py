@@ -14,6 +14,7 @@ from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
+from bench.running import command as running
 from bench.scale import FULL, QUICK, SMOKE
 from bench.transfer import command as transfer
 
@@ -29,6 +30,7 @@ _ALONE = {
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
+    running.WORD: running.main,
     "transfer": transfer.main,
 }
 

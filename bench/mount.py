@@ -40,7 +40,10 @@ def suite(lamina: Lamina, folder: Path, scale: Scale) -> list[Table]:
 
 def _mounts(lamina: Lamina, folder: Path, images: list[Path], scale: Scale) -> list[Table]:
     cases = [
-        Case(f"driver {name}", partial(_apart, partial(_by_driver, name, images), lamina.store))
+        Case(
+            f"driver {name}",
+            partial(_apart, partial(_by_driver, name, images, lamina.store), lamina.store),
+        )
         for name in lamina.drivers
     ]
     notes: list[str] = []
@@ -52,7 +55,8 @@ def _mounts(lamina: Lamina, folder: Path, images: list[Path], scale: Scale) -> l
     return measure(title, cases, scale.mount_rounds, peers=(_PROGRAMS,), notes=notes)
 
 
-def _by_driver(name: str, images: Sequence[Path]) -> Figures:
+def _by_driver(name: str, images: Sequence[Path], store: Path) -> Figures:
+    os.environ["LAMINA_STORE"] = str(store)  # in a child: where it merges
     begun = time.perf_counter()
     driver = mounts.driver(name)
     driver.enter()

@@ -8,12 +8,13 @@ cd "$(dirname "$0")/.."
 packages=(
     binutils bubblewrap cmake erofs-utils fuse3 g++ gcc git libgtest-dev make mercurial ninja-build
     patch pkg-config
-    python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse
+    python3 python3-coverage python3-dev python3-venv squashfs-tools squashfuse tini
 )
 # Tests look at packages with other people's tools, and run them in other people's containers.
 dev_packages=(
-    docker-registry docker.io faketime iproute2 munge openssl podman runc skopeo slurm-client slurmctld
-    slurmd umoci unzip zstd
+    btrfs-progs crun docker-registry docker.io faketime iproute2 munge openssl podman runc skopeo
+    slirp4netns
+    slurm-client slurmctld slurmd umoci unzip zstd
 )
 
 fail() {

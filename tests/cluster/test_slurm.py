@@ -159,3 +159,20 @@ def _until_idle(real_slurm: Slurm) -> None:
     while not real_slurm.is_idle(4):
         assert time.monotonic() < until, real_slurm.call("sinfo")
         time.sleep(0.1)
+
+
+def test_a_broadcast_brings_a_package_to_all_nodes(on_slurm: Bench, real_slurm: Slurm) -> None:
+    settings = on_slurm.root / "lamina.toml"
+    settings.write_text(settings.read_text() + 'transfer = "broadcast"\n')
+    probe = on_slurm.root / "probe.py"
+    probe.write_text(f"{probe.read_text()}# {time.time()}\n")
+
+    job = on_slurm.submit("-N", "4", "--", "ok")
+
+    assert on_slurm.run("wait", job).returncode == 0
+    folder = Path(json.loads(on_slurm.call("describe", "--json", job))["folder"])
+    said = (folder / "batch.log").read_text()
+    assert said.count("pulled `oci-archive:") == 4
+    assert "error" not in said
+    for number in range(1, 5):
+        assert "lamina-" not in real_slurm.on_node(number, "sh", "-c", "ls /var/tmp/*.tar").stdout

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -44,9 +45,13 @@ from lamina.formats import (
     pylock,
     reapi,
     squashfs,
+    squashreader,
+    squashwriter,
     xar,
 )
 from lamina.formats.image import Choice
+from lamina.formats.inodes import File as File_
+from lamina.formats.inodes import Folder as Folder_
 from lamina.node import mounts
 from lamina.store import images
 from lamina.store.local import LocalStore
@@ -147,6 +152,64 @@ def _image_file(data: bytes) -> None:
     with mounts.opened(path) as image:
         assert image.kind in (mounts.SQUASHFS, mounts.EROFS)
         assert 0 <= image.offset < len(data)
+
+
+@cache
+def _plain_images() -> tuple[bytes, ...]:
+    """Images whose tables are not packed, so that what is changed in them is a number or a name."""
+    with tempfile.TemporaryDirectory(prefix="lamina-fuzz-image-") as folder:
+        tree = Path(folder, "tree")
+        (tree / "folder/in").mkdir(parents=True)
+        (tree / "a").write_text("text\n" * 1000)
+        (tree / "b").hardlink_to(tree / "a")
+        (tree / "folder/l").symlink_to("a")
+        with (tree / "holes").open("wb") as file:
+            file.truncate(600_000)
+        image = Path(folder, "squashfs")
+        made = []
+        for words in (("-noI", "-noX"), ("-noI", "-no-fragments", "-b", "4096")):
+            subprocess.run(
+                ["mksquashfs", tree, image, "-noappend", *words], check=True, capture_output=True
+            )
+            made.append(image.read_bytes())
+    return tuple(made)
+
+
+@_target("squashfs", _plain_images)
+def _squashfs(data: bytes) -> None:
+    """All that is in an image is read, and written as another image that has the same."""
+    Path("image").write_bytes(data)
+    with Path("image").open("rb") as file, Path("made").open("w+b") as made:
+        image = squashreader.Image(file.fileno())
+        root = image.root()
+
+        def copy(_: int, begin: int, size: int, place: int) -> None:
+            os.pwrite(made.fileno(), os.pread(file.fileno(), size, begin), place)
+
+        squashwriter.write(made.fileno(), root, [image], copy)
+        again = squashreader.Image(made.fileno())
+        _compare(image, root, again, again.root())
+
+
+def _compare(
+    one: squashreader.Image, here: Folder_, two: squashreader.Image, there: Folder_
+) -> None:
+    assert [*here.entries] == [*there.entries]
+    for name, node in here.entries.items():
+        other = there.entries[name]
+        assert type(node) is type(other)
+        assert node.attributes == other.attributes
+        if isinstance(node, Folder_) and isinstance(other, Folder_):
+            _compare(one, node, two, other)
+        elif isinstance(node, File_) and isinstance(other, File_) and node.size < 1 << 20:
+            assert [*_chunks(one, node)] == [*_chunks(two, other)]
+
+
+def _chunks(image: squashreader.Image, file: File_) -> Iterator[bytes | int | str]:
+    try:
+        yield from image.chunks(file)
+    except IntegrityError as error:
+        yield error.message
 
 
 # Archives.

@@ -7,11 +7,9 @@ whoever runs them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -21,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from lamina.formats import xar
+from tests import devices
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -40,11 +40,15 @@ from pathlib import Path
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Package
 from lamina.node.launch import launch
+from lamina.node import jobs
 order = json.loads(sys.argv[1])
 exec(order["before"])
 package = Package("any", "v1", "//:any", (), tuple(order["entry_point"]), (("OWN", "1"),))
 try:
-    launch(package, list(map(Path, order["images"])), sys.argv[2:], driver=order["driver"])
+    launch(
+        package, list(map(Path, order["images"])), sys.argv[2:], driver=order["driver"],
+        writable=jobs.chosen(order["writable"]) if order["writable"] else None,
+    )
 except LaminaError as error:
     sys.stderr.write(f"error: {error.message}\\nhint: {error.hint}\\n")
     sys.exit(125)
@@ -88,7 +92,12 @@ class Launcher:
     person: Person
 
     def order(
-        self, images: Sequence[Path], *, entry_point: Sequence[str] = ("run",), before: str = ""
+        self,
+        images: Sequence[Path],
+        *,
+        entry_point: Sequence[str] = ("run",),
+        before: str = "",
+        writable: object = "",
     ) -> str:
         """What the code that launches wants to know."""
         order = {
@@ -96,6 +105,7 @@ class Launcher:
             "images": [str(image) for image in images],
             "entry_point": list(entry_point),
             "before": before,
+            "writable": str(writable),
         }
         return json.dumps(order)
 
@@ -105,26 +115,50 @@ class Launcher:
         *args: str,
         entry_point: Sequence[str] = ("run",),
         before: str = "",
+        writable: object = "",
         **options: object,
     ) -> subprocess.Popen[bytes]:
         """Start a package's program; `before` is code run in lamina's process first."""
-        order = self.order(images, entry_point=entry_point, before=before)
+        order = self.order(images, entry_point=entry_point, before=before, writable=writable)
         return self.person.start(LAUNCH, order, *args, **options)
 
-    def output(self, images: Sequence[Path], *args: str, before: str = "") -> str:
+    def output(
+        self, images: Sequence[Path], *args: str, before: str = "", writable: object = ""
+    ) -> str:
         """What a program that must succeed prints."""
-        started = self.start(images, *args, before=before)
+        started = self.start(images, *args, before=before, writable=writable)
         out, words = started.communicate(timeout=60)
         assert started.returncode == 0, words.decode()
         return out.decode()
 
 
+@pytest.fixture(scope="session")
+def libraries() -> Iterator[Path]:
+    """A folder that anybody can read, with what lamina imports where it looks into images."""
+    folder = Path(tempfile.mkdtemp(prefix="lamina-libraries-", dir="/tmp"))
+    folder.chmod(0o755)
+    found = Path(zstandard.__file__).parent
+    ignored = shutil.ignore_patterns("*cffi*", "*.pyc")  # of two implementations, one will do
+    shutil.copytree(found, folder / found.name, ignore=ignored)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def area() -> Iterator[Path]:
+def area(libraries: Path) -> Iterator[Path]:
     """A folder that an ordinary user can reach (pytest's own are private), with our sources."""
+    with new_area(libraries) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def new_area(libraries: Path) -> Iterator[Path]:
+    """The same for longer or shorter than a test."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir="/tmp"))
     folder.chmod(0o777)
     shutil.copytree(SOURCE, folder / "src" / "lamina", ignore=shutil.ignore_patterns("*.pyc"))
+    for library in libraries.iterdir():
+        (folder / "src" / library.name).symlink_to(library)
     yield folder
     shutil.rmtree(folder)
 
@@ -140,7 +174,7 @@ def clean(area: Path) -> Iterator[None]:
 def root(area: Path) -> Person:
     if not ROOT:
         pytest.skip("needs the rights of root")
-    return Person(0, sys.executable, area)
+    return Person(0, sys.executable, area, {"LAMINA_STORE": str(area / "store")})
 
 
 @pytest.fixture
@@ -153,28 +187,8 @@ def user(area: Path) -> Iterator[Person]:
             pytest.skip("/dev/fuse is closed to this user")
         yield Person(os.geteuid(), sys.executable, area, home)
         return
-    with _open_to_all(device):
+    with devices.open_to_all(device):
         yield Person(NOBODY, _python_for_nobody(), area, home)
-
-
-@contextlib.contextmanager
-def _open_to_all(device: Path) -> Iterator[None]:
-    """Widen a device's mode; the last of several test processes puts it back."""
-    with Path("/tmp/lamina-test-fuse.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.seek(0)
-        if not lock.read():
-            lock.write(str(stat.S_IMODE(device.stat().st_mode)))
-            lock.flush()
-        device.chmod(0o666)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.seek(0)
-            device.chmod(int(lock.read()))
-            lock.truncate(0)
-            lock.truncate(0)
 
 
 def _python_for_nobody() -> str:
@@ -192,6 +206,27 @@ def _python_for_nobody() -> str:
 def launcher(request: pytest.FixtureRequest, area: Path, clean: None) -> Launcher:
     person = "root" if request.param == "kernel" else "user"
     return Launcher(request.param, request.getfixturevalue(person))
+
+
+@contextlib.contextmanager
+def btrfs(area: Path) -> Iterator[Path]:
+    """A folder on a file system of btrfs that is mounted from a file; anybody may write there."""
+    if os.geteuid():
+        pytest.skip("needs the rights of root, to mount btrfs")
+    image, folder = area / "btrfs.img", area / "btrfs"
+    with image.open("wb") as file:
+        file.truncate(256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    folder.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    try:
+        folder.chmod(0o777)
+        yield folder
+    finally:
+        deadline = time.monotonic() + 10  # the mounts of programs end a little after these
+        while subprocess.run(["umount", folder], capture_output=True).returncode:
+            assert time.monotonic() < deadline, leftovers(area)
+            time.sleep(0.05)
 
 
 @pytest.fixture

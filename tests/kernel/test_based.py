@@ -17,6 +17,7 @@ import pytest
 from lamina.formats import imagelayer, squashfs
 
 from .conftest import Launcher, Person
+from .contained import Containers, every, need, somebody, wait_for_no_container
 
 TOOLS = ("sh", "ls", "cat", "stat", "id", "readlink", "sleep")
 
@@ -137,6 +138,14 @@ def program(layer: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
+def containers(request: pytest.FixtureRequest, area: Path) -> Containers:
+    runtime, who = request.param
+    need(runtime)
+    person: Person = request.getfixturevalue(who)
+    return Containers(runtime, somebody(who, person, person))
+
+
+@pytest.fixture
 def show(launcher: Launcher, base: list[Path], program: Path) -> Callable[..., str]:
     """`show("ls")`: what a command prints in the package."""
 
@@ -210,19 +219,60 @@ def test_root_sees_the_same_where_its_kernel_knows_no_squashfs(
     assert words.splitlines() == ["folder:", "new", "", "replaced:", "new"]
 
 
-def test_layers_are_not_merged_where_the_kernel_stacks_none(
+def test_layers_are_merged_where_the_kernel_stacks_none_but_the_root_must_be_stacked(
     user: Person, base: list[Path], program: Path, clean: None
 ) -> None:
     refuse = (
-        "import errno; from lamina.node import fuse\n"
-        "def refuse(layers, **_):\n"
-        "    if len(layers) > 1: raise OSError(errno.EPERM, 'Operation not permitted')\n"
-        "    return real(layers)\n"
+        "import errno; from dataclasses import replace; from lamina.node import based, fuse, plan\n"
+        "plan.FUSE = replace(plan.FUSE, worth=1e9)\n"
+        "def refuse(layers, *_, **__): raise OSError(errno.EPERM, 'Operation not permitted')\n"
         "real, fuse.stack = fuse.stack, refuse\n"
     )
 
+    code, words = start(Launcher("fuse", user), base, program, "ls folder replaced", refuse)
+
+    assert words.splitlines() == ["folder:", "new", "", "replaced:", "new"], code
+
+    refuse += "based.stack = refuse\n"
     code, words = start(Launcher("fuse", user), base, program, "ls", refuse)
 
     assert code == 125
-    assert "can not stack the 2 layers of a base image: Operation not permitted" in words
-    assert "hint: for an ordinary user the kernel does that from Linux 5.11 on" in words
+    assert "can not mount the base image: Operation not permitted" in words
+
+
+@pytest.mark.parametrize("containers", every(), indirect=True)
+def test_a_base_image_is_the_root_of_a_container_too(
+    containers: Containers, base: list[Path], program: Path, area: Path
+) -> None:
+    code = (
+        "pwd; ls . folder; cat kept; echo; ls /; echo $0 $FROM; (> /data/new) 2>&1;"
+        " echo x > /tmp/x; cat /tmp/x; ls /dev/null /home 2>&1"
+    )
+
+    ended = containers.run([*base, program], code, base=len(base))
+
+    lines = ended.out.splitlines()
+    version = containers.person.area.name
+    assert ended.code == 2, ended.words  # of `ls`, as there is no `/home`
+    assert lines[0] == "/data"
+    assert f"/packages/any-{version}/run image" in lines
+    assert {"kept", "new", "bin", "packages", "x", "/dev/null"} <= {*ended.out.split()}
+    assert not {"gone", "root", "usr/share"} & {*ended.out.split()}
+    assert "Read-only file system" in ended.out
+    wait_for_no_container(area)
+
+
+def test_merged_layers_of_a_base_image_are_what_the_kernel_stacks(
+    show: Callable[..., str],
+) -> None:
+    alone = "from dataclasses import replace; from lamina.node import plan\n"
+    alone += "plan.FUSE = plan.KERNEL = replace(plan.FUSE, worth=1e9)\n"
+    merged = "from lamina.node import plan; plan.FUSE = plan.KERNEL = plan.ALL_AS_ONE\n"
+
+    one, other = (show(_LISTING, before) for before in (alone, merged))
+
+    assert one == other
+    assert "data/second" in one
+
+
+_LISTING = "stat -c '%n %f %u %g %Y' /data /data/* /data/*/* /bin/*; cat /data/*/* /data/kept"

@@ -101,7 +101,7 @@ def test_a_kernel_that_wants_a_device_is_given_one(
 
     monkeypatch.setattr(kernel, "_from_file", refuse)
 
-    mount = kernel._layer(erofs_image({"run": SHELL}))
+    mount = kernel._layer(erofs_image({"run": SHELL}), {})
 
     assert any(area.name in line for line in leftovers(area))
     names = [path.name for path in Path(f"/proc/self/fd/{mount}").iterdir()]

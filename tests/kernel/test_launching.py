@@ -6,7 +6,6 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,11 +183,18 @@ def test_nothing_is_left_after_lamina_is_killed_at_any_instant(
     wait_for_nothing(area)
 
 
+ALONE = """
+from dataclasses import replace
+from lamina.node import plan
+plan.FUSE = plan.KERNEL = replace(plan.FUSE, worth=1e9, most=500)
+"""
+
+
 @pytest.mark.parametrize("launcher", ["fuse"], indirect=True)
 def test_nothing_is_left_after_the_keeper_is_killed(
     launcher: Launcher, shell: Path, area: Path
 ) -> None:
-    started = launcher.start([shell, shell], BLOCKED + "; cat $0", stdin=-1)
+    started = launcher.start([shell, shell], BLOCKED + "; cat $0", stdin=-1, before=ALONE)
     assert started.stdout is not None
     assert started.stdout.readline() == b"ready\n"
     servers = [int(each.split(":")[0]) for each in processes("squashfuse_ll") if area.name in each]
@@ -282,13 +288,36 @@ def test_a_program_that_can_not_run_says_why(
     assert complaint in words
 
 
-def test_501_layers_are_refused_with_advice(launcher: Launcher, shell: Path) -> None:
-    started = launcher.start([shell] * 501)
-    words = started.communicate(timeout=30)[1].decode()
+def test_more_layers_than_the_kernel_stacks_are_merged(
+    launcher: Launcher, shell: Path, image: Image
+) -> None:
+    few = [image({f"only-{n}": "", "same": f"{n}"}) for n in range(7)]
 
+    seen = launcher.output([shell, *few * 100, few[3]], "cat ${0%/*}/same; ls ${0%/*} | wc -l")
+
+    assert seen == "39\n"
+
+
+def test_layers_that_can_not_be_merged_are_mounted_alone_as_far_as_that_goes(
+    launcher: Launcher, shell: Path, image: Image
+) -> None:
+    images = [shell, *[image({"same": "1"}), image({"same": "2"})] * 15]
+
+    assert launcher.output(images, "cat ${0%/*}/same", before=FULL) == "2"
+
+    started = launcher.start([*images, *images * 20], "true", before=FULL)
+    words = started.communicate(timeout=60)[1].decode()
     assert started.returncode == 125
-    assert "501 layers are too many" in words
-    assert "hint: package the targets in groups" in words
+    assert "651 layers are too many to mount" in words
+    assert "hint: let the store be writable" in words
+
+
+FULL = """
+import errno
+from lamina.node import merge
+def fail(*args, **options): raise OSError(errno.ENOSPC, "No space left on device")
+merge.merged = fail
+"""
 
 
 def test_a_package_without_an_entry_point_says_so(launcher: Launcher, shell: Path) -> None:
@@ -315,8 +344,10 @@ def test_layers_are_stacked_by_name_where_the_kernel_takes_no_descriptors(
 
 NO_USER_OVERLAY = """
 import errno
-from lamina.node import fuse
-def refuse(layers, *, user): raise OSError(errno.EPERM, "as an older kernel")
+from dataclasses import replace
+from lamina.node import fuse, plan
+plan.FUSE = replace(plan.FUSE, worth=1e9)
+def refuse(layers, upper, *, user): raise OSError(errno.EPERM, "as an older kernel")
 fuse.stack = refuse
 """
 
@@ -334,9 +365,9 @@ def test_layers_are_merged_where_the_kernel_refuses(
 
 
 NO_MERGING = """
-from lamina.linux import process
-def run(tool, *args, **options): raise AssertionError(tool)
-process.run = run
+from lamina.node import merge
+def make(*args, **options): raise AssertionError(args)
+merge._make = make
 """
 
 
@@ -382,7 +413,6 @@ find . -type f -exec sha1sum {} + | sort
 def test_what_is_merged_is_what_the_kernel_shows_as_a_stack(
     root: Person, image: Image, shell: Path, clean: None
 ) -> None:
-    root = replace(root, environment={"LAMINA_STORE": str(root.area / "store")})
     images = [
         shell,
         image({"a": "1", "d/x": "low", "to": Path("d"), "file": "", "tree/of/files": "1"}),
@@ -398,3 +428,21 @@ def test_what_is_merged_is_what_the_kernel_shows_as_a_stack(
 
 def test_this_machine_is_clean_while_tests_look_at_it(area: Path) -> None:
     assert leftovers(area) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("launcher", ["kernel"], indirect=True)
+def test_two_jobs_share_the_mounts_of_their_layers(
+    launcher: Launcher, shell: Path, image: Image, area: Path
+) -> None:
+    images = [shell, image({"same": "1"})]
+    first = launcher.start(images, BLOCKED, stdin=-1)
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"ready\n"
+
+    # One super block each: the devices of the two files are two, though both run.
+    seen = launcher.output(images, "cat /sys/block/loop*/loop/backing_file")
+
+    assert sum(area.name in line for line in seen.splitlines()) == 2
+    first.communicate(b"\n", timeout=30)
+    assert launcher.output(images, "cat ${0%/*}/same") == "1"

@@ -215,9 +215,9 @@ def test_files_that_have_one_number_in_several_layers_are_told_apart(
 
 
 NO_MERGING = """
-from lamina.linux import process
-assert process.run
-process.run = None
+from lamina.node import merge
+assert merge._make
+merge._make = None
 """
 
 
@@ -262,6 +262,73 @@ def test_the_articles_program_runs_straight_from_its_mount(person: Person, area:
         "C calls E, E calls F: this is call 2 of F",
         "There is one F: D and E use one counter, at one address",
     ]
+
+
+@pytest.mark.parametrize("person", ["user"], indirect=True)
+def test_where_nothing_can_be_mounted_files_are_unpacked_and_a_line_tells_so(
+    person: Person, area: Path
+) -> None:
+    build_article(area)
+    if person.uid != os.geteuid():
+        subprocess.run(["chown", "-R", str(person.uid), area / "store"], check=True)
+    nothing = "from lamina.linux import drivers; drivers.missing_for_fuse = lambda: ['FUSE']\n"
+
+    started = person.start(nothing + CLI, "exec", "A")
+    out, words = (each.decode() for each in started.communicate(timeout=60))
+
+    assert out.startswith("Hello from A\n"), words
+    assert words.splitlines() == [
+        "nothing can be mounted here, so files are unpacked: an ordinary user may not mount "
+        "squashfs or attach loop devices; FUSE lacks FUSE"
+    ]
+
+
+def test_it_can_be_told_how_a_package_would_be_mounted(person: Person, area: Path) -> None:
+    build_article(area)
+    if person.uid != os.geteuid():
+        subprocess.run(["chown", "-R", str(person.uid), area / "store"], check=True)
+
+    told = person.run(CLI, "mount", "--explain", "A").splitlines()
+
+    assert told[0].startswith("driver fuse: " if person.uid else "driver kernel: ")
+    images = 1 if person.uid else 7
+    assert told[1].startswith(f"package: layers: 7, images to mount: {images}, ")
+    assert told[2].startswith("because ")
+    assert len(told) == 3 + images
+    assert person.run(CLI, "mount") == ""
+
+
+def test_what_is_copied_is_shown_by_a_symlink(
+    person: Person, title: str, images: list[Path], area: Path
+) -> None:
+    code = COMMON + "print(visible.mount(package, images, Path(at), driver='copy'))"
+    where = area / "at"
+
+    say(person, code, title, images, where)
+
+    assert (where / "same").read_text() == "upper"
+    assert say(person, code, title, images, where) == str(where)
+    say(person, UMOUNT, title, [], where)
+    assert not where.is_symlink()
+    assert not where.exists()
+
+
+@pytest.mark.root
+def test_root_can_mount_what_can_be_written(
+    root: Person, title: str, images: list[Path], area: Path, clean: None
+) -> None:
+    code = COMMON + (
+        "from lamina.node import jobs\n"
+        "print(visible.mount(package, images, Path(at), upper=jobs.chosen('tmpfs')))"
+    )
+    where = area / "at"
+
+    say(root, code, title, images, where)
+    (where / "new").write_text("new")
+    (where / "same").unlink()
+
+    assert sorted(path.name for path in where.iterdir()) == ["low", "new"]
+    say(root, UMOUNT, title, [], where)
 
 
 def build_article(area: Path) -> None:

@@ -14,8 +14,9 @@ from lamina.store.local import LocalStore
 from tests import servers
 from tests.reliability import full, interrupted, power, trials
 from tests.reliability.killed import Trial
+from tests.reliability.starts import Starts
 
-_TRIALS = ("kills", "together", "cuts", "full", "halves", "operations")
+_TRIALS = ("kills", "together", "cuts", "full", "halves", "operations", "starts")
 
 
 def main() -> int:
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--full", type=int, default=40, help="sizes of a disk (as root)")
     parser.add_argument("--halves", type=int, default=256, help="MiB of a pull that is cut at half")
     parser.add_argument("--operations", type=int, default=10_000, help="beside two gc")
+    parser.add_argument("--starts", type=int, default=1000, help="of programs, killed")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", choices=_TRIALS)
     args = parser.parse_args()
@@ -51,12 +53,23 @@ def _try(what: str, folder: Path, times: int, seed: int) -> list[str]:
         return _interrupt(folder, times << 20)
     if what == "cuts":
         return _cut(folder, times, seed)
+    if what == "starts":
+        return _start(folder, times, seed)
     source = LocalStore(folder / "source")
     try:
         wrong = trials.race(folder, source, times, seed)
     finally:
         source.close()
     print(f"{what:24} {times:6}", flush=True)
+    return wrong
+
+
+def _start(folder: Path, times: int, seed: int) -> list[str]:
+    starts = Starts(folder, seed)
+    wrong = starts.start_often(times)
+    print(f"{'started':12} {'tried':>6} {'killed':>6}")
+    for way, tried in sorted(starts.tried.items()):
+        print(f"{way:12} {tried:6} {starts.killed[way]:6}")
     return wrong
 
 

@@ -22,12 +22,21 @@ from lamina.store.local import LocalStore
 from lamina.store.repositories import open_repository
 from lamina.store.repository import NotThere
 from lamina.store.transport import Access
-from tests import faults, servers
+from tests import devices, faults, servers
 from tests.reliability import interrupted, made, power, trials
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 LARGE = 64 << 20
 RESENT = 8 << 20  # bytes that may come twice after a kill
+
+
+@pytest.fixture
+def fuse() -> Iterator[None]:
+    """For ordinary users, as distributions give it."""
+    if os.geteuid() or not devices.FUSE.exists():
+        pytest.skip("needs the rights of root, and /dev/fuse")
+    with devices.open_to_all(devices.FUSE):
+        yield
 
 
 @pytest.fixture
@@ -296,7 +305,7 @@ def _pulled(place: str, folder: Path) -> Digest | None:
 
 
 @root
-def test_wrong_permissions_are_told_and_run_nothing_wrong() -> None:
+def test_wrong_permissions_are_told_and_run_nothing_wrong(fuse: None) -> None:
     with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -327,7 +336,7 @@ def test_wrong_permissions_are_told_and_run_nothing_wrong() -> None:
 
 @root
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_two_users_of_one_group_share_a_store(source: LocalStore, umask: int) -> None:
+def test_two_users_of_one_group_share_a_store(fuse: None, source: LocalStore, umask: int) -> None:
     with tempfile.TemporaryDirectory(prefix="lamina-shared-") as name:
         folder = Path(name)
         folder.chmod(0o755)

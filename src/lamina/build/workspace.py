@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.build import cellmap, fetchedcells
+from lamina.build import cellmap, fetchedcells, runsettings
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
@@ -46,6 +46,7 @@ class Workspace:
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
+    run: Mapping[str, Any] = field(default_factory=dict)  # options of `lamina run`
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
 
@@ -121,6 +122,11 @@ flags = ["-c", "opt"]
 # compiler = "c++"
 # compiler_flags = ["-O2"]
 
+# How `lamina run` runs: in a container, with limits.
+# [run]
+# contain = true
+# memory = "4g"
+
 # How layers are written: squashfs behind a XAR header, or EROFS, which new kernels mount sooner.
 # [layers]
 # format = "xar"
@@ -178,6 +184,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     }
     buckconfig = settings.pop("buckconfig", {})
     toolchains = settings.pop("toolchains", {})
+    run = settings.pop("run", {})
     for section in ("trust", "cluster"):  # read where a package is to be run
         settings.pop(section, None)
     fields: dict[str, Any] = {
@@ -199,7 +206,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
         root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig,
-        toolchains=toolchains, **fields,
+        toolchains=toolchains, run=run, **fields,
     )  # fmt: skip
 
 
@@ -220,6 +227,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
             continue
         if section == "toolchains" and isinstance(table, dict):
             faults.extend(_faults_of_toolchains(table, text))
+            continue
+        if section == "run" and isinstance(table, dict):
+            faults += runsettings.faults(table, lambda key: _place_of(text, "run", key))
             continue
         if section == "trust":
             found = policy.faults(table, text)

@@ -11,6 +11,7 @@ from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
     from lamina.cli.session import Options
+    from lamina.node.mounts import Upper
 
 
 def add_build(parser: argparse.ArgumentParser) -> None:
@@ -127,9 +128,45 @@ def _is_json(text: str) -> bool:
 def add_driver(parser: argparse.ArgumentParser) -> None:
     """How layers are mounted."""
     parser.add_argument(
-        "--driver", metavar="kernel|fuse", type=_driver,
+        "--driver", metavar="kernel|fuse|btrfs|copy", type=_driver,
         help="how layers are mounted (default: what `lamina doctor` says)",
     )  # fmt: skip
+
+
+def add_writable(parser: argparse.ArgumentParser) -> None:
+    """Whether the program may write to its package."""
+    parser.add_argument(
+        "--writable", metavar="tmpfs|FOLDER", type=_writable,
+        help="let the program write to its package: it goes to memory, or to a folder, which keeps "
+        "it; `/tmp` is its own then (default: read-only)",
+    )  # fmt: skip
+
+
+def _writable(text: str) -> Upper:
+    from lamina.node import jobs
+
+    return jobs.chosen(text)
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    """Whether to tell how it would be mounted."""
+    parser.add_argument(
+        "--explain", action="store_true",
+        help="print by which driver, which layers alone and which merged, and why; mount nothing",
+    )  # fmt: skip
+
+
+def tell_of_copy(args: argparse.Namespace) -> None:
+    """Tell where nothing is mounted though nobody asked for that; the driver is chosen then."""
+    from lamina.linux import drivers
+
+    if args.driver is None:
+        choice = drivers.choose()
+        args.driver = choice.driver
+        if choice.driver == drivers.COPY:
+            from lamina.cli import output
+
+            output.note(f"nothing can be mounted here, so files are unpacked: {choice.reason}")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,9 @@ COMMANDS = {
     "sign": "sign a package, or make a pair of keys",
     "verify": "tell who signed a package, and from what it was made",
     "exec": "run a package of the store or a registry, without a workspace",
+    "ps": "list the containers and programs that run",
+    "enter": "start a shell in a container that runs",
+    "stats": "tell what containers use of the machine",
     "submit": "build a target, push what changed, and run it as a job of a cluster",
     "jobs": "list jobs",
     "status": "tell what became of a job",
@@ -59,7 +62,8 @@ COMMANDS = {
     "init": "make this folder the root of a workspace",
     "completion": "print the completion script of a shell",
 }
-_OWN_FAILURE = 125  # of `run` and `exec`, whose other exit codes are the program's own
+_OWN_FAILURE = 125  # of those whose other exit codes are the program's own
+_PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
 _USAGE = 3
 
@@ -93,7 +97,7 @@ class _Parser(argparse.ArgumentParser):
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
-        if self.prog in ("lamina run", "lamina exec"):
+        if self.prog.removeprefix("lamina ") in _PROGRAMS:
             return UserError(message, hint="what the program is to get stands after `--`")
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
@@ -116,12 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except LaminaError as error:
         output.error(error, as_json=as_json)
-        return _OWN_FAILURE if command in ("run", "exec") else error.exit_code
+        return _OWN_FAILURE if command in _PROGRAMS else error.exit_code
     except Exception as error:
         if (fault := _of_disk(error)) is None:
             return _bug(command)
         output.error(fault, as_json=as_json)
-        return _OWN_FAILURE if command in ("run", "exec") else fault.exit_code
+        return _OWN_FAILURE if command in _PROGRAMS else fault.exit_code
 
 
 def _run(words: list[str], command: str) -> int:
@@ -159,7 +163,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     if "--" not in words:
         return words, None
     index = words.index("--")
-    if words[:1] not in (["run"], ["exec"], ["submit"]):
+    if not words or words[0] not in (*_PROGRAMS, "submit"):
         return words, None
     return words[:index], words[index + 1 :]
 
@@ -251,7 +255,7 @@ def _bug(command: str) -> int:
     output.note(traceback.format_exc().rstrip())
     output.note("error: this is a fault of lamina itself")
     output.note("hint: please report it with the lines above and the output of `lamina doctor`")
-    return _OWN_FAILURE if command in ("run", "exec") else _BUG
+    return _OWN_FAILURE if command in _PROGRAMS else _BUG
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lamina.core.errors import LaminaError, UserError
-from lamina.linux import process
+from lamina.linux import environment
 from lamina.node import xar
 
 USAGE = """\
@@ -72,7 +72,7 @@ def _act(options: Options) -> int:
     elif "-m" in options.flags:
         where, _ = xar.mount(path, os.environ)
     else:
-        xar.run(path, options.rest[1:], process.inherited())
+        xar.run(path, options.rest[1:], environment.inherited())
     sys.stdout.write(f"{where}\n")
     return 0
 

@@ -17,11 +17,7 @@ def words(job: Job, cluster: Cluster, element: Sequence[str], *, limited: bool) 
     With `limited` a container bounds what it takes of the machine; else the scheduler does.
     Raises UserError where the cluster allows no container and the job needs one.
     """
-    found = [cluster.lamina, "exec"]
-    if cluster.plain_http:
-        found.append("--plain-http")
-    if cluster.ca:
-        found += ["--ca", cluster.ca]
+    found = [cluster.lamina, "exec", *access(cluster)]
     needs = bool(job.spec.mounts)
     if cluster.container == "never" and needs:
         raise UserError(
@@ -31,6 +27,12 @@ def words(job: Job, cluster: Cluster, element: Sequence[str], *, limited: bool) 
     if cluster.container == "always" or needs or (limited and cluster.container == "auto"):
         found += _container(job, limited=limited)
     return [*found, job.package, "--", *job.spec.arguments, *element]
+
+
+def access(cluster: Cluster) -> list[str]:
+    """How nodes reach the registry of a cluster."""
+    found = ["--plain-http"] if cluster.plain_http else []
+    return [*found, *(["--ca", cluster.ca] if cluster.ca else [])]
 
 
 def _container(job: Job, *, limited: bool) -> list[str]:

@@ -16,6 +16,7 @@ from lamina.core.job import Job
 
 MARK = "lamina: attempt"  # a line of the job's own output before each attempt
 _MEBIBYTE = 1 << 20
+_MANY, _MUCH = 15, 64 << 20  # nodes and bytes above which a broadcast is sooner there
 
 _BATCH = """\
 set -u
@@ -25,7 +26,7 @@ first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(scontrol -o show node "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
 export MASTER_ADDR="${{address:-$first}}" MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
 export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$element"
-{exports}{elements}try=0
+{exports}{elements}{broadcast}try=0
 while :; do
     export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + try + 1))
     echo "{mark} $LAMINA_ATTEMPT" >&2
@@ -38,6 +39,20 @@ if [ -w "$folder" ]; then
     echo "$code" >"$folder/.exit-$element" && mv "$folder/.exit-$element" "$folder/exit-$element"
 fi
 exit "$code"
+"""
+
+# Where many nodes lack much, the first pulls, and Slurm hands its archive on from node to node.
+_BROADCAST = """\
+lacks=$({store}{lamina} inspect --missing --json {access}{package} |
+    sed -n 's/.*"missing": \\([0-9]*\\).*/\\1/p')
+if [ "$SLURM_NNODES" -gt {nodes} ] && [ "${{lacks:-0}}" -gt {size} ]; then
+    archive=/var/tmp/lamina-$SLURM_JOB_ID.tar
+    ({store}{lamina} copy {access}{package} "oci-archive:$archive:all") >&2 &&
+        sbcast --force --fanout=3 "$archive" "$archive" &&
+        srun --ntasks-per-node=1 --ntasks="$SLURM_NNODES" --overlap /bin/sh -c {unpack} unpack \
+            {lamina} pull "oci-archive:$archive@{digest}" >&2
+    srun --ntasks-per-node=1 --ntasks="$SLURM_NNODES" --overlap rm -f "$archive"
+fi
 """
 
 # Slurm sends signals to the first process of a task alone, so that becomes the program.
@@ -93,6 +108,7 @@ def script(job: Job, cluster: Cluster, folder: Path) -> str:
         id=shlex.quote(job.id),
         exports=exports,
         elements=_elements(spec.elements),
+        broadcast=_broadcast(job, cluster),
         srun=_srun(job),
         task=shlex.quote(task),
         command=shlex.join(command.words(job, cluster, (), limited=False)),
@@ -145,6 +161,23 @@ def directives(job: Job, cluster: Cluster, folder: Path) -> Iterator[str]:
         yield f"--array=0-{len(spec.elements) - 1}"
     yield "--requeue"  # where a node fails
     yield from cluster.options
+
+
+def _broadcast(job: Job, cluster: Cluster) -> str:
+    """How nodes get a package from each other; nothing where each pulls it."""
+    if cluster.transfer == "pull":
+        return ""
+    always = cluster.transfer == "broadcast"
+    return _BROADCAST.format(
+        store=store(cluster),
+        lamina=shlex.quote(cluster.lamina),
+        access="".join(f"{word} " for word in command.access(cluster)),
+        package=shlex.quote(job.package),
+        digest=job.package.rpartition("@")[2],
+        nodes=1 if always else _MANY,
+        size=0 if always else _MUCH,
+        unpack=shlex.quote(f'{store(cluster)}exec "$@"'),
+    )
 
 
 def _srun(job: Job) -> str:

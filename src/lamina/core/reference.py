@@ -1,4 +1,4 @@
-"""Where a package is: `host/repository:tag`, `host/repository@sha256:…`, `oci:FOLDER[:tag]`.
+"""Where a package is: `host/repository:tag`, `…@sha256:…`, `oci:FOLDER[:tag]`, `oci-archive:FILE`.
 
 The grammar of repositories and tags is that of the OCI distribution specification,
 github.com/opencontainers/distribution-spec, "Pulling manifests". As with Docker, the first part of
@@ -12,23 +12,27 @@ from dataclasses import dataclass, replace
 
 from lamina.core.errors import UserError
 
-LAYOUT = "oci:"
+LAYOUT, ARCHIVE = "oci:", "oci-archive:"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _LOCAL = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
-_HINT = "a reference is `host/repository:tag`, `host/repository@sha256:…` or `oci:FOLDER[:tag]`"
+_HINT = (
+    "a reference is `host/repository:tag`, `host/repository@sha256:…`, `oci:FOLDER[:tag]` "
+    "or `oci-archive:FILE[:tag]`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A repository, on a registry or in a folder, and what of it is meant."""
+    """A repository, on a registry, in a folder or in a file, and what of it is meant."""
 
-    host: str  # `registry.example:5000`; empty for a folder
-    repository: str  # `team/train`, or the path of the folder
+    host: str  # `registry.example:5000`; empty for a folder and a file
+    repository: str  # `team/train`, or the path of the folder or file
     tag: str = ""
     digest: str = ""  # `sha256:…`, which counts where both are given
+    is_archive: bool = False  # whether it is a file: a tar archive of a folder in OCI image layout
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
@@ -38,12 +42,14 @@ class Reference:
     @property
     def is_layout(self) -> bool:
         """Whether it is a folder in OCI image layout."""
-        return not self.host
+        return not (self.host or self.is_archive)
 
     @property
     def place(self) -> str:
         """The repository for people, without tag and digest."""
-        return f"{LAYOUT}{self.repository}" if self.is_layout else f"{self.host}/{self.repository}"
+        if self.host:
+            return f"{self.host}/{self.repository}"
+        return f"{ARCHIVE if self.is_archive else LAYOUT}{self.repository}"
 
     @property
     def wanted(self) -> str:
@@ -61,8 +67,8 @@ class Reference:
 
 
 def is_remote(text: str) -> bool:
-    """Whether a reference names a registry or a folder, not a package of this machine's store."""
-    if text.startswith(LAYOUT):
+    """Whether a reference names a registry, a folder or a file, not a package of this store."""
+    if text.startswith((LAYOUT, ARCHIVE)) or _is_file(text):
         return True
     first, slash, _ = text.partition("/")
     if first in (".", ".."):  # a file
@@ -73,7 +79,9 @@ def is_remote(text: str) -> bool:
 def parse(text: str) -> Reference:
     """Read a reference; raises UserError that says what is wrong with it."""
     if text.startswith(LAYOUT):
-        return _layout(text)
+        return _layout(text, LAYOUT)
+    if text.startswith(ARCHIVE) or _is_file(text):
+        return replace(_layout(text, ARCHIVE), is_archive=True)
     if not is_remote(text):
         raise UserError(f"`{text}` names no registry", hint=_HINT)
     host, _, rest = text.partition("/")
@@ -114,15 +122,20 @@ def repository_name(name: str) -> str:
     return "/".join(part for part in parts if part) or "package"
 
 
-def _layout(text: str) -> Reference:
-    rest, digest = _without_digest(text.removeprefix(LAYOUT), text)
+def _is_file(text: str) -> bool:
+    """Whether it is the path of an archive, by its name."""
+    return text.endswith(".tar") and "://" not in text
+
+
+def _layout(text: str, prefix: str) -> Reference:
+    rest, digest = _without_digest(text.removeprefix(prefix), text)
     folder, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
         folder, tag = rest, ""
     elif not tag or not re.fullmatch(_TAG, tag):
         _check_tag(tag, text)
     if not folder:
-        raise UserError(f"`{text}` names no folder", hint=_HINT)
+        raise UserError(f"`{text}` names no place", hint=_HINT)
     return Reference("", folder, tag, digest)
 
 

@@ -59,7 +59,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 _SUPERBLOCK = Struct("<5I6H8Q")
 _MINIMUM_BLOCK = 4096
 _MAXIMUM_BLOCK = 1 << 20
-_ABSENT = (1 << 64) - 1  # the place of a table that is none
+ABSENT = (1 << 64) - 1  # the place of a table that is none
 
 
 class Superblock(NamedTuple):
@@ -101,11 +101,29 @@ def parse(first_bytes: bytes) -> Superblock:
     return found
 
 
+def encode(found: Superblock) -> bytes:
+    """The superblock of an image."""
+    compressor = next(number for number, name in COMPRESSORS.items() if name == found.compressor)
+    return _SUPERBLOCK.pack(
+        int.from_bytes(MAGIC, "little"), found.inodes, found.modified, found.block_size,
+        found.fragments, compressor, found.block_size.bit_length() - 1, found.flags, found.ids,
+        *found.version, *found[8:],
+    )  # fmt: skip
+
+
+def flags(*, fragments: bool, xattrs: bool) -> int:
+    """What an image of ours says of itself: what it does not have."""
+    return (0 if fragments else _NO_FRAGMENTS) | (0 if xattrs else _NO_XATTRS)
+
+
+_NO_FRAGMENTS, _NO_XATTRS = 0x10, 0x200
+
+
 def _check_tables(found: Superblock) -> None:
     """Each table that there is lies in the image; those of xattrs and the like may be absent."""
     for name in ("id", "xattr", "inode", "directory", "fragment", "export"):
         place = getattr(found, f"{name}_table")
-        if place != _ABSENT and not SUPERBLOCK_SIZE <= place < found.bytes_used:
+        if place != ABSENT and not SUPERBLOCK_SIZE <= place < found.bytes_used:
             raise IntegrityError(f"squashfs image whose {name} table lies outside of it")
 
 

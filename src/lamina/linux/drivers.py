@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,9 @@ from lamina.core.errors import UserError
 
 KERNEL = "kernel"
 FUSE = "fuse"
-NAMES = (KERNEL, FUSE)
+BTRFS = "btrfs"
+COPY = "copy"
+NAMES = (KERNEL, FUSE, BTRFS, COPY)
 
 # Asking for a file system that is a module loads it, so one that is absent here may still work;
 # a name that is present certainly does.
@@ -26,30 +30,74 @@ class Choice(NamedTuple):
 
 def choose(wanted: str | None = None) -> Choice:
     """The driver asked for, else the best that this machine allows; UserError if unknown."""
-    missing = [] if wanted or os.geteuid() else _missing()
-    return decide(wanted, root=os.geteuid() == 0, missing=missing)
+    if wanted:
+        return decide(wanted, root=False, missing={})
+    is_root = os.geteuid() == 0
+    missing = {KERNEL: _missing_for_kernel() if is_root else [_FOR_ROOT]}
+    if missing[KERNEL]:
+        missing[FUSE] = missing_for_fuse()
+    return decide(None, root=is_root, missing=missing)
 
 
-def decide(wanted: str | None, *, root: bool, missing: list[str]) -> Choice:
-    """The rule itself; `missing` names what the kernel driver lacks here."""
+def decide(wanted: str | None, *, root: bool, missing: Mapping[str, Sequence[str]]) -> Choice:
+    """The rule itself; `missing` names what drivers lack here.
+
+    `btrfs` has to be asked for: where it works, others do, and these unpack nothing.
+    """
     if wanted:
         if wanted not in NAMES:
             raise UserError(f"no mount driver is called `{wanted}`", hint=_names())
         return Choice(wanted, "asked for")
-    if not root:
-        return Choice(FUSE, "an ordinary user may not mount squashfs or attach loop devices")
-    if missing:
-        return Choice(FUSE, f"this kernel has no {', '.join(missing)}")
-    return Choice(KERNEL, "root, with loop devices, squashfs and overlayfs in the kernel")
+    if root and not missing.get(KERNEL):
+        return Choice(KERNEL, "root, with loop devices, squashfs and overlayfs in the kernel")
+    reason = f"this kernel has no {', '.join(missing[KERNEL])}" if root else _FOR_ROOT
+    if missing.get(FUSE):
+        return Choice(COPY, f"{reason}; FUSE lacks {', '.join(missing[FUSE])}")
+    return Choice(FUSE, reason)
+
+
+_FOR_ROOT = "an ordinary user may not mount squashfs or attach loop devices"
 
 
 def _names() -> str:
     return f"one of: {', '.join(f'`{name}`' for name in NAMES)}"
 
 
-def _missing() -> list[str]:
+def _missing_for_kernel() -> list[str]:
+    if sys.platform != "linux":
+        return ["mounts of ours"]
     missing = [] if os.access("/dev/loop-control", os.R_OK | os.W_OK) else ["loop devices"]
     return missing + [kind for kind in _NEEDED if not has_file_system(kind)]
+
+
+def missing_for_fuse() -> list[str]:
+    """What mounting by FUSE lacks here, as far as it can be told at once."""
+    missing = []
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        missing.append("`/dev/fuse`")
+    if not _on_path("squashfuse_ll"):
+        missing.append("`squashfuse_ll`")
+    if os.geteuid() and any(_reads(path) == no for path, no in _NO_USERS):
+        missing.append("user namespaces")
+    return missing
+
+
+_NO_USERS = (
+    ("/proc/sys/user/max_user_namespaces", "0"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
+)
+
+
+def _on_path(tool: str) -> bool:
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return any(os.access(f"{folder}/{tool}", os.X_OK) for folder in folders if folder)
+
+
+def _reads(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
 
 
 def has_file_system(kind: str) -> bool:

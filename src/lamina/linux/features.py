@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.errors import LaminaError
-from lamina.linux import drivers, fuse, loop, namespaces, process, syscalls
+from lamina.linux import btrfs, drivers, fuse, loop, namespaces, process, syscalls
 
 TOOL = "tool"
 KERNEL = "kernel"
+DRIVER = "driver"
+RUNTIME = "runtime"
 
 _TOOLS = {
     "bwrap": "sandbox of actions",
@@ -42,16 +44,48 @@ class Feature:
     """A tool or kernel feature, whether it is there, and what to do if it is not."""
 
     name: str
-    kind: str  # `tool` or `kernel`
+    kind: str  # `tool`, `kernel`, `driver` or `runtime`
     found: bool
     detail: str  # where it lies, or how the probe ended
     hint: str  # empty when found
     needed_for: str
 
 
-def probe() -> list[Feature]:
-    """Everything lamina may use, tools first, in a fixed order."""
-    return [*map(_tool, _TOOLS), _kernel_release(), *_kernel()]
+def probe(store: Path | None = None) -> list[Feature]:
+    """Everything lamina may use, tools first, in a fixed order, and then each mount driver.
+
+    One of these wants the store on a certain file system.
+    """
+    found = [*map(_tool, _TOOLS), _kernel_release(), *_kernel()]
+    works = {feature.name for feature in found if feature.found}
+    lacks = {name: [each for each in needed if each not in works] for name, needed in _NEED.items()}
+    if os.geteuid():
+        lacks[drivers.KERNEL].insert(0, "root")
+        lacks[drivers.FUSE] += [] if "user namespace" in works else ["user namespace"]
+        lacks[drivers.BTRFS] = [] if "user namespace" in works else ["user namespace"]
+    if store is None or not btrfs.works(_nearest(store)):
+        lacks[drivers.BTRFS].append("a store on btrfs")
+    return [*found, *(_driver(name, lacks.get(name, [])) for name in drivers.NAMES)]
+
+
+_NEED = {
+    drivers.KERNEL: ("squashfs", "overlayfs", "loop devices", "mount namespace"),
+    drivers.FUSE: ("squashfuse_ll", "FUSE"),
+    drivers.BTRFS: ("mount namespace",),
+}
+
+
+def _driver(name: str, lacks: list[str]) -> Feature:
+    detail = f"lacks {', '.join(lacks)}" if lacks else "can be used"
+    hint = "set LAMINA_STORE to a folder on btrfs" if lacks and name == drivers.BTRFS else ""
+    if lacks and not hint:
+        hint = "see the lines of what it lacks; root is asked for by `sudo`"
+    return Feature(f"driver `{name}`", DRIVER, not lacks, detail, hint, "mounting")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or that nearest above which is there."""
+    return next(each for each in (folder, *folder.parents) if each.is_dir())
 
 
 def mount_driver() -> drivers.Choice:

@@ -183,15 +183,51 @@ def sync_folder(folder: Path) -> None:
 
 
 def clone_or_copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a file's bytes, sharing its extents where the file system can."""
+    """Copy a file's bytes, sharing its extents where the file system can; a hole stays one."""
     with source.open("rb") as reader, target.open("xb") as writer:
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:
-            while chunk := reader.read(1 << 20):
-                writer.write(chunk)
-            writer.flush()
+        if not _is_cloned(reader.fileno(), writer.fileno()):
+            _copy(reader.fileno(), writer.fileno())
         os.fchmod(writer.fileno(), mode)
+
+
+def _is_cloned(reader: int, writer: int) -> bool:
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(reader: int, writer: int) -> None:
+    size = os.fstat(reader).st_size
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(reader, end, os.SEEK_DATA)
+            end = os.lseek(reader, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole is left
+                break
+            begin, end = end, size  # this file system does not tell of holes
+        if copy_range(reader, begin, end - begin, writer, begin) < end - begin:
+            break  # it has become shorter meanwhile
+    os.ftruncate(writer, size)
+
+
+def cloned(source: Path, target: Path, mode: int) -> bool:
+    """Make a file that shares the extents of another, where the file system can do that."""
+    if source.parent.stat().st_dev in _without_clones:
+        return False
+    with source.open("rb") as reader, target.open("xb") as writer:
+        done = _is_cloned(reader.fileno(), writer.fileno())
+        os.fchmod(writer.fileno(), mode)
+    if not done:
+        _without_clones.add(source.parent.stat().st_dev)
+        target.unlink()
+    return done
+
+
+_without_clones: set[int] = set()  # devices on which it was tried in vain
 
 
 def link_or_copy(source: Path, target: Path, mode: int) -> None:
@@ -237,6 +273,35 @@ def room(folder: Path) -> int:
     """The bytes that may still be written to the file system of a folder."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def copy_range(source: int, begin: int, size: int, target: int, place: int) -> int:
+    """Copy bytes between open files, sharing them where that can be; how many there were."""
+    left = size
+    while left > 0:
+        try:
+            done = os.copy_file_range(source, target, left, begin, place)
+        except (AttributeError, OSError) as error:
+            # Other systems have no such call, and some file systems or pairs of them refuse it.
+            if getattr(error, "errno", errno.ENOSYS) not in _NOT_AT_ONCE:
+                raise
+            data = os.pread(source, min(left, 1 << 20), begin)
+            done = os.pwrite(target, data, place) if data else 0
+        if not done:
+            break
+        begin, place, left = begin + done, place + done, left - done
+    return size - left
+
+
+_NOT_AT_ONCE = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hexadecimal digits."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_tree(folder: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from lamina.core.errors import HostError
@@ -29,17 +29,28 @@ def own_mounts() -> None:
         raise HostError("may not make a mount namespace", hint=USER_HINT) from error
 
 
-def own_user() -> None:
+def own_user(*, as_root: bool = False) -> None:
     """Give this process a user namespace in which it stays who it is.
 
-    It gains capabilities over mounts it makes there; an exec as an ordinary user drops them.
+    It gains capabilities over mounts it makes there; an exec as an ordinary user drops them. In one
+    `as_root` it is root, so that files of root in what it mounts are its own; `be_again` ends that.
     """
+    uid, gid = os.geteuid(), os.getegid()
+    _become(*((0, 0) if as_root else (uid, gid)))
+
+
+def be_again(uid: int, gid: int) -> None:
+    """Be an ordinary user again, in a namespace within: what was root's is this user's there."""
+    _become(uid, gid)
+
+
+def _become(inside: int, group: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     try:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+        _write("/proc/self/uid_map", f"{inside} {uid} 1")
+        _write("/proc/self/gid_map", f"{group} {gid} 1")
     except OSError as error:
         raise _no_user_namespace(error) from error
 
@@ -79,12 +90,13 @@ def detached(kind: str, options: Mapping[str, str], attributes: int) -> int:
         os.close(context)
 
 
-def enter_root(mounts: Mapping[str, int]) -> None:
+def enter_root(mounts: Mapping[str, int], *, own_tmp: bool = False) -> None:
     """Exchange the root of this process for a read-only one.
 
     It shows every entry of the present root, and the detached `mounts` by their names below
-    `/packages`. The process must have a mount namespace of its own; its working folder stays.
-    A top-level entry that it may not copy is left out.
+    `/packages`. An own `/tmp` is empty; where the working folder lies in `/tmp`, that stays as it
+    is. The process must have a mount namespace of its own; its working folder stays. A top-level
+    entry that it may not copy is left out.
     """
     folder = _working_folder()
     packages = {**_trees("/packages"), **mounts}
@@ -92,6 +104,10 @@ def enter_root(mounts: Mapping[str, int]) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, root)
         entries = _trees("/", skip="packages")
+        if own_tmp and not f"{folder}/".startswith("/tmp/"):
+            if isinstance(old := entries.get("tmp"), int):
+                os.close(old)
+            entries["tmp"] = detached("tmpfs", {"mode": "1777"}, syscalls.MOUNT_ATTR_NOSUID)
         syscalls.move_mount(root, "/")
         _fill(root, entries)
         os.mkdir("packages", 0o755, dir_fd=root)
@@ -100,6 +116,43 @@ def enter_root(mounts: Mapping[str, int]) -> None:
         _fill(shelf, packages)
         _pivot(root)
     _return_to(folder)
+
+
+def show_root(
+    at: str, mounts: Mapping[str, int], own: Collection[str], places: Mapping[str, bool]
+) -> None:
+    """Attach at a folder a read-only root such as `enter_root` enters, for others to enter.
+
+    `own` are top-level folders that are left empty, for what is mounted there later; so are
+    `places`, paths that this machine does not have at its top, with whether they are folders.
+    No setuid program in it gives rights, and no device node opens.
+    """
+    packages = {**_trees("/packages"), **mounts}
+    root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, root)
+        entries = {
+            name: tree for name, tree in _trees("/", skip="packages").items() if name not in own
+        }
+        syscalls.move_mount(root, at)
+        for name in own:
+            os.mkdir(name, 0o755, dir_fd=root)
+        _fill(root, entries)
+        os.mkdir("packages", 0o755, dir_fd=root)
+        shelf = os.open("packages", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        stack.callback(os.close, shelf)
+        _fill(shelf, packages)
+        with elsewhere(root):
+            _make(places)
+        syscalls.mount_setattr(root, _LOCKED, recursive=True)
+
+
+def _make(places: Mapping[str, bool]) -> None:
+    for path, is_folder in places.items():
+        place = Path(path.lstrip("/"))
+        (place if is_folder else place.parent).mkdir(parents=True, exist_ok=True)
+        if not is_folder:
+            place.touch()
 
 
 def skeleton(title: str) -> int:
@@ -120,7 +173,7 @@ def skeleton(title: str) -> int:
 _SHOWN = ("proc", "sys", "dev")  # of this machine, in a root of others
 
 
-def enter_other_root(root: int, title: str, package: int) -> None:
+def enter_other_root(root: int, title: str, package: int, *, writable: bool = False) -> None:
     """Exchange the root of this process for another file system, made upon a `skeleton`.
 
     It shows what this machine's kernel shows of itself, an empty `/tmp`, and the detached mount of
@@ -133,7 +186,7 @@ def enter_other_root(root: int, title: str, package: int) -> None:
     for name, tree in trees.items():
         syscalls.move_mount(tree, name, at=root)
         os.close(tree)
-    _pivot(root)
+    _pivot(root, writable=writable)
 
 
 def _trees(folder: str, skip: str = "") -> dict[str, int | str]:
@@ -172,13 +225,13 @@ def _fill(folder: int, trees: Mapping[str, int | str]) -> None:
         os.close(tree)
 
 
-def _pivot(root: int) -> None:
+def _pivot(root: int, *, writable: bool = False) -> None:
     """Make a filled tmpfs, attached over the old root, the root, and let go of the old one.
 
     The old root is detached as a whole: that ends this namespace's view of it, the file systems
     live on where they came from.
     """
-    syscalls.mount_setattr(root, _LOCKED)
+    syscalls.mount_setattr(root, _LOCKED & ~syscalls.MOUNT_ATTR_RDONLY if writable else _LOCKED)
     os.fchdir(root)
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)

@@ -17,6 +17,7 @@ DEBIAN_PACKAGE = {
     "ar": "binutils",
     "bwrap": "bubblewrap",
     "cmake": "cmake",
+    "crun": "crun",
     "fsck.erofs": "erofs-utils",
     "fusermount3": "fuse3",
     "g++": "g++",
@@ -29,34 +30,12 @@ DEBIAN_PACKAGE = {
     "mksquashfs": "squashfs-tools",
     "patch": "patch",
     "python3": "python3",
+    "runc": "runc",
     "squashfuse": "squashfuse",
     "squashfuse_ll": "squashfuse",
     "unsquashfs": "squashfs-tools",
     "zstd": "zstd",
 }
-
-
-# What Python sets LC_CTYPE to where the locale is C (PEP 538).
-_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
-
-
-def inherited() -> dict[str, str]:
-    """The environment for a program that takes our place: without what Python changed in ours."""
-    environment = dict(os.environ)
-    if environment.get("LC_CTYPE") in _COERCED:
-        del environment["LC_CTYPE"]
-        environment.update(_at_start("LC_CTYPE"))
-    return environment
-
-
-def _at_start(name: str) -> dict[str, str]:
-    """A variable as it was when this process was started; empty if there was none."""
-    try:
-        words = Path("/proc/self/environ").read_bytes().split(b"\0")
-    except OSError:
-        return {name: os.environ[name]}
-    pairs = (os.fsdecode(word).partition("=") for word in words)
-    return {key: value for key, _, value in pairs if key == name}
 
 
 def find(tool: str) -> Path | None:

@@ -10,11 +10,17 @@ import errno
 import os
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
 
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_NOEXEC = 8
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
@@ -36,6 +42,11 @@ _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITIES_V3 = 0x20080522
 
 # Calls since Linux 5.2 have one number on every architecture; pivot_root is older than that habit.
 _OPEN_TREE = 428
@@ -157,14 +168,44 @@ def move_mount(source: int, target: str, *, at: int = AT_FDCWD) -> None:
     _check(_libc.syscall(_MOVE_MOUNT, source, b"", at, _bytes(target), flags), target or None)
 
 
-def mount_setattr(descriptor: int, attributes: int) -> None:
-    """Set attributes (read-only, nosuid, nodev) of an open mount."""
+def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) -> None:
+    """Set attributes (read-only, nosuid, nodev) of an open mount, and of those below it."""
     wanted = _MountAttr(attr_set=attributes)
     size = ctypes.sizeof(wanted)
-    call = (_MOUNT_SETATTR, descriptor, b"", _AT_EMPTY_PATH, ctypes.byref(wanted), size)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    call = (_MOUNT_SETATTR, descriptor, b"", flags, ctypes.byref(wanted), size)
     _check(_libc.syscall(*call))
 
 
 def die_with_parent(signal: int) -> None:
     """Get this signal when the thread that started this process ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0))
+
+
+def hide() -> None:
+    """Let no other process without rights look into this one, until its next exec."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0))
+
+
+def no_new_privileges() -> None:
+    """Let no exec of this process or its children bring rights (PR_SET_NO_NEW_PRIVS)."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities, also those that an exec could bring back."""
+    for number in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
+            break  # the kernel knows no more
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def filter_system_calls(program: bytes) -> None:
+    """Apply a compiled filter (struct sock_filter, 8 bytes each) to this process for good."""
+    wanted = _Program(len(program) // 8, program)
+    _check(_libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(2), ctypes.byref(wanted), 0, 0))

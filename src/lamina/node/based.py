@@ -39,29 +39,40 @@ def check(package: Package) -> None:
 
 
 def stacked(
-    driver: mounts.Driver, title: str, images: Sequence[Path], base: int
+    driver: mounts.Driver,
+    title: str,
+    images: Sequence[Path],
+    base: int,
+    upper: mounts.Upper | None = None,
 ) -> tuple[int, int]:
     """Detached mounts of the root, of the lowest `base` images, and of the package."""
+    from lamina.node import jobs
+
     with contextlib.ExitStack() as held:
-        top = driver.stack(images[base:])
+        top = driver.stack(images[base:], upper)
         held.callback(os.close, top)
-        below = driver.stack(images[:base], merge=False)
+        below = driver.stack(images[:base])
         held.callback(os.close, below)
         places = namespaces.skeleton(title)
         held.callback(os.close, places)
         try:
-            root = stack([below, places], user=os.geteuid() != 0)
+            root = stack([below, places], jobs.of_root(upper), user=driver.is_user)
         except OSError as error:
             raise mounts.refused("the base image", error) from error
         return root, os.dup(top)
 
 
-def enter(driver: mounts.Driver, package: Package, images: Sequence[Path]) -> None:
+def enter(
+    driver: mounts.Driver,
+    package: Package,
+    images: Sequence[Path],
+    upper: mounts.Upper | None = None,
+) -> None:
     """Make the base image the root of this process; it starts where the image says."""
     paths = [image.absolute() for image in images]
-    root, top = stacked(driver, package.title, paths, package.base_layers)
+    root, top = stacked(driver, package.title, paths, package.base_layers, upper)
     try:
-        namespaces.enter_other_root(root, package.title, top)
+        namespaces.enter_other_root(root, package.title, top, writable=upper is not None)
     except OSError as error:
         raise mounts.refused(f"the root of `{package.title}`", error) from error
     finally:

@@ -1,7 +1,7 @@
-"""The driver `fuse`: squashfuse serves each layer, overlayfs stacks them; no root.
+"""The driver `fuse`: squashfuse serves images, overlayfs stacks them; no root.
 
-Where the kernel refuses an overlay, the layers are merged into one image, and that is served; so
-are EROFS layers, which squashfuse does not know.
+Small layers are merged before, and EROFS, which squashfuse does not know: each image costs a
+process. Where the kernel refuses an overlay, all are merged into one image.
 
 The FUSE mounts are made here, with the capabilities of our own user namespace, and squashfuse_ll
 is handed the open /dev/fuse as mount point `/dev/fd/3` (libfuse 3 knows that form): so layers can
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import fuse, namespaces, process
-from lamina.node import mounts
+from lamina.node import mounts, parts, plan
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
 
@@ -30,37 +30,38 @@ class FuseDriver:
 
     def __init__(self) -> None:
         self._squashfuse = str(process.require("squashfuse_ll"))
-        self._user = os.geteuid() != 0
+        self.is_user = os.geteuid() != 0
         self._keeper: Keeper | None = None
 
-    def enter(self) -> None:
+    def enter(self, *, writable: bool = False) -> None:
         """Move this process into a user and a mount namespace of its own.
 
         The keeper starts between the two: /dev/fuse must be opened in the user namespace that
         mounts it, and the servers must not hold the mount namespace that they serve.
         """
-        if self._user:
-            namespaces.own_user()
+        if self.is_user:
+            namespaces.own_user(as_root=writable)
         self._keeper = Keeper()
         namespaces.own_mounts()
 
-    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
-        """A detached mount of the images, bottom first; they are merged where they must and may be.
+    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
+        """A detached mount of the images, bottom first; they are merged where that is better.
 
         Other images can be stacked after these; the keeper is let go by the exec of the program.
         """
         mounts.check_count(images)
-        keeper = self._keeper
-        if keeper is None:
+        if self._keeper is None:
             raise RuntimeError("stack() before enter()")
-        with contextlib.ExitStack() as held:
-            if any(mounts.kind(path) == mounts.EROFS for path in images):
-                return self._merged(images, keeper)
-            layers = []
-            for path in images:
-                layers.append(self._layer(path, keeper))
-                held.callback(os.close, layers[-1])
-            return self._stack(images, layers, keeper, merge=merge)
+        try:
+            return self._stack(parts.images(plan.of(images, plan.FUSE), plan.FUSE.most), upper)
+        except _NotStacked as error:
+            if upper is not None:
+                raise HostError(
+                    f"nothing can be written on top of layers here: {error}",
+                    hint="for an ordinary user the kernel does that from Linux 5.11 on; "
+                    "`--driver copy` makes a copy",
+                ) from error
+            return self._stack(parts.images(plan.of(images, plan.ALL_AS_ONE), 1), None)
 
     def _layer(self, path: Path, keeper: Keeper) -> int:
         offset = mounts.offset(path)
@@ -73,39 +74,27 @@ class FuseDriver:
         os.close(device)
         return layer
 
-    def _stack(
-        self, images: Sequence[Path], layers: Sequence[int], keeper: Keeper, *, merge: bool
-    ) -> int:
-        try:
-            top = stack(layers, user=self._user)
-            os.fstatvfs(top)
-        except OSError as error:
-            _check_answers(images, layers, keeper)
-            if len(layers) == 1:
-                raise mounts.refused(f"`{images[0]}`", error) from error
-            if not merge:
-                raise HostError(
-                    f"can not stack the {len(layers)} layers of a base image: {error.strerror}",
-                    hint="for an ordinary user the kernel does that from Linux 5.11 on;"
-                    " root may do it on others",
-                ) from error
-        else:
+    def _stack(self, images: Sequence[Path], upper: mounts.Upper | None) -> int:
+        assert self._keeper is not None
+        with contextlib.ExitStack() as held:
+            layers = []
+            for path in images:
+                layers.append(self._layer(path, self._keeper))
+                held.callback(os.close, layers[-1])
+            try:
+                is_one = len(layers) == 1 and upper is None
+                top = os.dup(layers[0]) if is_one else stack(layers, upper, user=self.is_user)
+                os.fstatvfs(top)
+            except OSError as error:
+                _check_answers(images, layers, self._keeper)
+                if len(layers) == 1 and upper is None:
+                    raise mounts.refused(f"`{images[0]}`", error) from error
+                raise _NotStacked(error.strerror) from error
             return top
-        return self._merged(images, keeper)
 
-    def _merged(self, images: Sequence[Path], keeper: Keeper) -> int:
-        """The stack as one squashfs image, where it can not be mounted as it is."""
-        from lamina.node import merge  # seldom met, and brings the store
-        from lamina.store import local
 
-        image = merge.merged(images, local.default_folder())
-        layer = self._layer(image, keeper)
-        try:
-            _check_answers([image], [layer], keeper)
-        except HostError:
-            os.close(layer)
-            raise
-        return layer
+class _NotStacked(Exception):
+    """The kernel stacks nothing for this user."""
 
 
 def _check_answers(images: Sequence[Path], layers: Sequence[int], keeper: Keeper) -> None:

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces, process
+from lamina.linux import drivers, namespaces
+from lamina.linux.environment import inherited
 from lamina.node import based, mounts
 
 # Python ignores these from its start on; what it handles, exec puts back by itself.
@@ -28,41 +29,65 @@ def launch(
     args: Sequence[str],
     *,
     driver: str | None = None,
+    writable: mounts.Upper | None = None,
     environment: Mapping[str, str] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Become the package's program, which finds its files at `/packages/<title>`.
 
-    `images` are the layers' files, bottom first. `environment` is the whole environment of the
-    program, by default that of this process; the package's own variables are added to it.
+    `images` are the layers' files, bottom first; by the driver `copy` it finds its files in the
+    store. `writable` is where that goes which it writes to them: else it may not. `environment` is
+    the whole environment of the program, by default that of this process; the package's own
+    variables are added to it.
     `ready` is called when all is mounted, just before the program starts. The process must have
     one thread only. No part of it but an error comes back: then it is in namespaces of its own,
     has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
     name = choose(driver)
-    chosen = mounts.driver(name)
     mounts.check_count(images)
     if package.base_layers:
         based.check(package)
-    chosen.enter()
-    if package.base_layers:
-        based.enter(chosen, package, images)
+    if name == drivers.COPY:
+        from lamina.node import copied
+
+        root = str(copied.root(package, images, writable))
     else:
-        with_root(chosen, package.title, images)
+        root = f"/packages/{package.title}"
+        _mount(mounts.driver(name), package, images, writable)
     if ready is not None:
         ready()
-    root = f"/packages/{package.title}"
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
-    outer = process.inherited() if environment is None else environment
+    outer = inherited() if environment is None else environment
     _become(argv, variables(package, root, outer))
 
 
-def with_root(chosen: mounts.Driver, title: str, images: Sequence[Path]) -> None:
+def _mount(
+    chosen: mounts.Driver,
+    package: Package,
+    images: Sequence[Path],
+    writable: mounts.Upper | None,
+) -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    chosen.enter(writable=writable is not None)
+    if package.base_layers:
+        based.enter(chosen, package, images, writable)
+    else:
+        with_root(chosen, package.title, images, writable)
+    if os.geteuid() != uid:
+        namespaces.be_again(uid, gid)
+
+
+def with_root(
+    chosen: mounts.Driver,
+    title: str,
+    images: Sequence[Path],
+    writable: mounts.Upper | None = None,
+) -> None:
     """Stack the images and enter a root that shows them at `/packages/<title>`."""
-    mount = chosen.stack([image.absolute() for image in images])
+    mount = chosen.stack([image.absolute() for image in images], writable)
     try:
-        namespaces.enter_root({title: mount})
+        namespaces.enter_root({title: mount}, own_tmp=writable is not None)
     except OSError as error:
         raise mounts.refused(f"the root of `{title}`", error) from error
 

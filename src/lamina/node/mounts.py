@@ -18,21 +18,32 @@ from lamina.formats import erofs, squashfs, xar
 from lamina.linux import drivers, syscalls
 
 SQUASHFS, EROFS = "squashfs", "erofs"
-MOST_LAYERS = 500  # overlayfs takes no more
-READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+MOST_LAYERS = 500  # overlayfs stacks no more
+WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | WRITABLE
 
 
 class Driver(Protocol):
     """A way to mount images for one program."""
 
-    def enter(self) -> None:
-        """Move this process into a mount namespace of its own."""
+    is_user: bool  # whether an ordinary user mounts
 
-    def stack(self, images: Sequence[Path], *, merge: bool = True) -> int:
-        """A detached mount of the images, bottom first; after `enter`.
+    def enter(self, *, writable: bool = False) -> None:
+        """Move this process into a mount namespace of its own.
 
-        Where they can not be stacked, they may be merged: those of a base image may not.
+        What is to be `writable` there must belong to who runs this: see `namespaces.own_user`.
         """
+
+    def stack(self, images: Sequence[Path], upper: Upper | None = None) -> int:
+        """A detached mount of the images, bottom first; after `enter`. With an upper, writable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upper:
+    """Where what a program writes to its package goes."""
+
+    folder: Path | None  # None: to memory, or to the store for the time of the job
+    name: str  # what is written to: of the package, or of the root
 
 
 def driver(name: str) -> Driver:
@@ -41,6 +52,15 @@ def driver(name: str) -> Driver:
         from lamina.node.kernel import KernelDriver
 
         return KernelDriver()
+    if name == drivers.BTRFS:
+        from lamina.node.subvolumes import SubvolumeDriver
+
+        return SubvolumeDriver()
+    if name == drivers.COPY:
+        raise HostError(
+            "the driver `copy` mounts nothing, which is needed here",
+            hint="`lamina doctor` shows which drivers can be used",
+        )
     from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
 
     return FuseDriver()
@@ -115,21 +135,48 @@ def offset(path: Path) -> int:
         return image.offset
 
 
+def size(path: Path) -> int:
+    """The bytes of an image file; raises UserError."""
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
+
+
+def is_erofs(path: Path) -> bool:
+    """Whether an image file has the mark of EROFS; nothing else of it is checked."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise UserError(f"can not open the image `{path}`: {error.strerror}") from error
+    try:
+        return erofs.is_image(os.pread(descriptor, erofs.SUPERBLOCK_OFFSET + 4, 0))
+    except OSError as error:
+        raise UserError(f"can not read the image `{path}`: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
 def kind(path: Path) -> str:
     """Which file system an image file holds."""
     with opened(path) as image:
         return image.kind
 
 
+def content(image: Path, folder: Path) -> str:
+    """The sha256 of an image: a blob of the store in a folder is named by it."""
+    if image.parent.parent == folder / "blobs":
+        return image.parent.name + image.name
+    import hashlib  # images of elsewhere are seldom met
+
+    with opened(image) as found, open(found.descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_count(images: Sequence[Path]) -> None:
-    """UserError unless there is a number of layers that can be stacked."""
+    """UserError where there are no layers."""
     if not images:
         raise UserError("a package without layers can not be mounted")
-    if len(images) > MOST_LAYERS:
-        raise UserError(
-            f"{len(images)} layers are too many to mount: overlayfs stacks {MOST_LAYERS}",
-            hint="package the targets in groups, so that there are fewer layers",
-        )
 
 
 def refused(what: str, error: OSError) -> HostError:

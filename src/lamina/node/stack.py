@@ -8,46 +8,59 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.core.errors import HostError
 from lamina.linux import namespaces, syscalls
-from lamina.node.mounts import READ_ONLY
+from lamina.node.mounts import READ_ONLY, WRITABLE, Upper
 
 if TYPE_CHECKING:
     import socket
 
+    from lamina.node.jobs import Open
 
-def stack(layers: Sequence[int], *, user: bool = False) -> int:
-    """A detached mount of layers given bottom first; a single layer is itself.
+
+def stack(layers: Sequence[int], upper: Upper | None = None, *, user: bool = False) -> int:
+    """A detached mount of layers given bottom first; without an upper, a single one is itself.
 
     `user` is for mounts made inside a user namespace. Raises OSError as the kernel does.
     """
-    if len(layers) == 1:
-        return os.dup(layers[0])
+    if upper is not None:
+        from lamina.node import jobs
+
+        with jobs.opened(upper) as written:
+            return _stack(layers, written, user=user)
+    return os.dup(layers[0]) if len(layers) == 1 else _stack(layers, None, user=user)
+
+
+def _stack(layers: Sequence[int], written: Open | None, *, user: bool) -> int:
     try:
-        return _by_descriptors(layers, user=user)
+        return _by_descriptors(layers, written, user=user)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
     # Linux before 6.15 stacks only what is attached, before 6.5 only by one option string.
-    return _in_child(lambda: _by_names(layers, user=user))
+    return _in_child(lambda: _by_names(layers, written, user=user))
 
 
-def _by_descriptors(layers: Sequence[int], *, user: bool) -> int:
+def _by_descriptors(layers: Sequence[int], written: Open | None, *, user: bool) -> int:
     context = syscalls.fsopen("overlay")
     try:
         if user:
             syscalls.fsconfig_flag(context, "userxattr")
         for layer in reversed(layers):  # the kernel wants the top first
             syscalls.fsconfig_fd(context, "lowerdir+", layer)
+        if written is not None:
+            syscalls.fsconfig_fd(context, "upperdir", written.upper)
+            syscalls.fsconfig_fd(context, "workdir", written.work)
         syscalls.fsconfig_create(context)
-        return syscalls.fsmount(context, READ_ONLY)
+        return syscalls.fsmount(context, READ_ONLY if written is None else WRITABLE)
     finally:
         os.close(context)
 
 
-def _by_names(layers: Sequence[int], *, user: bool) -> int:
+def _by_names(layers: Sequence[int], written: Open | None, *, user: bool) -> int:
     """Attach the layers under short names in a mount namespace that nobody else sees."""
     namespaces.own_mounts()
     folder = namespaces.detached("tmpfs", {}, 0)
@@ -59,9 +72,20 @@ def _by_names(layers: Sequence[int], *, user: bool) -> int:
         os.mkdir("stack", dir_fd=folder)
         names = ":".join(f"{number:x}" for number in reversed(range(len(layers))))
         options = f"lowerdir={names}" + (",userxattr" if user else "")
-        flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        if written is None:
+            flags |= syscalls.MS_RDONLY
+        else:
+            os.mkdir("written", dir_fd=folder)
+            syscalls.move_mount(written.mount, "written", at=folder)
+            upper, work = (_name(each) for each in (written.upper, written.work))
+            options += f",upperdir=written/{upper},workdir=written/{work}"
         syscalls.mount("overlay", "stack", "overlay", flags, options)
         return syscalls.open_tree("stack", recursive=False)
+
+
+def _name(descriptor: int) -> str:
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name  # noqa: PTH115 - no file has it
 
 
 def _in_child(make: Callable[[], int]) -> int:

@@ -21,30 +21,69 @@ def mounted() -> list[Mounted]:
     return records.every()
 
 
-def mount(package: Package, images: Sequence[Path], at: Path | None) -> Path:
+def mount(
+    package: Package,
+    images: Sequence[Path],
+    at: Path | None,
+    *,
+    driver: str | None = None,
+    upper: mounts.Upper | None = None,
+) -> Path:
     """Mount a package's images, bottom first; the mount point.
 
     `at` is an empty or absent folder; without it lamina has its own place. Mounting what is
-    mounted there already changes nothing; what a crash left half-way is undone first.
+    mounted there already changes nothing; what a crash left half-way is undone first. By the
+    driver `copy`, it is a symlink. With an upper, it can be written to.
     """
     mounts.check_count(images)
     where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
-    driver = drivers.choose().driver
+    driver = drivers.choose(driver).driver
     if package.base_layers:
         based.check(package)
-        if driver != drivers.KERNEL:
+        if driver not in _BY_MOUNTS:
             raise HostError(
                 f"`{package.name}` has a base image, which only root can mount for all to see",
                 hint="`lamina run` and `lamina exec` start its program for any user",
             )
+    _check(driver, upper)
     # Merging may take seconds, in which other mounts should not have to wait.
-    image = None if driver == drivers.KERNEL else merge.merged(paths, local.default_folder())
+    made = None
+    if driver == drivers.FUSE:
+        made = merge.merged(paths, local.default_folder())
+    elif driver == drivers.COPY:
+        from lamina.node import copied
+
+        made = copied.joined(paths, local.default_folder())
     with _alone():
         if not _ready(where, paths):
             plan = Mounted(package.title, where, paths, driver, made=not where.exists())
-            _make(plan, image, package.base_layers)
+            _make(plan, made, package.base_layers, upper)
     return where
+
+
+_BY_MOUNTS = (drivers.KERNEL, drivers.BTRFS)
+
+
+def _check(driver: str, upper: mounts.Upper | None) -> None:
+    """HostError for what this driver or user can not do in the machine's own namespace."""
+    if driver in _BY_MOUNTS and os.geteuid():
+        raise HostError(
+            f"only root can mount by the driver `{driver}` for all to see",
+            hint="`lamina mount` without `--driver` takes one that you can use",
+        )
+    if upper is None:
+        return
+    if driver not in _BY_MOUNTS:
+        raise HostError(
+            f"by the driver `{driver}`, what is mounted for all to see is read-only",
+            hint="`lamina run` and `lamina exec` have `--writable` for any user",
+        )
+    if driver == drivers.BTRFS and upper.folder is None:
+        raise HostError(
+            "a snapshot that can be written to needs a folder where it stays",
+            hint="`--writable FOLDER`, with one on the file system of the store",
+        )
 
 
 def _ready(where: Path, images: tuple[Path, ...]) -> bool:
@@ -52,7 +91,7 @@ def _ready(where: Path, images: tuple[Path, ...]) -> bool:
     for old in records.every():
         if old.where != where:
             continue
-        if _answers(where) and where in mountinfo.mount_points():
+        if _answers(where) and (where.is_symlink() or where in mountinfo.mount_points()):
             if old.images == images:
                 return True
             raise UserError(
@@ -70,17 +109,20 @@ def _answers(where: Path) -> bool:
     return True
 
 
-def _make(plan: Mounted, image: Path | None, base: int) -> None:
-    """Mount as planned: a single image by FUSE, without one the plan's by the kernel."""
+def _make(plan: Mounted, made: Path | None, base: int, upper: mounts.Upper | None) -> None:
+    """Mount as planned: what was made before by FUSE or as it is, else the plan's by the kernel."""
     plan.where.mkdir(parents=True, exist_ok=True)
     if plan.where in mountinfo.mount_points() or any(plan.where.iterdir()):
         raise UserError(f"`{plan.where}` is not empty", hint="choose an empty or absent folder")
     records.write(plan)
     try:
-        if image is None:
-            _by_kernel(plan, base)
+        if made is None:
+            _by_kernel(plan, base, upper)
+        elif plan.driver == drivers.COPY:
+            plan.where.rmdir()
+            plan.where.symlink_to(made)
         else:
-            _by_fuse(plan.where, image)
+            _by_fuse(plan.where, made)
     except BaseException:
         for record in records.every():
             if record.where == plan.where:
@@ -88,13 +130,13 @@ def _make(plan: Mounted, image: Path | None, base: int) -> None:
         raise
 
 
-def _by_kernel(plan: Mounted, base: int) -> None:
+def _by_kernel(plan: Mounted, base: int, upper: mounts.Upper | None) -> None:
     """Mount the layers; those of a base image below the others, which lie in `packages` there."""
     driver = mounts.driver(plan.driver)
     with contextlib.ExitStack() as held:
-        places = {plan.where: driver.stack(plan.images)} if not base else {}
+        places = {plan.where: driver.stack(plan.images, upper)} if not base else {}
         if base:
-            root, top = based.stacked(driver, plan.title, plan.images, base)
+            root, top = based.stacked(driver, plan.title, plan.images, base, upper)
             places = {plan.where: root, plan.where / "packages" / plan.title: top}
         for descriptor in places.values():
             held.callback(os.close, descriptor)
@@ -148,6 +190,10 @@ def _undo(record: Mounted) -> None:
     inner = record.where / "packages" / record.title  # where it has a base image
     if inner in points:
         _take_down(inner, record.driver)
+    if record.driver == drivers.COPY and record.where.is_symlink():
+        record.where.unlink()
+        if not record.made:
+            record.where.mkdir()
     if record.where in points:
         _take_down(record.where, record.driver)
     if record.made:
@@ -158,7 +204,7 @@ def _undo(record: Mounted) -> None:
 
 def _take_down(place: Path, driver: str) -> None:
     try:
-        if driver == drivers.KERNEL:
+        if driver in _BY_MOUNTS:
             syscalls.umount(str(place))
         else:
             fuse.unmount(place)

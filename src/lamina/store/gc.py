@@ -19,12 +19,12 @@ from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci
 from lamina.linux import filesystem
-from lamina.store import leases, partial, whole
+from lamina.store import derived, leases, partial, whole
 from lamina.store.local import LocalStore
 from lamina.store.trust import signatures
 
 PINS = "pins"
-_KINDS = ("blobs", "executables", "images", "merged")  # whose files may go one by one
+_KINDS = ("blobs", "executables", "images", *derived.KINDS)  # whose entries may go one by one
 _BATCH = 64  # files removed while nobody can make a lease
 _AHEAD = 86_400.0  # seconds that the clock of who serves the files may be ahead of ours
 _ERA = 1e12  # seconds, more than any clock tells
@@ -62,6 +62,7 @@ class _Piece:
     size: int  # bytes on the disk
     stamp: float  # the later of the file's times, in seconds since the epoch
     used: float  # when last; what counts is the order
+    is_derived: bool = False
 
     @property
     def hash(self) -> str:
@@ -92,7 +93,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
             for piece in batch:
                 if excess <= 0:
                     break
-                if piece.hash in kept or not _is_removed(piece):
+                if _is_kept(piece, kept, store) or not _is_removed(piece, store):
                     continue
                 _forget(store, piece.hash)
                 removed += 1
@@ -104,18 +105,32 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
     return Swept(removed, freed, used, max(excess, 0))
 
 
+def _is_kept(piece: _Piece, kept: set[str], store: LocalStore) -> bool:
+    """Whether it must stay: what is made of blobs does where all of these do."""
+    if not piece.is_derived:
+        return piece.hash in kept
+    members = derived.members(piece.hash, store.folder)
+    return bool(members) and members <= kept
+
+
 def _forget(store: LocalStore, name: str) -> None:
-    """Remove what was noted of a blob."""
+    """Remove what was noted of a blob, or of what was made of some."""
     (store.folder / "verified" / name[:2] / name[2:]).unlink(missing_ok=True)
     (store.folder / leases.USED / name).unlink(missing_ok=True)
+    derived.forget(name, store.folder)
 
 
-def _is_removed(piece: _Piece) -> bool:
+def _is_removed(piece: _Piece, store: LocalStore) -> bool:
     try:
         # It may have been used, or made anew, since it was looked at.
-        if _stamp(os.stat(piece.path)) != piece.stamp:
+        if piece.is_derived:
+            if derived.last_use(piece.hash, store.folder) != piece.stamp:
+                return False
+            derived.remove(Path(piece.path), store)
+        elif _stamp(os.stat(piece.path)) != piece.stamp:
             return False
-        Path(piece.path).unlink()
+        else:
+            Path(piece.path).unlink()
     except FileNotFoundError:
         return False
     return True
@@ -126,10 +141,29 @@ def _pieces(store: LocalStore) -> Iterator[_Piece]:
     started = _started(store, now)
     for kind in _KINDS:
         for status, path in _files(store.folder / kind):
-            used = max(_order(status.st_mtime, now), _order(status.st_atime, now))
-            found = _Piece(path, status.st_blocks * 512, _stamp(status), used)
-            last = started.get(found.hash, found.used)
-            yield found if last <= found.used else replace(found, used=last)
+            if kind not in derived.KINDS:
+                used = max(_order(status.st_mtime, now), _order(status.st_atime, now))
+                found = _Piece(path, status.st_blocks * 512, _stamp(status), used)
+                last = started.get(found.hash, found.used)
+                yield found if last <= found.used else replace(found, used=last)
+            elif len(name := "".join(path.split("/")[-2:])) == _DIGITS:  # else it is a lock
+                stamp = derived.last_use(name, store.folder)
+                size = status.st_blocks * 512 + _inside(path)
+                yield _Piece(path, size, stamp, _order(stamp, now), is_derived=True)
+
+
+_DIGITS = 64  # of a hash
+
+
+def _inside(folder: str) -> int:
+    """The bytes of what is in a folder, each file by the part that is this name's of it."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(f"{parent}/{name}")
+                size += found.st_blocks * 512 // found.st_nlink
+    return size
 
 
 def _stamp(status: os.stat_result) -> float:
@@ -242,7 +276,10 @@ class Verified:
 
 
 def verify(store: LocalStore) -> Verified:
-    """Compare every blob with its name, and remove what is wrong."""
+    """Compare every blob with its name, and images made of blobs with what they were when made.
+
+    What is wrong is removed.
+    """
     count = size = 0
     wrong: list[str] = []
     for kind in ("blobs", "executables"):
@@ -253,6 +290,14 @@ def verify(store: LocalStore) -> Verified:
             if not _is_right(Path(path), name):
                 wrong.append(name)
                 store.drop(Path(path))
+    for status, path in _files(store.folder / derived.MERGED):
+        name = "".join(path.split("/")[-2:])
+        if content := derived.content(name, store.folder):
+            count, size = count + 1, size + status.st_size
+            if not _is_right(Path(path), content):
+                wrong.append(name)
+                derived.remove(Path(path), store)
+                derived.forget(name, store.folder)
     return Verified(count, size, tuple(dict.fromkeys(wrong)))
 
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError
@@ -25,7 +25,7 @@ from lamina.store.scratch import Scratch
 from lamina.store.streams import Incoming
 
 _TAG = "org.opencontainers.image.ref.name"
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _LOCK = ".lamina.lock"
 _SCRATCH, _SCRATCH_LOCK = ".lamina.tmp", ".lamina.tmp.lock"
 _LIMIT = 1 << 22  # bytes of a manifest
@@ -55,17 +55,7 @@ class LayoutRepository:
 
         Raises Rejected where the folder lacks what it names, as registries do.
         """
-        digest = manifest.digest
-        entry: dict[str, Any] = {
-            "mediaType": manifest.media_type,
-            "digest": digest.oci,
-            "size": digest.size,
-        }
-        document = json.loads(manifest.data)
-        if isinstance(kind := document.get("artifactType"), str):
-            entry["artifactType"] = kind
-        if tag:
-            entry["annotations"] = {_TAG: tag}
+        digest, entry = manifest.digest, entry_of(manifest, tag)
         with self._writing():
             for kind, child in oci.children(manifest.data):
                 if not oci.is_foreign(kind) and not self._has(child):
@@ -73,23 +63,12 @@ class LayoutRepository:
             self._keep(digest, manifest.data)
             # What it names must be there after a power cut, before the index tells of it.
             filesystem.sync_folder(self._folder / "blobs" / "sha256")
-            self._enter(entry, tag)
+            self._enter(entry)
 
-    def _enter(self, entry: dict[str, Any], tag: str) -> None:
+    def _enter(self, entry: dict[str, Any]) -> None:
         """Let the index tell of a manifest."""
         with filesystem.locked(self._folder / _LOCK):
-            kept = [
-                each
-                for each in self._entries(missing_ok=True)
-                if not (tag and _tag_of(each) == tag)
-                and not (each.get("digest") == entry["digest"] and _tag_of(each) in ("", tag))
-            ]
-            index = {
-                "schemaVersion": 2,
-                "mediaType": oci.INDEX,
-                "manifests": [*kept, entry],
-            }
-            data = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+            data = index_with(self._entries(missing_ok=True), entry)
             self._write(self._folder / "index.json", data)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
@@ -100,29 +79,29 @@ class LayoutRepository:
         """The digest of a blob, with the size of its file."""
         digest = Digest.from_oci(wanted, 0)
         try:
-            return Digest(digest.hash, self._blob(digest).stat().st_size)
+            return Digest(digest.hash, self._size(digest))
         except FileNotFoundError:
             raise self._absent(wanted) from None
 
     def read(self, digest: Digest) -> bytes:
         """A small blob."""
-        path = self._blob(digest)
         try:
-            if path.stat().st_size != digest.size:
-                raise IntegrityError(f"`{path}` has not the {digest.size} bytes it should have")
-            return verified(digest, path.read_bytes())
+            if self._size(digest) != digest.size:
+                raise IntegrityError(
+                    f"`{self._blob(digest)}` has not the {digest.size} bytes it should have"
+                )
+            with self._opened(digest, 0) as file:
+                return verified(digest, file.read(digest.size))
         except FileNotFoundError:
             raise self._absent(digest.oci) from None
 
     def fetch(self, digest: Digest, incoming: Incoming) -> None:
         """Let the rest of a blob arrive."""
         try:
-            with self._blob(digest).open("rb") as file:
-                file.seek(incoming.size)
-                while piece := file.read(_CHUNK):
+            with self._opened(digest, incoming.size) as file:
+                # One byte more than there should be tells that there are too many.
+                while piece := file.read(max(min(_CHUNK, digest.size + 1 - incoming.size), 0)):
                     incoming.write(piece)
-                    if incoming.size > digest.size:
-                        break
         except FileNotFoundError:
             raise self._absent(digest.oci) from None
         if Digest(incoming.sha256, incoming.size) != digest:
@@ -179,7 +158,7 @@ class LayoutRepository:
         try:
             filesystem.make_folder(self._folder / "blobs" / "sha256")
             if not (self._folder / "oci-layout").exists():
-                self._write(self._folder / "oci-layout", _LAYOUT)
+                self._write(self._folder / "oci-layout", LAYOUT)
             yield
         except OSError as error:
             hint = "make room there, and run the same again" if filesystem.is_full(error) else None
@@ -196,9 +175,23 @@ class LayoutRepository:
 
     def _has(self, digest: Digest) -> bool:
         try:
-            return self._blob(digest).stat().st_size == digest.size
+            return self._size(digest) == digest.size
         except FileNotFoundError:
             return False
+
+    def _size(self, digest: Digest) -> int:
+        """The bytes of a blob; raises FileNotFoundError."""
+        return self._blob(digest).stat().st_size
+
+    def _opened(self, digest: Digest, begin: int) -> IO[bytes]:
+        """A blob, to be read from a byte on; raises FileNotFoundError."""
+        file = self._blob(digest).open("rb")
+        file.seek(begin)
+        return file
+
+    def _index(self) -> bytes:
+        """The index; raises FileNotFoundError."""
+        return (self._folder / "index.json").read_bytes()
 
     def _blob(self, digest: Digest) -> Path:
         return self._folder / "blobs" / "sha256" / digest.hash
@@ -209,9 +202,8 @@ class LayoutRepository:
             for entry in entries:
                 if entry.get("digest") == wanted:
                     return entry
-            path = self._folder / "blobs" / "sha256" / wanted.removeprefix("sha256:")
-            if path.is_file():
-                return {"digest": wanted, "size": path.stat().st_size}
+            with contextlib.suppress(FileNotFoundError):
+                return {"digest": wanted, "size": self._size(Digest.from_oci(wanted, 0))}
         found = [each for each in entries if _tag_of(each) == wanted]
         if not found and not self.reference.tag and wanted == "latest":
             # Parts of packages and signatures have no tag; a package that was pushed has one.
@@ -223,7 +215,7 @@ class LayoutRepository:
 
     def _entries(self, *, missing_ok: bool = False) -> list[dict[str, Any]]:
         try:
-            document = json.loads((self._folder / "index.json").read_bytes())
+            document = json.loads(self._index())
             found = document["manifests"]
             if not all(isinstance(each, dict) for each in found):
                 raise TypeError("descriptors are wanted")
@@ -233,13 +225,42 @@ class LayoutRepository:
                 return []
             raise NotThere(
                 f"there is no OCI image layout in `{self._folder}`",
-                hint="`lamina push TARGET oci:FOLDER` makes one",
+                hint=f"`lamina push TARGET {self.reference.place}` makes one",
             ) from None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise IntegrityError(f"`{self._folder}/index.json` is malformed: {error!r}") from error
 
     def _absent(self, wanted: str) -> NotThere:
         return NotThere(f"`{self.reference.place}` has no `{wanted}`")
+
+
+def entry_of(manifest: Manifest, tag: str) -> dict[str, Any]:
+    """What an index tells of a manifest."""
+    digest = manifest.digest
+    entry: dict[str, Any] = {
+        "mediaType": manifest.media_type,
+        "digest": digest.oci,
+        "size": digest.size,
+    }
+    document = json.loads(manifest.data)
+    if isinstance(kind := document.get("artifactType"), str):
+        entry["artifactType"] = kind
+    if tag:
+        entry["annotations"] = {_TAG: tag}
+    return entry
+
+
+def index_with(entries: Iterable[dict[str, Any]], entry: dict[str, Any]) -> bytes:
+    """An index that tells of one more manifest, which takes its tag from any other."""
+    tag = _tag_of(entry)
+    kept = [
+        each
+        for each in entries
+        if not (tag and _tag_of(each) == tag)
+        and not (each.get("digest") == entry["digest"] and _tag_of(each) in ("", tag))
+    ]
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, entry]}
+    return json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _is_beside(tag: str) -> bool:

@@ -11,6 +11,8 @@ Layout (see docs/formats.md):
     images/<2 hex>/<62 hex>     a layer of an OCI image, by the digest of what is in it
     verified/<2 hex>/<62 hex>   which state of a blob's file was compared with its name
     merged/<2 hex>/<62 hex>     several layers as one image, by the digest of their digests
+    extracted/, joined/         the files of a layer; layers laid out as one folder (likewise)
+    made/<2 hex>/<62 hex>       how one of these was when it was done, and of which blobs
     cells/<name>-<16 hex>/      an archive that is a cell, unpacked; by what it is made of
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
     leases/, gc.lock            what must stay, each locked by who needs it (`leases`)
@@ -20,6 +22,7 @@ Layout (see docs/formats.md):
     whole, removals/            manifests with all that they name, and since when (`whole`)
     pushed/<16 hex>             what was last pushed to a repository
     tmp/<pid>-<random>/         scratch of a running process, which holds a lock on it
+    tmp/job-<random>/           what a running program may write to, likewise
     tmp.lock                    held while a scratch folder is made or removed
 
 What is checked when. Bytes are hashed as they come in, so what is written is what its name says;
@@ -47,7 +50,7 @@ from pathlib import Path
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
-from lamina.linux import filesystem
+from lamina.linux import btrfs, filesystem
 from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held
@@ -57,8 +60,9 @@ from lamina.store.streams import Hashing, Incoming
 FORMAT = "1"
 _CHUNK = 1 << 20
 _CONTENTS = (
-    "blobs", "executables", "actions", "packages", "images", "verified", "merged", "cells",
-    "workspaces", "partial", "pulled", "pushed", "pins", "signatures", "used", whole.TOKEN,
+    "blobs", "executables", "actions", "packages", "images", "verified", "merged", "extracted",
+    "joined", "made", "cells", "workspaces", "partial", "pulled", "pushed", "pins", "signatures",
+    "used", whole.TOKEN,
 )  # fmt: skip
 
 
@@ -108,6 +112,9 @@ class LocalStore:
                 f"another lamina uses the store `{self.folder}`", hint="wait for it to end"
             ) from None
         (self.folder / whole.FILE).unlink(missing_ok=True)
+        for path in self.folder.glob("[ej]*/??/*"):  # extracted, joined
+            if btrfs.is_subvolume(path):
+                btrfs.remove(path)
         for name in _CONTENTS:
             filesystem.remove_tree(self.folder / name)
         self._executables.clear()

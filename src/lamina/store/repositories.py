@@ -17,6 +17,10 @@ def open_repository(reference: Reference, access: Access) -> Repository:
         from lamina.store.layout import LayoutRepository
 
         return LayoutRepository(reference)
+    if reference.is_archive:
+        from lamina.store.archivefile import ArchiveRepository
+
+        return ArchiveRepository(reference)
     from lamina.store.registry import RegistryRepository
 
     return RegistryRepository(reference, access)

@@ -9,6 +9,7 @@ What a killed process left is removed when the next one makes its own. Layout:
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from pathlib import Path
@@ -19,8 +20,9 @@ from lamina.linux import filesystem
 class Scratch:
     """The folder of this process, made when it is first asked for."""
 
-    def __init__(self, parent: Path, lock: Path) -> None:
+    def __init__(self, parent: Path, lock: Path, prefix: str = "") -> None:
         """`lock` must not lie in `parent`, whose name may be removed and made anew."""
+        self._prefix = prefix
         self._parent = parent
         self._lock = lock
         self._making = threading.Lock()
@@ -46,9 +48,17 @@ class Scratch:
         with filesystem.locked(self._lock):
             filesystem.make_folder(self._parent)
             _sweep(self._parent)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._parent))
+            folder = Path(
+                tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=self._parent)
+            )
             self._descriptor = _lock_folder(folder)
         return folder
+
+    def hand_on(self) -> None:
+        """Let the lock last until the program that takes the place of this process has ended."""
+        if self._descriptor is None:
+            raise OSError(errno.EWOULDBLOCK, "another process has locked it", self.name)
+        os.set_inheritable(self._descriptor, True)
 
     def sweep(self) -> None:
         """Remove what dead processes have left."""

@@ -377,3 +377,17 @@ def test_what_is_damaged_is_mounted_when_it_has_come_again(
     assert (never.returncode, done.returncode) == (4, 0), (never.stderr, done.stderr)
     assert words == "WORD = 'hello'\n"
     assert "pulled" in done.stderr
+
+
+def test_a_package_travels_in_a_file(made: Lamina, node: Lamina, tmp_path: Path) -> None:
+    path = tmp_path / "hello.tar"
+    assert made("push", "hello:v1", f"oci-archive:{path}").returncode == 0
+    assert made("copy", str(path), f"oci:{tmp_path}/folder:v1").returncode == 0
+
+    ran = node("exec", str(path), "--", "you")
+
+    assert (ran.returncode, ran.stdout) == (0, "hello you\n"), ran.stderr
+    assert told(node("inspect", "--missing", "--json", f"oci:{tmp_path}/folder:v1"))["missing"] == 0
+    refused = node("pull", str(tmp_path / "none.tar"))
+    assert refused.returncode == 2
+    assert "there is no file" in refused.stderr

@@ -57,7 +57,8 @@ def test_what_names_no_host_is_a_package_of_the_store(text: str) -> None:
         ("r.io/a@sha256:12", "is no digest"),
         ("r.io/a@md5:" + "a" * 64, "is no digest"),
         ("r.io:port/a", "is no host"),
-        ("oci:", "names no folder"),
+        ("oci:", "names no place"),
+        ("oci-archive::v1", "names no place"),
         ("oci:folder:", "is no tag"),
     ],
 )
@@ -106,3 +107,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         except UserError:
             continue
         assert reference.parse(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "tag"),
+    [
+        ("oci-archive:a/b.tar:v1", "a/b.tar", "v1"),
+        ("oci-archive:/x", "/x", ""),
+        ("./a.tar", "./a.tar", ""),
+        ("b.tar", "b.tar", ""),
+    ],
+)
+def test_a_file_is_a_repository(text: str, path: str, tag: str) -> None:
+    found = reference.parse(text)
+
+    assert (found.repository, found.tag, found.is_archive, found.is_layout) == (
+        path,
+        tag,
+        True,
+        False,
+    )
+    assert reference.is_remote(text)
+    assert reference.parse(str(found)) == found

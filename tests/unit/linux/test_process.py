@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -47,21 +44,6 @@ def test_tools_of_the_administrator_are_found_though_sbin_is_not_on_the_path(
     monkeypatch.setenv("PATH", "/nowhere")
 
     assert process.find("ldconfig") in (Path("/usr/sbin/ldconfig"), Path("/sbin/ldconfig"))
-
-
-@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LANG": "C"}])
-def test_what_python_adds_to_the_environment_is_not_handed_on(given: dict[str, str]) -> None:
-    code = (
-        "import json, os; from lamina.linux import process;"
-        "print(json.dumps([process.inherited(), dict(os.environ)]))"
-    )
-    environment = {"PYTHONPATH": str(Path(process.__file__).parents[2]), **given}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-
-    inherited, known_to_python = json.loads(done.stdout)
-
-    assert inherited == environment
-    assert known_to_python["LC_CTYPE"] == "C.UTF-8"
 
 
 @pytest.mark.parametrize(

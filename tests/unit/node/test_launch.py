@@ -45,3 +45,21 @@ def test_the_import_of_launch_brings_no_dear_module() -> None:
 
     dear = {"argparse", "subprocess", "rich", "grpc", "google", "starlark", "json", "tempfile"}
     assert dear.isdisjoint(modules)
+
+
+def test_the_kernel_driver_brings_nothing_of_other_drivers_or_of_merging() -> None:
+    code = (
+        "import sys, lamina.node.launch; from lamina.node import mounts;"
+        "mounts.driver('kernel'); print(*sys.modules)"
+    )
+
+    modules = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+
+    others = {
+        *("zstandard", "sqlite3", "json", "subprocess", "lamina.linux.btrfs"),
+        *("lamina.formats.squashreader", "lamina.formats.squashwriter", "lamina.store.local"),
+        *(f"lamina.node.{name}" for name in ("merge", "fuse", "lay", "copied", "subvolumes")),
+    }
+    assert others.isdisjoint(modules)

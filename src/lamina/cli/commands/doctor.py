@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
+
+if TYPE_CHECKING:
+    from lamina.linux.features import Feature
+    from lamina.node.runtimes import Tried
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -14,15 +19,22 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each tool and kernel feature, and the mount driver that is used."""
-    from lamina.linux import features
+    """Print a line for each tool, kernel feature and runtime, and which of them are used."""
+    from lamina.linux import cgroups, features
+    from lamina.node import probing, runtimes
+    from lamina.store import local
 
-    found = features.probe()
+    tried = runtimes.every(probing.attempt)
+    found = [*features.probe(local.default_folder()), *map(_runtime, tried)]
+    used = next((each.name for each in tried if each.works), "none")
+    layout = cgroups.layout().name
     choice = features.mount_driver()
     if args.json:
         driver = {"name": choice.driver, "reason": choice.reason}
         rows = [dataclasses.asdict(feature) for feature in found]
-        output.document({"features": rows, "mount_driver": driver})
+        output.document({
+            "features": rows, "mount_driver": driver, "runtime": used, "control_groups": layout,
+        })  # fmt: skip
         return 0
     output.table(
         ("", "what", "for", "detail"),
@@ -37,7 +49,25 @@ def run(args: argparse.Namespace) -> int:
         ],
     )
     output.data(f"mount driver: {choice.driver} ({choice.reason})")
+    output.data(f"runtime of containers: {used}; control groups: {_LAYOUTS[layout]}")
     for feature in found:
         if not feature.found and feature.hint:
             output.note(f"hint: {feature.name}: {feature.hint}")
     return 0
+
+
+_LAYOUTS = {
+    "v2": "version 2",
+    "v1": "version 1",
+    "hybrid": "of both versions, controllers in version 1",
+    "none": "without controllers, so that no limit holds",
+}
+
+
+def _runtime(tried: Tried) -> Feature:
+    """A runtime of containers as a line of the table."""
+    from lamina.linux.features import RUNTIME, Feature
+
+    detail = tried.complaint or f"{tried.path}, works"
+    hint = "" if tried.works else "one of `crun`, `runc` and `bwrap` that works will do"
+    return Feature(tried.name, RUNTIME, tried.works, detail, hint, "containers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli import arguments, repositories
+from lamina.cli import arguments, containing, repositories
 from lamina.core.errors import UserError
 
 
@@ -17,20 +17,40 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     repositories.add_pull(parser)
     arguments.add_driver(parser)
+    containing.add_to(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become the program: its exit code, signals and streams are its own."""
-    from lamina.node import launch
+    """Become the program, or run it in a container: its exit code and streams are its own."""
     from lamina.store import leases, local, packages
 
+    wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.package, store, args)
-    with leases.running(store.folder, digest):
+    lease = leases.running if wanted is None else leases.leased_package
+    with lease(store.folder, digest):
         found = packages.read(digest, store)
         if not found.entry_point:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)
         images = repositories.images(args.package, found, digest, store, args)
-        launch.launch(found, images, args.program_arguments or (), driver=args.driver)
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver)
+        arguments.tell_of_copy(args)
+        if wanted is not None:
+            return containing.run(wanted, found, digest, images, args)
+        from lamina.node import launch
+
+        launch.launch(
+            found,
+            images,
+            args.program_arguments or (),
+            driver=args.driver,
+            writable=args.writable,
+        )
+    raise AssertionError  # it does not come back

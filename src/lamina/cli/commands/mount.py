@@ -24,6 +24,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("at", metavar="FOLDER", nargs="?", type=Path, help="an empty folder")
     repositories.add_pull(parser)
+    arguments.add_driver(parser)
+    arguments.add_writable(parser)
+    arguments.add_explain(parser)
     arguments.add_build(parser)
     arguments.add_json(parser)
 
@@ -37,7 +40,12 @@ def run(args: argparse.Namespace) -> int:
     found, digest, store = _find(args)
     with leases.leased_package(store.folder, digest):
         images = repositories.images(args.what, found, digest, store, args)
-        where = visible.mount(found, images, args.at)
+        if args.explain:
+            from lamina.cli import explaining
+
+            return explaining.explain(found, images, args.driver, stays=True)
+        arguments.tell_of_copy(args)
+        where = visible.mount(found, images, args.at, driver=args.driver, upper=args.writable)
         leases.mounted(store.folder, digest, where)
     if args.json:
         output.document({"mountpoint": str(where), "package": found.name})

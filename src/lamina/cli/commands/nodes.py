@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output
+from lamina.cluster import command
 
 if TYPE_CHECKING:
     from lamina.cluster.launcher import Launcher
@@ -69,7 +70,7 @@ def _told(missing: int | None) -> str:
 def _lacking(launcher: Launcher, reference: str) -> dict[str, int]:
     """Bytes that each node would have to fetch; without those that cannot be asked."""
     found = {}
-    words = ["inspect", "--missing", "--json", *launcher_access(launcher), reference]
+    words = ["inspect", "--missing", "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         try:
             found[name] = int(json.loads(text[text.index("{") : text.rindex("}") + 1])["missing"])
@@ -77,10 +78,3 @@ def _lacking(launcher: Launcher, reference: str) -> dict[str, int]:
             why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
             output.warning(f"the node `{name}` cannot be asked: {why[0]}")
     return found
-
-
-def launcher_access(launcher: Launcher) -> list[str]:
-    """How nodes reach the registry of a cluster."""
-    cluster = launcher.cluster
-    found = ["--plain-http"] if cluster.plain_http else []
-    return [*found, *(["--ca", cluster.ca] if cluster.ca else [])]

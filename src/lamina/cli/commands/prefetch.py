@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from lamina.cli import arguments, jobs, output, repositories
-from lamina.cli.commands.nodes import launcher_access
+from lamina.cluster import command
 from lamina.core.errors import ServiceError
 
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         reference = shipped.reference
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
-    words = ["pull", "--json", *launcher_access(launcher), reference]
+    words = ["pull", "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         try:
             found = json.loads(text[text.index("{") : text.rindex("}") + 1])

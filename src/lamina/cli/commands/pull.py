@@ -12,7 +12,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "reference", metavar="REF",
-        help="`host/repository:tag`, `host/repository@sha256:<digest>` or `oci:FOLDER[:tag]`",
+        help="`host/repository:tag`, `host/repository@sha256:<digest>`, `oci:FOLDER[:tag]`, or a "
+        "file, `oci-archive:FILE`",
     )  # fmt: skip
     parser.add_argument(
         "--signatures", action="store_true",

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import time
 
-from lamina.cli import arguments, output, pipeline
+from lamina.cli import arguments, containing, output, pipeline
 from lamina.cli.session import Session
 from lamina.store import leases, packages
 
@@ -17,18 +17,21 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.add_build(parser)
     arguments.add_grouping(parser)
     arguments.add_driver(parser)
+    containing.add_to(parser)
+    arguments.add_writable(parser)
     parser.epilog = "What stands after `--` is handed to the program."
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become the program: its exit code, signals and streams are its own."""
+    """Become the program, or run it in a container: its exit code and streams are its own."""
     begun = time.perf_counter()
     with contextlib.ExitStack() as stack:
         with Session(arguments.options(args)) as session:
+            wanted = containing.order(args, session.workspace.run)
             made = pipeline.package(session, args.target, pipeline.Order(program=True))
-            stack.enter_context(leases.running(session.store.folder, made.digest))
+            lease = leases.running if wanted is None else leases.leased_package
+            stack.enter_context(lease(session.store.folder, made.digest))
             images = packages.images(made.package, session.store)
-        from lamina.node import launch
 
         def tell() -> None:
             seconds = time.perf_counter() - begun
@@ -36,4 +39,17 @@ def run(args: argparse.Namespace) -> int:
 
         words = args.program_arguments or ()
         ready = None if args.quiet else tell
-        launch.launch(made.package, images, words, driver=args.driver, ready=ready)
+        arguments.tell_of_copy(args)
+        if wanted is not None:
+            return containing.run(wanted, made.package, made.digest, images, args, ready)
+        from lamina.node import launch
+
+        launch.launch(
+            made.package,
+            images,
+            words,
+            driver=args.driver,
+            writable=args.writable,
+            ready=ready,
+        )
+    raise AssertionError  # it does not come back

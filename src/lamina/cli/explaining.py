@@ -1,0 +1,46 @@
+"""Telling how a package would be mounted: by which driver, which layers merged, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.cli import output
+from lamina.core.manifest import Package
+from lamina.linux import drivers
+from lamina.node import plan
+
+_COSTS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
+
+
+def explain(
+    package: Package, images: Sequence[Path], driver: str | None, *, stays: bool = False
+) -> int:
+    """Print the plan for a package, the base image and its own layers each for itself.
+
+    What an ordinary user mounts so that it `stays` is one image.
+    """
+    choice = drivers.choose(driver)
+    output.data(f"driver {choice.driver}: {choice.reason}")
+    base = package.base_layers
+    stacks = {"base image": range(base), "package": range(base, len(images))}
+    for title, numbers in stacks.items():
+        if not numbers:
+            continue
+        names = {images[n]: package.layers[n].title for n in numbers}
+        if choice.driver not in _COSTS:
+            output.data(f"{title}: {len(numbers)} layers, {_HOW[choice.driver]}")
+            continue
+        costs = _COSTS[choice.driver]
+        if stays and choice.driver == drivers.FUSE:
+            costs = plan.ALL_AS_ONE
+        chosen = plan.of([images[n] for n in numbers], costs)
+        for number, line in enumerate(plan.explained(chosen, names)):
+            output.data(line if number else f"{title}: {line}")
+    return 0
+
+
+_HOW = {
+    drivers.BTRFS: "each unpacked once; the package is a snapshot of subvolumes",
+    drivers.COPY: "each unpacked once; the package is a folder with links to their files",
+}

@@ -1,0 +1,75 @@
+"""Jobs on this machine: in containers with limits, and with a supervisor that may be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from .conftest import Bench
+
+
+def contained(bench: Bench) -> Bench:
+    settings = bench.root / "lamina.toml"
+    settings.write_text(settings.read_text().replace('container = "never"\n', ""))
+    return bench
+
+
+def test_tasks_run_in_containers_of_their_own(on_local: Bench, tmp_path: Path) -> None:
+    bench = contained(on_local)
+    (tmp_path / "data").mkdir()
+
+    probe = bench.root / "probe.py"
+    probe.write_text(f"{probe.read_text()}# {time.time()}\n")  # a package that no other test has
+    job = bench.submit("-n", "2", "--mount", f"{tmp_path}/data:/data:ro", "--", "graceful")
+
+    bench.until_printed(job, "ready", 2)
+    assert len(_containers(bench, job)) == 2
+    assert bench.run("cancel", job).returncode == 0
+    assert bench.call("logs", job).count("saved") == 2
+    assert _containers(bench, job) == []
+
+
+def test_a_limit_of_memory_holds(on_local: Bench) -> None:
+    bench = contained(on_local)
+
+    job = bench.submit("-n", "2", "--memory", "200M", "--", "memory")
+
+    assert bench.run("wait", job).returncode == 137
+    assert "out of memory" in bench.call("logs", job, "--task", "1")
+
+
+def test_a_supervisor_that_is_killed_takes_its_tasks_with_it(on_local: Bench) -> None:
+    for bench in (on_local, contained(on_local)):
+        job = bench.submit("-n", "2", "--", "sleep")
+        bench.until_printed(job, "sleep rank", 2)
+
+        os.kill(int(json.loads(bench.call("describe", "--json", job))["native"]), signal.SIGKILL)
+
+        found = bench.until(job, lambda status: status["state"] == "lost")
+        assert {task["state"] for task in found["tasks"]} == {"lost"}
+        until = time.monotonic() + 20
+        while _running(str(bench.root.parent)):
+            assert time.monotonic() < until, _running(str(bench.root.parent))
+            time.sleep(0.1)
+
+
+def _containers(bench: Bench, job: str) -> list[str]:
+    """The containers of a job's package that run."""
+    package = json.loads(bench.call("describe", "--json", job))["package"]
+    running = json.loads(bench.call("ps", "--json"))["running"]
+    return [each["id"] for each in running if each["digest"].partition("/")[0] in package]
+
+
+def _running(mark: str) -> list[str]:
+    """The processes whose environment tells that they belong to a test."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
+                found.append((path.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it has just ended, or is the kernel's
+    return [each for each in found if "probe" in each]

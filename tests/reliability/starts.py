@@ -1,0 +1,123 @@
+"""Programs started bare and in containers, killed at random instants: nothing may stay.
+
+Each is one of a package's in a store, by `lamina exec`; what is killed is lamina, at times with its
+janitor. At the end all mounts, loop devices, control groups, processes and folders are looked over.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.linux import process
+from lamina.node.runtimes import NAMES
+
+_SOURCE = Path(__file__).parents[2] / "src"
+_BUILD = 'python_binary(name = "main", srcs = ["main.py"])\n'
+_MAIN = "import sys, time\nprint('ready', flush=True)\ntime.sleep(float(sys.argv[1]))\n"
+
+
+class Starts:
+    """A package in a store, started again and again."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._environment = {
+            **os.environ,
+            "LAMINA_STORE": str(folder / "store"),
+            "PYTHONPATH": str(_SOURCE),
+        }
+        self.tried: Counter[str] = Counter()
+        self.killed: Counter[str] = Counter()
+        workspace = folder / "workspace"
+        workspace.mkdir()
+        (workspace / "lamina.toml").touch()
+        (workspace / "BUILD").write_text(_BUILD)
+        (workspace / "main.py").write_text(_MAIN)
+        self._lamina("package", "//:main", "--version", folder.name, cwd=workspace)
+        self._ways = ["bare", *(name for name in NAMES if process.find(name))]
+
+    def start_often(self, times: int) -> list[str]:
+        """Start and kill so many; what is wrong in the end."""
+        wrong: list[str] = []
+        for _ in range(times):
+            complaint = self._start_one(self._random.choice(self._ways))
+            if complaint:
+                wrong.append(complaint)
+        self._lamina("ps")  # removes what is left where a janitor was killed too
+        return wrong + self._left()
+
+    def _start_one(self, way: str) -> str:
+        self.tried[way] += 1
+        walls = [] if way == "bare" else ["--runtime", way, "--pids", "50"]
+        is_whole = self._random.random() < 0.1  # not killed: it must end well
+        words = [*walls, "--", "0" if is_whole else "100"]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lamina.cli", "exec", f"main:{self._folder.name}", *words],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        if is_whole:
+            out, words_ = child.communicate(timeout=60)
+            good = child.returncode == 0 and out == b"ready\n"
+            return "" if good else f"{way}: {child.returncode} {words_!r}"
+        time.sleep(self._random.uniform(0.03, 0.5))
+        self.killed[way] += child.poll() is None
+        if self._random.random() < 0.1:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
+        child.communicate(timeout=60)
+        return ""
+
+    def _lamina(self, *words: str, cwd: Path | None = None) -> None:
+        command = [sys.executable, "-m", "lamina.cli", *words]
+        subprocess.run(command, cwd=cwd, env=self._environment, check=True, capture_output=True)
+
+    def _left(self) -> list[str]:
+        """What is left after a while in which the kernel may end what it has to."""
+        deadline = time.monotonic() + 20
+        while (left := list(self._all_left())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+    def _all_left(self) -> Iterator[str]:
+        name = self._folder.name
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if name in line or "/lamina/containers" in line:
+                yield f"mount {line}"
+        for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+            backing = _read(file)
+            if name in backing:
+                yield f"loop device of {backing}"
+        for folder in Path("/proc").glob("[0-9]*"):
+            told = _read(folder / "cmdline") + _read(folder / "environ")
+            if name in told and int(folder.name) != os.getpid():
+                yield f"process {folder.name} {told[:200]!r}"
+        # Containers of others may run meanwhile: theirs are kept.
+        from lamina.node import running
+
+        kept = {each.id for each in running.every()}
+        for group in Path("/sys/fs/cgroup").rglob("lamina-????????????"):
+            if group.name.partition("-")[2] not in kept:
+                yield f"control group {group}"
+        for folder in running.shelf().glob("*"):
+            if folder.name not in kept:
+                yield f"folder {folder}"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
