@@ -254,15 +254,15 @@ def _variables(job: Job, element: int, name: str, where: Where) -> list[Object]:
     master = f"{name}-0.{name}.{where.namespace}.svc" if count > 1 else "127.0.0.1"
     # Each task has a pod, which is a machine of its own to it. Its index is only known there.
     known = environment.variables(job.id, Place(0, count, 0, 1, 0, count, master, _PORT, element))
-    own = ("RANK", "GROUP_RANK", "LAMINA_TASK_INDEX", "LAMINA_NODE_INDEX")
+    ranks = ("RANK", "GROUP_RANK", "LAMINA_TASK_INDEX", "LAMINA_NODE_INDEX")
+    told_there = (*ranks, "LAMINA_ATTEMPT", "LAMINA_FAILURES", "LAMINA_NODE")
     given = {**dict(job.spec.environment), **known}
-    del given["LAMINA_ATTEMPT"]
     found: list[Object] = [
         {"name": variable, "value": literal(value)}
         for variable, value in given.items()
-        if variable not in own
+        if variable not in told_there
     ]
-    found += [_from(f"metadata.annotations['{INDEX}']", variable) for variable in own]
+    found += [_from(f"metadata.annotations['{INDEX}']", variable) for variable in ranks]
     if job.spec.retries:
         found.append(_from(f"metadata.annotations['{_FAILURES}']", "LAMINA_FAILURES"))
     else:
