@@ -61,6 +61,7 @@ class Kept:
     version: int = 1000
     oldest: int = 1000  # from which changes are still known
     forbidden: set[tuple[str, str]] = field(default_factory=set)
+    broken: int = 0  # so many further requests fail
     namespaces: set[str] = field(default_factory=lambda: {"default", "team"})
     requests: list[str] = field(default_factory=list)
     bodies: list[Object] = field(default_factory=list)  # of what was made
@@ -102,6 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         self.kept.requests.append(f"{self.command} {self.path}")
         try:
             where = _PATH.fullmatch(address.path)
+            if self.kept.broken:
+                self.kept.broken -= 1
+                raise Refused(503, "ServiceUnavailable", "apiserver is shutting down")
             token = str(self.headers.get("Authorization")).removeprefix("Bearer ")
             if token not in (TOKEN, WITHOUT_RIGHTS):
                 raise Refused(401, "Unauthorized", "Unauthorized")

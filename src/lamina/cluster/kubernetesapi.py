@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TIMEOUT = (10, 60)  # seconds to connect, and between two parts of an answer
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between two tries
 _PAGE = 500  # objects in one answer
 _AT_ONCE = 16  # requests
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")  # in a pod
@@ -39,6 +41,7 @@ class Api:
 
     def __init__(self, context: str) -> None:
         self._context = context
+        self._has_answered = False
 
     @cached_property
     def namespace(self) -> str:
@@ -186,7 +189,32 @@ class Api:
         body: Object | None,
         use: Callable[[Any], _T],
     ) -> _T:
-        """What an answer is used for; raises ServiceError with what is wrong."""
+        """What an answer is used for; raises ServiceError with what is wrong.
+
+        Who waits for days for a job should not end with the restart of a server. So a cluster that
+        has answered before is asked again for a while; one that never did is told of at once.
+        """
+        pauses = iter(_PAUSES if method == "GET" and self._has_answered else ())
+        while True:
+            try:
+                found = self._answered_now(method, path, words, body, use)
+            except ServiceError as error:
+                pause = next(pauses, None)
+                if pause is None or not error.retryable:
+                    raise
+                time.sleep(pause)
+            else:
+                self._has_answered = True
+                return found
+
+    def _answered_now(
+        self,
+        method: str,
+        path: str,
+        words: Mapping[str, str],
+        body: Object | None,
+        use: Callable[[Any], _T],
+    ) -> _T:
         urllib3 = _imported("urllib3.exceptions")
         rest = _imported("kubernetes.client.exceptions")
         client: Any = self._client

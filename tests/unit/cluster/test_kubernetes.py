@@ -363,6 +363,20 @@ def test_a_change_wakes_who_waits(lab: Lab, launcher: KubernetesLauncher) -> Non
     launcher.await_change(record, 1)  # nothing more comes
 
 
+def test_who_waits_outlives_the_restart_of_a_server(small_lab: Lab) -> None:
+    assert small_lab.kept is not None
+    launcher = KubernetesLauncher(CLUSTER)
+    record = submitted(launcher, Spec())
+    small_lab.kept.broken = 2
+    assert launcher.status(record).state is State.PENDING
+    assert small_lab.kept.broken == 0
+
+    small_lab.kept.broken = 2
+    with pytest.raises(ServiceError, match="shutting down"):
+        KubernetesLauncher(CLUSTER).status(record)  # for whom it never was there
+    assert small_lab.kept.broken == 1
+
+
 def test_a_version_that_is_forgotten_is_asked_anew(small_lab: Lab) -> None:
     launcher = KubernetesLauncher(CLUSTER)
     record = submitted(launcher, Spec())
