@@ -12,7 +12,7 @@ help:
 	@echo 'make test    check the code and run the tests'
 	@echo 'make check   lint, format, types and imports alone'
 	@echo 'make bench   measure, and print the ratios'
-	@echo 'make proto   generate the code of formats/reapi.proto again'
+	@echo 'make proto   generate the code of formats/*.proto again'
 	@echo 'make clean   remove what these commands made in this folder'
 
 demo: $(RUN)
@@ -33,7 +33,7 @@ bench: $(DEV)
 # protoc writes the version of its own run time into what it generates.
 proto: $(DEV)
 	$(BIN)/python -m grpc_tools.protoc -Isrc --python_out=src --pyi_out=src \
-		src/lamina/formats/reapi.proto
+		src/lamina/formats/reapi.proto src/lamina/formats/remote.proto
 
 clean:
 	rm -rf .make .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

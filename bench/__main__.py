@@ -14,6 +14,7 @@ from bench.build import command as build
 from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
+from bench.remote import command as remote
 from bench.running import command as running
 from bench.scale import FULL, QUICK, SMOKE
 from bench.transfer import command as transfer
@@ -30,6 +31,7 @@ _ALONE = {
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
+    remote.WORD: remote.main,
     running.WORD: running.main,
     "transfer": transfer.main,
 }

@@ -29,18 +29,25 @@ class Done:
 
     action: Action
     result: Callable[[], Outcome]
+    asked: bool = False  # it was the build farm that was to give it
 
 
 class Crew:
-    """At most `jobs` at work at once. A context: whoever is still at work at its end is ended."""
+    """At most `jobs` at work at once. A context: whoever is still at work at its end is ended.
 
-    def __init__(self, performer: Performer, jobs: int) -> None:
+    Threads that ask a build farm mostly wait, so there may be far more of them: `questions`.
+    """
+
+    def __init__(self, performer: Performer, jobs: int, questions: int = 0) -> None:
         self._performer = performer
         self._jobs = jobs
+        self._questions = questions
         self._pool = ThreadPoolExecutor(jobs, "action")
+        self._askers = ThreadPoolExecutor(questions, "farm") if questions else None
         self._workers = Workers(performer.resident, jobs)
         self._handed: dict[Action, Task] = {}  # to resident programs
         self._running = 0  # in threads
+        self._asking = 0  # in those that ask a build farm
         self._ended: queue.SimpleQueue[Done] = queue.SimpleQueue()
         # A byte comes out for each thread that has done.
         self._bell, self._ring = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -55,10 +62,12 @@ class Crew:
         at: TracebackType | None,
     ) -> None:
         self._workers.end()
-        if error is not None or self._running:
+        if error is not None or self._running or self._asking:
             self._performer.cancel()
         # Threads are waited for, and they wait for their programs.
         self._pool.shutdown(cancel_futures=True)
+        if self._askers is not None:
+            self._askers.shutdown(cancel_futures=True)
         self._performer.close()
         os.close(self._bell)
         os.close(self._ring)
@@ -71,13 +80,25 @@ class Crew:
     @property
     def is_busy(self) -> bool:
         """Whether anything is being done."""
-        return self._running > 0 or bool(self._handed)
+        return self._running > 0 or self._asking > 0 or bool(self._handed)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether one more may ask the build farm."""
+        return self._asking < self._questions
+
+    def ask(self, action: Action, work: Callable[[], Outcome]) -> None:
+        """Let a thread ask the build farm for what an action gives."""
+        assert self._askers is not None
+        self._asking += 1
+        future = self._askers.submit(work)
+        future.add_done_callback(partial(self._tell, action, True))
 
     def run(self, action: Action, work: Callable[[], Outcome]) -> None:
         """Let a thread do an action."""
         self._running += 1
         future = self._pool.submit(work)
-        future.add_done_callback(partial(self._tell, action))
+        future.add_done_callback(partial(self._tell, action, False))
 
     def has_room(self, action: Action) -> bool:
         """Whether an action may be handed to a resident program now."""
@@ -118,11 +139,13 @@ class Crew:
         found = []
         while not self._ended.empty():
             found.append(self._ended.get())
-        self._running -= len(found)
+        asked = sum(done.asked for done in found)
+        self._asking -= asked
+        self._running -= len(found) - asked
         return found
 
-    def _tell(self, action: Action, future: Future[Outcome]) -> None:
-        self._ended.put(Done(action, future.result))
+    def _tell(self, action: Action, asked: bool, future: Future[Outcome]) -> None:
+        self._ended.put(Done(action, future.result, asked))
         with contextlib.suppress(BlockingIOError):  # it is full: who waits has been woken
             os.write(self._ring, b"\0")
 

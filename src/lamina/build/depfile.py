@@ -31,10 +31,11 @@ def prerequisites(text: str) -> list[str]:
     return list(found)
 
 
-def used(text: str, inputs: Tree) -> list[str]:
+def used(text: str, inputs: Tree, *, anywhere: bool = False) -> list[str]:
     """Those of the inputs that a depfile names; the machine's own headers are none.
 
-    It may name a file by way of links, or what these lead to: so every link counts as read.
+    It may name a file by way of links, or what these lead to: so every link counts as read. Of an
+    action that ran `anywhere`, a whole path counts for each input that it may be.
     """
     links = {path: node.target for path, node in inputs.items() if isinstance(node, Symlink)}
     found = dict.fromkeys(links)
@@ -43,7 +44,15 @@ def used(text: str, inputs: Tree) -> list[str]:
         real = _followed(path, links) if links else path
         if real in inputs:
             found[real] = None
+        elif anywhere and path.startswith("/"):
+            found |= dict.fromkeys(end for end in _ends(path) if end in inputs)
     return list(found)
+
+
+def _ends(path: str) -> list[str]:
+    """The paths that a whole one may be below an unknown folder."""
+    parts = path.strip("/").split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _followed(path: str, links: Mapping[str, str]) -> str:

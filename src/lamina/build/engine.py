@@ -5,16 +5,17 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.build import workers
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.crew import Crew, Done
 from lamina.build.events import Listener, Outcome
 from lamina.build.memo import Memo
-from lamina.build.performer import Performer, UndeclaredFile
+from lamina.build.performer import NotThere, Performer, Task, UndeclaredFile
 from lamina.build.plan import Plan, plan
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
@@ -23,6 +24,9 @@ from lamina.core.errors import ActionError, IntegrityError, LaminaError
 from lamina.core.label import Label
 from lamina.core.tree import File, Node, place
 from lamina.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from lamina.build.remote import Remote
 
 # The kernel may hand a signal to a worker thread. That does not wake the main thread, which alone
 # runs signal handlers: so it never sleeps for longer than this.
@@ -40,12 +44,17 @@ class _State:
     ready: list[tuple[int, int, Action]] = field(default_factory=list)  # a heap: most urgent first
     small: list[tuple[int, int, Action]] = field(default_factory=list)  # for resident programs
     residents: bool = True  # whether there are any
+    unasked: list[tuple[int, int, Action]] = field(default_factory=list)  # of the build farm
+    asks: bool = False  # whether there is one
+    tasks: dict[Action, Task] = field(default_factory=dict)  # that the farm does not do
     rank: dict[Action, tuple[int, int]] = field(default_factory=dict)
     errors: dict[Action, LaminaError] = field(default_factory=dict)
 
     def push(self, action: Action) -> None:
         """What all of whose inputs are there may run."""
         queue = self.small if self.residents and workers.knows(action) else self.ready
+        if self.asks and action not in self.tasks:
+            queue = self.unasked
         heapq.heappush(queue, (*self.rank[action], action))
 
 
@@ -66,13 +75,15 @@ class Engine:
         cells: Cells = NO_CELLS,
         known: Memo | None = None,
         dry: bool = False,
+        remote: Remote | None = None,
     ) -> None:
         """`owners` tells which targets have a file of the workspace, for advice on a failure.
 
         `known` is what an earlier build found out. With `dry` nothing runs: what would, fails by
-        the error NotRun.
+        the error NotRun. `remote` is a build farm that is asked before anything runs here.
         """
         self._dry = dry
+        self._remote = remote
         self._owners = owners
         self._cells = cells
         self._root = root
@@ -103,6 +114,9 @@ class Engine:
         self.results.clear()
         self.used.clear()
         self._sources.forget()
+        self._store.forget_upstream()
+        if self._remote is not None:
+            self._remote.distrust()
 
     def build(self, artifacts: Iterable[Artifact]) -> dict[Artifact, dict[str, Node]]:
         """Make the artifacts; each is a tree whose paths start at `` for a single file.
@@ -113,6 +127,7 @@ class Engine:
         """
         wanted = list(dict.fromkeys(artifacts))
         state = _State(plan(wanted, self.results), residents=not self._dry)
+        state.asks = self._remote is not None and self._remote.is_used
         self._listener.planned(len(state.plan.actions))
         if state.plan.actions:
             self._work(state)
@@ -133,9 +148,11 @@ class Engine:
             self._known,
             show_commands=self._show_commands,
             dry=self._dry,
+            remote=self._remote,
         )
-        with Crew(performer, self._jobs) as crew:
-            while crew.is_busy or state.ready or state.small:
+        questions = self._remote.jobs if self._remote is not None and state.asks else 0
+        with Crew(performer, self._jobs, questions) as crew:
+            while crew.is_busy or state.ready or state.small or state.unasked:
                 self._start(state, crew, performer)
                 if state.errors and not self._keep_going:
                     break
@@ -149,8 +166,13 @@ class Engine:
 
     def _start(self, state: _State, crew: Crew, performer: Performer) -> None:
         """Let all begin that may."""
+        while state.unasked and crew.may_ask:
+            self._ask(state, crew, performer)
         while state.ready and crew.free > 0:
             action = heapq.heappop(state.ready)[2]
+            if (task := state.tasks.get(action)) is not None:
+                crew.run(action, partial(performer.run, _begun(task)))
+                continue
             inputs = self._inputs(action)
             # Handing over to a thread takes longer than this.
             if (outcome := self._recall(action, inputs, performer)) is not None:
@@ -161,9 +183,22 @@ class Engine:
         while state.small and crew.has_room(state.small[0][2]):
             self._hand(state, crew, performer)
 
+    def _ask(self, state: _State, crew: Crew, performer: Performer) -> None:
+        """Let the build farm be asked for the next action, unless it is known."""
+        action = heapq.heappop(state.unasked)[2]
+        inputs = self._inputs(action)
+        if (outcome := self._recall(action, inputs, performer)) is not None:
+            self._take(state, outcome)
+            return
+        crew.ask(action, lambda: performer.ask(action, self._tree(inputs)))
+        self._listener.started(action)
+
     def _hand(self, state: _State, crew: Crew, performer: Performer) -> None:
         """Hand the next action to a resident program, unless it is known."""
         action, begun = heapq.heappop(state.small)[2], time.monotonic()
+        if (task := state.tasks.get(action)) is not None:
+            self._hand_over(_begun(task), crew, performer)
+            return
         inputs = self._inputs(action)
         if (outcome := self._recall(action, inputs, performer)) is not None:
             self._take(state, outcome)
@@ -178,10 +213,14 @@ class Engine:
             return
         if isinstance(found, Outcome):
             self._take(state, found)
-        elif (files := performer.wanted(found)) is not None:
-            crew.hand(found, files)
         else:
-            crew.run(action, partial(performer.run, found))
+            self._hand_over(found, crew, performer)
+
+    def _hand_over(self, task: Task, crew: Crew, performer: Performer) -> None:
+        if (files := performer.wanted(task)) is not None:
+            crew.hand(task, files)
+        else:
+            crew.run(task.action, partial(performer.run, task))
 
     def _recall(self, action: Action, inputs: _Inputs, performer: Performer) -> Outcome | None:
         if not self._known.outputs:
@@ -203,6 +242,9 @@ class Engine:
     def _finish(self, state: _State, done: Done) -> None:
         try:
             outcome = done.result()
+        except NotThere as here:
+            state.tasks[done.action] = here.task
+            state.push(done.action)
         except IntegrityError:
             raise  # no fault of the action: something that it needs is gone from the store
         except LaminaError as error:
@@ -278,6 +320,11 @@ def _ranks(plan: Plan) -> dict[Action, tuple[int, int]]:
     for action in reversed(plan.actions):
         height[action] = 1 + max((height[above] for above in plan.dependents[action]), default=0)
     return {action: (-height[action], number) for number, action in enumerate(plan.actions)}
+
+
+def _begun(task: Task) -> Task:
+    """What the build farm does not do begins when it begins here."""
+    return replace(task, begun=time.monotonic())
 
 
 def _advice(path: str, owner: str, having: Iterable[Label]) -> str:

@@ -23,6 +23,8 @@ class Outcome:
     begun: float  # time.monotonic() when a worker took it up
     ended: float
     printed: bytes = b""  # on stderr, such as warnings; empty when it did not run
+    farm: bool = False  # it ran in the build farm, or that knew it
+    shared: bool = False  # the build farm may be asked about it by this digest
 
 
 class Listener(Protocol):

@@ -11,26 +11,27 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lamina.build import depfile, memo, undeclared, workers
+from lamina.build import declared, identity, memo, undeclared, workers
 from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
-from lamina.build.sandbox import ENVIRONMENT, Run, Sandbox
+from lamina.build.sandbox import Run, Sandbox
 from lamina.build.workers import Answer, Files
-from lamina.core.action import Action, ActionResult, Literal
+from lamina.core.action import Action, ActionResult
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError
 from lamina.core.tree import File, Node, Tree, conflicts
-from lamina.formats import reapi
-from lamina.store import trees
 from lamina.store.actioncache import ActionCache
 from lamina.store.local import LocalStore
 
+if TYPE_CHECKING:
+    from lamina.build.remote import Found, Remote
+
+_UNKNOWN = Digest.of(b"")
 _SETS = 8  # of inputs that one command was seen to read, the newest first
 
 
@@ -50,9 +51,21 @@ class Task:
 
     action: Action
     inputs: Tree
-    key: memo.Key
-    digest: Digest
     begun: float
+    key: memo.Key = b""
+    digest: Digest = _UNKNOWN
+    # Of one that tells what it reads, in place of the two above: the names of its inputs, and sets
+    # of those that it was seen to read.
+    names: memo.Key = b""
+    sets: tuple[tuple[str, ...], ...] = ()
+
+
+class NotThere(Exception):
+    """The build farm does not know what an action gives, and does not run it."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(str(task.action))
+        self.task = task
 
 
 class Performer:
@@ -67,9 +80,11 @@ class Performer:
         *,
         show_commands: bool,
         dry: bool = False,
+        remote: Remote | None = None,
     ) -> None:
         """A `dry` one runs nothing: what it would run, it raises as NotRun."""
         self._dry = dry
+        self._remote = remote
         self._ground = ground
         self._root = root
         self._store = store
@@ -86,6 +101,8 @@ class Performer:
         """End all that runs; nothing can be done any more."""
         self._sandbox.cancel()
         self._builtins.cancel()
+        if self._remote is not None:
+            self._remote.cancel()
 
     def close(self) -> None:
         """Remove what is kept between actions; nothing is done any more."""
@@ -119,22 +136,71 @@ class Performer:
 
     def perform(self, action: Action, tree: Tree) -> Outcome:
         """Find or make the outputs of an action; raises ActionError."""
-        begun = time.monotonic()
-        if action.depfile:
-            return self._perform_narrow(action, tree, begun)
-        found = self.look_up(action, tree, begun)
+        found = self.look_up(action, tree, time.monotonic())
         return self.run(found) if isinstance(found, Task) else found
 
     def look_up(self, action: Action, tree: Tree, begun: float) -> Outcome | Task:
-        """The outputs of an action without a depfile where they are known, else what to do."""
+        """The outputs of an action where they are known here, else what to do."""
+        if action.depfile:
+            return self._look_up_narrow(action, tree, begun)
         key = memo.key(action, tree)
         _check(action, tree)
-        digest = _digest(action, tree)
+        digest = identity.digest(action, tree)
         result = None if action.again else self._find(action, digest)
         if result is None:
-            return Task(action, tree, key, digest, begun)
+            return Task(action, tree, begun, key, digest)
         self.memo.outputs[key] = result.outputs
         return _known(action, dict(result.outputs), begun, digest)
+
+    def _look_up_narrow(self, action: Action, tree: Tree, begun: float) -> Outcome | Task:
+        """The same for an action that tells what it read."""
+        names = memo.names_key(action, tree)
+        _check(action, tree)
+        for used in (more := self._cache.used(names)):
+            narrow = {path: tree[path] for path in used}
+            digest = identity.digest(action, narrow, names)
+            result = self._find(action, digest)
+            if result is not None:
+                self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
+                return _known(action, dict(result.outputs), begun, digest)
+        return Task(action, tree, begun, names=names, sets=tuple(more))
+
+    def ask(self, action: Action, tree: Tree) -> Outcome:
+        """Let the build farm find or make the outputs of an action that are not known here.
+
+        Raises NotThere where it does neither, ActionError.
+        """
+        assert self._remote is not None
+        task = self.look_up(action, tree, time.monotonic())
+        if isinstance(task, Outcome):
+            return task
+        found = None if action.again else self._remote.find(action, tree, task.names)
+        if found is not None and declared.is_whole(action, found.result):
+            return self._learnt(task, found)
+        found = self._remote.run(action, tree, anew=action.again)
+        if found is None:
+            raise NotThere(task)
+        if found.result.exit_code:
+            raise self._failure(action, tree, found.result)
+        if not self._is_complete(action, found.result):
+            raise NotThere(task)  # there are farms that drop links; what is wrong here tells itself
+        return self._kept(task, found.result, found)
+
+    def _is_complete(self, action: Action, result: ActionResult) -> bool:
+        told = not action.depfile or action.depfile in dict(result.outputs)
+        return told and declared.is_whole(action, result)
+
+    def _learnt(self, task: Task, found: Found) -> Outcome:
+        """Keep here what the farm knew."""
+        action, result = task.action, declared.outputs(task.action, found.result)
+        if task.names:
+            narrow = {path: task.inputs[path] for path in found.used}
+            self._keep_narrow(task, narrow, found.used, result)
+        else:
+            self._cache.put(task.digest, result)
+            self.memo.outputs[task.key] = result.outputs
+        known = _known(action, dict(result.outputs), task.begun, found.digest)
+        return replace(known, farm=True, shared=True)
 
     def run(self, task: Task) -> Outcome:
         """Run an action whose outputs are not known; raises ActionError."""
@@ -143,6 +209,7 @@ class Performer:
     def wanted(self, task: Task) -> Files | None:
         """What a resident program wants to have for an action; None where that is not there."""
         nodes = {path: task.inputs.get(path) for path in workers.sources(task.action)}
+        self._store.fetch(node.digest for node in nodes.values() if isinstance(node, File))
         return (
             {
                 path: self._store.read(node.digest)
@@ -164,31 +231,38 @@ class Performer:
             raise self._failure(task.action, task.inputs, result)
         return self._kept(task, result)
 
-    def _kept(self, task: Task, made: ActionResult) -> Outcome:
-        result = _declared(task.action, made)
-        if not _is_fleeting(task.action, result):
-            self._cache.put(task.digest, result)
-            self.memo.outputs[task.key] = result.outputs
-        return _made(task.action, task.digest, task.inputs, result, task.begun)
+    def _kept(self, task: Task, made: ActionResult, found: Found | None = None) -> Outcome:
+        """Keep what an action made here, or in the build farm, which is `found` then."""
+        action, result, inputs = task.action, declared.outputs(task.action, made), task.inputs
+        used: tuple[str, ...] = ()
+        if task.names:
+            used = self._told(task, made, anywhere=found is not None)
+            inputs = {path: task.inputs[path] for path in used}
+            digest = self._keep_narrow(task, inputs, used, result)
+        else:
+            digest = task.digest
+            if not declared.is_fleeting(action, result):
+                self._cache.put(digest, result)
+                self.memo.outputs[task.key] = result.outputs
+        outcome = _made(action, digest, inputs, result, task.begun)
+        if self._remote is None:
+            return outcome
+        lasting = not declared.is_fleeting(action, result)
+        digest = self._remote.keep(
+            action, task.inputs, task.names, used, result, found, lasting=lasting
+        )
+        cached = found is not None and found.cached
+        return replace(outcome, digest=digest, cached=cached, farm=found is not None, shared=True)
 
-    def _perform_narrow(self, action: Action, tree: Tree, begun: float) -> Outcome:
-        """The same for an action that tells what it read."""
-        names = memo.names_key(action, tree)
-        _check(action, tree)
-        for used in (more := self._cache.used(names)):
-            narrow = {path: tree[path] for path in used}
-            digest = _digest(action, narrow, names)
-            result = self._find(action, digest)
-            if result is not None:
-                self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
-                return _known(action, dict(result.outputs), begun, digest)
-        result, used = self._make_narrow(action, tree)
-        narrow = {path: tree[path] for path in used}
-        digest = _digest(action, narrow, names)
+    def _keep_narrow(
+        self, task: Task, narrow: Tree, used: tuple[str, ...], result: ActionResult
+    ) -> Digest:
+        digest = identity.digest(task.action, narrow, task.names)
         self._cache.put(digest, result)
-        self._cache.put_used(names, list(dict.fromkeys((used, *more)))[:_SETS])
-        self._keep(action, names, used, memo.key(action, narrow, names), result.outputs)
-        return _made(action, digest, narrow, result, begun)
+        self._cache.put_used(task.names, list(dict.fromkeys((used, *task.sets)))[:_SETS])
+        key = memo.key(task.action, narrow, task.names)
+        self._keep(task.action, task.names, used, key, result.outputs)
+        return digest
 
     def _keep(
         self,
@@ -205,10 +279,11 @@ class Performer:
 
     def _find(self, action: Action, digest: Digest) -> ActionResult | None:
         result = self._cache.get(digest)
-        return result if result is not None and _is_whole(action, result) else None
+        return result if result is not None and declared.is_whole(action, result) else None
 
-    def _make_narrow(self, action: Action, tree: Tree) -> tuple[ActionResult, tuple[str, ...]]:
-        made = self._run(action, tree)
+    def _told(self, task: Task, made: ActionResult, *, anywhere: bool) -> tuple[str, ...]:
+        """What an action read, as it tells itself."""
+        action = task.action
         told = dict(made.outputs).get(action.depfile)
         if not isinstance(told, File):
             raise ActionError(
@@ -216,12 +291,7 @@ class Performer:
                 f"`{action.depfile}`"
             )
         text = self._store.read(told.digest).decode(errors="surrogateescape")
-        # What analysis wrote down, such as a file of arguments, no compiler tells of.
-        silent = {path for path, artifact in action.inputs if isinstance(artifact, Literal)}
-        for path in action.untold:
-            silent |= {inner for inner in tree if inner == path or inner.startswith(f"{path}/")}
-        used = sorted(silent.union(depfile.used(text, tree)))
-        return _declared(action, made), tuple(used)
+        return identity.told(action, task.inputs, text, anywhere=anywhere)
 
     def _run(self, action: Action, tree: Tree) -> ActionResult:
         if self._dry:
@@ -288,21 +358,6 @@ def _prepared(action: Action, tree: Tree) -> Run:
     )
 
 
-def _digest(action: Action, tree: Tree, names: memo.Key = b"") -> Digest:
-    """What an action on some inputs is known by; where they are not all, with the names of all.
-
-    Without these, `__has_include` of a header that was not there would be taken for one that is.
-    """
-    root, _ = trees.encode(tree)
-    if names:
-        action = replace(action, toolchain=f"{action.toolchain} {names.hex()}")
-    _, message = reapi.encode_action(action, root, ENVIRONMENT.items())
-    return Digest.of(message)
-
-
-_UNKNOWN = Digest.of(b"")
-
-
 def _known(
     action: Action, outputs: dict[str, Node], begun: float, digest: Digest = _UNKNOWN
 ) -> Outcome:
@@ -314,40 +369,3 @@ def _made(
 ) -> Outcome:
     outputs = dict(result.outputs)
     return Outcome(action, digest, inputs, outputs, False, begun, time.monotonic(), result.stderr)
-
-
-def _is_fleeting(action: Action, result: ActionResult) -> bool:
-    """Whether a result says of itself that it is not to be remembered."""
-    if not action.fleeting:
-        return False
-    node = dict(result.outputs).get(action.fleeting)
-    return not isinstance(node, File) or node.digest.size > 0
-
-
-def _is_whole(action: Action, known: ActionResult) -> bool:
-    """Whether a remembered result has all outputs; an entry of the cache may be cut short."""
-    try:
-        _declared(action, known)
-    except ActionError:
-        return False
-    return True
-
-
-def _declared(action: Action, result: ActionResult) -> ActionResult:
-    """The outputs the action declared; raises ActionError for one that it did not make."""
-    made = dict(result.outputs)
-    found: dict[str, Node] = {}
-    for output in action.outputs:
-        part = {output: made[output]} if output in made else _folder(output, made)
-        if not part:
-            raise ActionError(
-                f"`{action.owner}`: {action} succeeded but did not make `{output}`",
-                hint="outputs are written below `out/`; `$@`, `$(OUTS)` and `$OUT` name them",
-            )
-        found.update(part)
-    return ActionResult(tuple(sorted(found.items())), 0, result.stdout, result.stderr)
-
-
-def _folder(output: str, made: Mapping[str, Node]) -> dict[str, Node]:
-    """What was made below a folder."""
-    return {path: node for path, node in made.items() if path.startswith(f"{output}/")}

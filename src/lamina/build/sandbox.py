@@ -116,6 +116,7 @@ class Sandbox:
         A failing command gives a result with its exit code; outputs that were not made are simply
         not in the result. Raises HostError where the sandbox itself does not work.
         """
+        self._store.fetch(node.digest for node in run.inputs.values() if isinstance(node, File))
         stage = self._stage()
         try:
             stage.lay(run.inputs, run.outputs)

@@ -46,6 +46,7 @@ class Workspace:
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `--config` -> flags
     buckconfig: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # for `read_config`
     toolchains: Mapping[str, str] = field(default_factory=dict)  # of rules: type -> target
+    remote: Mapping[str, Any] = field(default_factory=dict)  # `[remote]`, for who builds
     run: Mapping[str, Any] = field(default_factory=dict)  # options of `lamina run`
     cells: Cells = NO_CELLS
     files: tuple[str, ...] = (WORKSPACE_FILE,)  # what was read, or looked for, to know all this
@@ -131,6 +132,11 @@ flags = ["-c", "opt"]
 # [layers]
 # format = "xar"
 # compression = "zstd"
+
+# A build farm that speaks the Remote Execution API: its cache, and with `execution` its workers.
+# [remote]
+# endpoint = "grpcs://farm.example:443"
+# execution = true
 """
 
 
@@ -187,6 +193,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     run = settings.pop("run", {})
     for section in ("trust", "cluster"):  # read where a package is to be run
         settings.pop(section, None)
+    remote = settings.pop("remote", {})
     fields: dict[str, Any] = {
         _KEYS[section][key]: tuple(value) if isinstance(value, list) else value
         for section, table in settings.items()
@@ -206,7 +213,7 @@ def _workspace(root: Path, settings: Mapping[str, Mapping[str, Any]]) -> Workspa
     files = (WORKSPACE_FILE, BAZEL_IGNORE, *cellmap.NAMING, *looked, *patches)
     return Workspace(
         root=root, cells=found, files=files, configs=configs, buckconfig=buckconfig,
-        toolchains=toolchains, run=run, **fields,
+        toolchains=toolchains, remote=remote, run=run, **fields,
     )  # fmt: skip
 
 
@@ -238,6 +245,9 @@ def _faults(settings: Mapping[str, object], text: str) -> list[Fault]:
         if section == "cluster":
             wrong = cluster.faults(table, text)
             faults += [Fault(Place(WORKSPACE_FILE, line, 1), message) for line, message in wrong]
+            continue
+        if section == "remote":
+            faults.extend(_faults_of_remote(table, text))
             continue
         if section in _TABLES and isinstance(table, dict):
             faults.extend(_faults_of_tables(section, table, text))
@@ -303,6 +313,19 @@ def _faults_of_toolchains(table: Mapping[str, object], text: str) -> list[Fault]
             hint = '`"@rules//:toolchain_type" = "//its:target"`'
             faults.append(Fault(_place_of(text, "toolchains", kind), message, hint))
     return faults
+
+
+def _faults_of_remote(table: object, text: str) -> list[Fault]:
+    from lamina.store.remote import settings
+
+    found = []
+    for key, message in settings.faults(table):
+        unknown = bool(key) and key not in settings.KEYS
+        known = dict.fromkeys(settings.KEYS)
+        hint = did_you_mean(key, known, _list_of(known)) if unknown else ""
+        place = _place_of(text, "remote", key) if key else _place_of(text, "", "remote")
+        found.append(Fault(place, message, hint))
+    return found
 
 
 def _is_cell(value: object) -> bool:

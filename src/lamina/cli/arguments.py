@@ -7,6 +7,7 @@ import os
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lamina.cli import farm
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def add_build(parser: argparse.ArgumentParser) -> None:
         help="progress redrawn in place, as plain lines, or none (default: what the output allows)",
     )  # fmt: skip
     add_flags(parser)
+    farm.add_flags(parser)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +247,7 @@ def options(args: argparse.Namespace) -> Options:
         grouping=getattr(args, "grouping", ""),
         most_layers=getattr(args, "max_layers", 0),
         lenient=args.keep_going,
+        remote=getattr(args, "remote", ()),
     )
 
 

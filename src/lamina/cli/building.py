@@ -98,6 +98,7 @@ def _begin(session: Session, key: str, patterns: Sequence[str], outputs: Outputs
     with Publisher(session) as publisher:
         for label in found.named:
             _check(session, label, found.analysed)
+        _bring(session, found.parts)
         for part in found.parts:
             _publish(session, publisher, part, outputs)
         session.check_complete()
@@ -105,6 +106,17 @@ def _begin(session: Session, key: str, patterns: Sequence[str], outputs: Outputs
     seen = session.seen(publisher.outputs)
     incremental.finish(session, key, found.parts, {"outputs": outputs}, seen)
     return outputs
+
+
+def _bring(session: Session, parts: Sequence[Part]) -> None:
+    """Bring at once what is to be published and lies in a build farm alone."""
+    if session.farm is None:
+        return
+    from lamina.core.tree import File
+
+    trees = [incremental.tree_of(session, part) for part in parts if part.purpose != _CHECKED]
+    nodes = (node for tree in trees for node in tree.values() if isinstance(node, File))
+    session.store.fetch(node.digest for node in nodes)
 
 
 def _publish_rest(session: Session, found: Aim, outputs: Outputs) -> None:
@@ -149,6 +161,7 @@ def _continue(session: Session, key: str) -> Outputs | None:
         return None
     gone: set[str] = set()
     with Publisher(session) as publisher:
+        _bring(session, known.parts)
         for part in known.parts:
             _publish(session, publisher, part, outputs)
             if _is_program(part):

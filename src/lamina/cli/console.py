@@ -39,6 +39,8 @@ class Tally:
     done: int = 0
     ran: int = 0
     cached: int = 0
+    farm_ran: int = 0  # of those that ran, in the build farm
+    farm_cached: int = 0  # of those that were known, to the build farm alone
     failures: list[tuple[Action, LaminaError]] = field(default_factory=list)
     running: dict[Action, float] = field(default_factory=dict)  # since when
 
@@ -55,8 +57,10 @@ class Tally:
         return time.monotonic() - self.begun
 
     def counts(self) -> str:
-        """`12 actions run, 88 cached`."""
-        return f"{output.plural(self.ran, 'action')} run, {self.cached} cached"
+        """`12 actions run, 88 cached`; with a build farm `12 actions run (8 remote), …`."""
+        ran = f" ({self.farm_ran} remote)" if self.farm_ran else ""
+        cached = f" ({self.farm_cached} remote)" if self.farm_cached else ""
+        return f"{output.plural(self.ran, 'action')} run{ran}, {self.cached} cached{cached}"
 
 
 class Display(Protocol):
@@ -99,8 +103,10 @@ class Console:
         tally.done += 1
         if outcome.cached:
             tally.cached += 1
+            tally.farm_cached += outcome.farm
         else:
             tally.ran += 1
+            tally.farm_ran += outcome.farm
             self._display.ran(tally, action)
             self._is_last = False
         if outcome.printed and outcome.printed not in self._warnings:

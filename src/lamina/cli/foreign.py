@@ -12,7 +12,6 @@ _SANDBOX = "every action runs in the sandbox; a test with the tag `no-sandbox` m
 _STORE = "results are kept in the store: `LAMINA_STORE` names its folder"
 _STAMP = "nothing is stamped; packages have a version"
 _HOST = "programs that run while building are built like all others: leave `host_` out"
-_ALONE = "this machine does all of it"
 
 # Regular expression for the name without dashes in front, `-` for `_` -> what to do.
 _ADVICE: Mapping[str, str] = {
@@ -39,7 +38,9 @@ _ADVICE: Mapping[str, str] = {
     r"build-event.*|event-log|bes-.*": "`--build-report FILE` writes what became of each target",
     r"disk-cache|repository-cache|output-(user-root|base)|distdir|isolation-dir|materializations":
         _STORE,
-    r"(remote|prefer|unstable|google|tls|jobs-per|ram|local)-.*": _ALONE,
+    r"(no-?)?(remote|google|tls|grpc|credential)-.*":
+        "`[remote]` in `lamina.toml` says how a build farm is used",
+    r"(prefer|unstable|jobs-per|ram|local)-.*": "`--jobs N` says how many actions run here at once",
     r"override-(repository|module)|inject-repository|repository|registry":
         '`name = "its/folder"` below `[cells]` in `lamina.toml` says where a repository is',
     r"(no)?stamp|workspace-status-command|embed-label": _STAMP,

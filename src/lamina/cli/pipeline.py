@@ -223,6 +223,7 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
 
 def _kept(session: Session, found: Package) -> Digest:
     """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
+    session.store.fetch(layer.blob for layer in found.layers)
     for gone in session.store.missing(layer.blob for layer in found.layers):
         raise BlobMissing(gone)
     return packages.put(found, session.store)

@@ -75,6 +75,7 @@ class Publisher:
         for folder in folders:
             self._empty(folder, tree)
         self.outputs |= {f"{FOLDER}/{path}" for path in tree}
+        self._fetch(tree)
         for path, node in tree.items():
             target = self._root / path
             if self._known.get(path) == _mark(node, target):
@@ -89,6 +90,16 @@ class Publisher:
                 ) from error
             self._known[path] = _mark(node, target)
             self._changed = True
+
+    def _fetch(self, tree: Mapping[str, Node]) -> None:
+        """Bring at once what lies in a build farm alone, and not here already."""
+        if self._store.upstream is None:
+            return
+        self._store.fetch(
+            node.digest
+            for path, node in tree.items()
+            if isinstance(node, File) and self._known.get(path) != _mark(node, self._root / path)
+        )
 
     def remove(self, outputs: Iterable[str]) -> None:
         """Remove earlier outputs, by path from the root, that have not been written again."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lamina.build.loader import Loader
     from lamina.build.providers import Analysed
     from lamina.build.record import Seen
+    from lamina.build.remote import Remote
     from lamina.build.sources import Sources
     from lamina.build.target import Target
     from lamina.build.toolchains import Toolchains
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lamina.cli.console import Console
     from lamina.core.label import Home, Label, Pattern
     from lamina.linux.versions import ToolVersions
+    from lamina.store.remote.service import Service
 
 MARKER = "lamina.toml"
 _FAULTY = "faults in BUILD files"  # why targets are left out
@@ -57,6 +59,7 @@ class Options:
     grouping: str = ""  # of targets into layers; empty for what `lamina.toml` says
     most_layers: int = 0  # the same with their number
     lenient: bool = False  # whether faults in BUILD files cost only what they concern
+    remote: tuple[str, ...] = ()  # flags of the build farm, each as `key=value`
 
 
 class Session:
@@ -70,6 +73,7 @@ class Session:
         self.store = local.LocalStore(local.default_folder())
         self.logbook = Logbook(options.words, options.jobs)
         self._build_lock: int | None = None
+        self.farm: Service | None = None  # the build farm, from when it is first asked
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
 
@@ -80,10 +84,16 @@ class Session:
         """Raises HostError where the disk was full."""
         try:
             self.settle()
+            if self.farm is not None:
+                from lamina.cli import farm
+
+                farm.leave(self.farm, self, error)
             if filesystem.is_full(error):
                 raise self._full() from error
             self._keep(error)
         finally:
+            if self.farm is not None:
+                self.farm.stop()
             if self._build_lock is not None:
                 os.close(self._build_lock)
             self.store.close()
@@ -197,7 +207,20 @@ class Session:
             owners=lambda path: self.loader.owners(path),
             cells=self.workspace.cells,
             dry=self.options.dry,
+            remote=self._remote(),
         )
+
+    def _remote(self) -> Remote | None:
+        """The build farm that is asked before anything runs here; None for none."""
+        if not (self.options.remote or self.workspace.remote) or self.options.dry:
+            return None
+        from lamina.cli import farm
+
+        return farm.enter(self)
+
+    def forget_engine(self) -> None:
+        """Let there be another one, to which others may listen."""
+        self.__dict__.pop("engine", None)
 
     @property
     def actions_run(self) -> int:

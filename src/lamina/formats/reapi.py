@@ -6,7 +6,9 @@ written canonically (fields by number, nodes sorted by name), so that one value 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -21,6 +23,13 @@ M = TypeVar("M", bound=Message)
 Child = File | Symlink | Digest  # a digest is that of another Directory
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a farm is to run an action."""
+
+    do_not_cache: bool = False
+
+
 def encode_directory(children: Mapping[str, Child]) -> bytes:
     """One level of a tree as a canonical `Directory` message."""
     message = pb.Directory()
@@ -28,12 +37,12 @@ def encode_directory(children: Mapping[str, Child]) -> bytes:
         node = children[name]
         if isinstance(node, File):
             message.files.append(
-                pb.FileNode(name=name, digest=_digest(node.digest), is_executable=node.executable)
+                pb.FileNode(name=name, digest=digest(node.digest), is_executable=node.executable)
             )
         elif isinstance(node, Symlink):
             message.symlinks.append(pb.SymlinkNode(name=name, target=node.target))
         else:
-            message.directories.append(pb.DirectoryNode(name=name, digest=_digest(node)))
+            message.directories.append(pb.DirectoryNode(name=name, digest=digest(node)))
     return _bytes(message)
 
 
@@ -42,19 +51,46 @@ def decode_directory(data: bytes) -> dict[str, Child]:
     message = _parse(pb.Directory, data)
     children: dict[str, Child] = {}
     for file in message.files:
-        _put(children, file.name, File(_value(file.digest), file.is_executable))
+        _put(children, file.name, File(value(file.digest), file.is_executable))
     for link in message.symlinks:
-        _put(children, link.name, _symlink(link.target))
+        _put(children, link.name, symlink(link.target))
     for folder in message.directories:
-        _put(children, folder.name, _value(folder.digest))
+        _put(children, folder.name, value(folder.digest))
     return children
 
 
+def encode_tree(root: bytes, below: Iterable[bytes]) -> bytes:
+    """A `Tree` of `Directory` messages: its root, and all that lie below it, in any order."""
+    message = pb.Tree(root=_parse(pb.Directory, root))
+    message.children.extend(_parse(pb.Directory, each) for each in sorted(set(below)))
+    return _bytes(message)
+
+
+def decode_tree(data: bytes) -> tuple[dict[str, Child], dict[Digest, dict[str, Child]]]:
+    """Read a `Tree`: its root, and what lies below by digest; raises IntegrityError."""
+    message = _parse(pb.Tree, data)
+    levels = [_bytes(child) for child in message.children]
+    children = {Digest.of(level): decode_directory(level) for level in levels}
+    return decode_directory(_bytes(message.root)), children
+
+
 def encode_action(
-    action: core.Action, input_root: Digest, environment: Iterable[tuple[str, str]]
+    action: core.Action,
+    input_root: Digest,
+    environment: Iterable[tuple[str, str]],
+    *,
+    folder: str = "",
+    platform: Iterable[tuple[str, str]] = (),
+    run: Execution | None = None,
 ) -> tuple[bytes, bytes]:
-    """The `Command` and the `Action` message; the digest of the latter is the action's digest."""
+    """The `Command` and the `Action` message; the digest of the latter is the action's digest.
+
+    It works in a `folder` of its inputs. `platform` are properties of the workers that it runs on,
+    sorted. With `run` it is not the action as results of it are known, but as a farm is to run it.
+    """
     paths = sorted(f"{core.OUTPUT_FOLDER}/{path}" for path in action.outputs)
+    if run is not None and action.depfile:
+        paths = sorted((*paths, f"{core.OUTPUT_FOLDER}/{action.depfile}"))
     variables = dict(environment) | dict(action.environment)
     command = _bytes(
         pb.Command(
@@ -64,14 +100,66 @@ def encode_action(
                 for name in sorted(variables)
             ],
             output_paths=paths,
+            working_directory=folder,
+            platform=_platform(platform),
         )
     )
     message = pb.Action(
-        command_digest=_digest(Digest.of(command)),
-        input_root_digest=_digest(input_root),
+        command_digest=digest(Digest.of(command)),
+        input_root_digest=digest(input_root),
         salt=action.toolchain.encode(),
+        platform=_platform(platform),
     )
+    if run is not None:
+        message.do_not_cache = run.do_not_cache
+        if action.timeout:
+            # There are servers that take a part of a second for no limit.
+            message.timeout.CopyFrom(pb.Duration(seconds=math.ceil(action.timeout)))
     return command, _bytes(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What an `Action` message says."""
+
+    command: Digest
+    input_root: Digest
+    salt: str
+    platform: tuple[tuple[str, str], ...]
+    timeout: float  # seconds; 0 is never
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCommand:
+    """What a `Command` message says."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    outputs: tuple[str, ...]
+
+
+def decode_action(data: bytes) -> Decoded:
+    """Read an `Action`; raises IntegrityError."""
+    message = _parse(pb.Action, data)
+    return Decoded(
+        value(message.command_digest),
+        value(message.input_root_digest),
+        message.salt.decode(errors="replace"),
+        tuple((each.name, each.value) for each in message.platform.properties),
+        message.timeout.seconds + message.timeout.nanos / 1e9,
+    )
+
+
+def decode_command(data: bytes) -> DecodedCommand:
+    """Read a `Command`; raises IntegrityError."""
+    message = _parse(pb.Command, data)
+    variables = ((each.name, each.value) for each in message.environment_variables)
+    return DecodedCommand(tuple(message.arguments), tuple(variables), tuple(message.output_paths))
+
+
+def _platform(properties: Iterable[tuple[str, str]]) -> pb.Platform | None:
+    found = [pb.Platform.Property(name=name, value=value) for name, value in properties]
+    return pb.Platform(properties=found) if found else None
 
 
 def encode_result(result: core.ActionResult) -> bytes:
@@ -86,13 +174,13 @@ def encode_result(result: core.ActionResult) -> bytes:
         full = f"{core.OUTPUT_FOLDER}/{path}"
         if isinstance(node, File):
             message.output_files.append(
-                pb.OutputFile(path=full, digest=_digest(node.digest), is_executable=node.executable)
+                pb.OutputFile(path=full, digest=digest(node.digest), is_executable=node.executable)
             )
         elif isinstance(node, Symlink):
             message.output_symlinks.append(pb.OutputSymlink(path=full, target=node.target))
         else:
             message.output_directories.append(
-                pb.OutputDirectory(path=full, tree_digest=_digest(EMPTY_TREE))
+                pb.OutputDirectory(path=full, tree_digest=digest(EMPTY_TREE))
             )
     return _bytes(message)
 
@@ -102,13 +190,13 @@ def decode_result(data: bytes) -> core.ActionResult:
     message = _parse(pb.ActionResult, data)
     found: list[tuple[str, Node]] = []
     for file in message.output_files:
-        found.append((_output(file.path), File(_value(file.digest), file.is_executable)))
+        found.append((output_path(file.path), File(value(file.digest), file.is_executable)))
     for link in message.output_symlinks:
-        found.append((_output(link.path), _symlink(link.target)))
+        found.append((output_path(link.path), symlink(link.target)))
     for folder in message.output_directories:
-        if _value(folder.tree_digest) != EMPTY_TREE:
+        if value(folder.tree_digest) != EMPTY_TREE:
             raise IntegrityError(f"output folder `{folder.path}` is not written flat")
-        found.append((_output(folder.path), Folder()))
+        found.append((output_path(folder.path), Folder()))
     outputs = dict(found)
     if len(outputs) != len(found) or conflicts(outputs):
         raise IntegrityError("two outputs of one action have the same path")
@@ -120,7 +208,8 @@ def decode_result(data: bytes) -> core.ActionResult:
     )
 
 
-def _output(path: str) -> str:
+def output_path(path: str) -> str:
+    """An output's path below `out`; raises IntegrityError for one outside."""
     folder, _, rest = path.partition("/")
     if folder != core.OUTPUT_FOLDER:
         raise IntegrityError(f"output `{path}` lies outside of `{core.OUTPUT_FOLDER}`")
@@ -133,17 +222,20 @@ def _put(children: dict[str, Child], name: str, node: Child) -> None:
     children[name] = node
 
 
-def _symlink(target: str) -> Symlink:
+def symlink(target: str) -> Symlink:
+    """A link to a target; raises IntegrityError for what is none."""
     if not target or "\0" in target:
         raise IntegrityError(f"not the target of a symbolic link: {target!r}")
     return Symlink(target)
 
 
-def _digest(digest: Digest) -> pb.Digest:
-    return pb.Digest(hash=digest.hash, size_bytes=digest.size)
+def digest(name: Digest) -> pb.Digest:
+    """A digest as a message."""
+    return pb.Digest(hash=name.hash, size_bytes=name.size)
 
 
-def _value(message: pb.Digest) -> Digest:
+def value(message: pb.Digest) -> Digest:
+    """The digest in a message; raises IntegrityError for what is none."""
     return Digest.from_oci(f"sha256:{message.hash}", message.size_bytes)
 
 
@@ -160,4 +252,5 @@ def _parse(kind: type[M], data: bytes) -> M:
     return message
 
 
-EMPTY_TREE = Digest.of(_bytes(pb.Tree(root=pb.Directory())))
+EMPTY_TREE_DATA = _bytes(pb.Tree(root=pb.Directory()))
+EMPTY_TREE = Digest.of(EMPTY_TREE_DATA)

@@ -121,14 +121,16 @@ class Action(_message.Message):
     def __init__(self, command_digest: _Optional[_Union[Digest, _Mapping]] = ..., input_root_digest: _Optional[_Union[Digest, _Mapping]] = ..., timeout: _Optional[_Union[Duration, _Mapping]] = ..., do_not_cache: _Optional[bool] = ..., salt: _Optional[bytes] = ..., platform: _Optional[_Union[Platform, _Mapping]] = ...) -> None: ...
 
 class OutputFile(_message.Message):
-    __slots__ = ("path", "digest", "is_executable")
+    __slots__ = ("path", "digest", "is_executable", "contents")
     PATH_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     IS_EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
     path: str
     digest: Digest
     is_executable: bool
-    def __init__(self, path: _Optional[str] = ..., digest: _Optional[_Union[Digest, _Mapping]] = ..., is_executable: _Optional[bool] = ...) -> None: ...
+    contents: bytes
+    def __init__(self, path: _Optional[str] = ..., digest: _Optional[_Union[Digest, _Mapping]] = ..., is_executable: _Optional[bool] = ..., contents: _Optional[bytes] = ...) -> None: ...
 
 class OutputDirectory(_message.Message):
     __slots__ = ("path", "tree_digest")
@@ -147,7 +149,7 @@ class OutputSymlink(_message.Message):
     def __init__(self, path: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class ActionResult(_message.Message):
-    __slots__ = ("output_files", "output_directories", "exit_code", "stdout_raw", "stdout_digest", "stderr_raw", "stderr_digest", "output_symlinks")
+    __slots__ = ("output_files", "output_directories", "exit_code", "stdout_raw", "stdout_digest", "stderr_raw", "stderr_digest", "output_file_symlinks", "output_directory_symlinks", "output_symlinks")
     OUTPUT_FILES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_DIRECTORIES_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +157,8 @@ class ActionResult(_message.Message):
     STDOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STDERR_RAW_FIELD_NUMBER: _ClassVar[int]
     STDERR_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FILE_SYMLINKS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_DIRECTORY_SYMLINKS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SYMLINKS_FIELD_NUMBER: _ClassVar[int]
     output_files: _containers.RepeatedCompositeFieldContainer[OutputFile]
     output_directories: _containers.RepeatedCompositeFieldContainer[OutputDirectory]
@@ -163,5 +167,7 @@ class ActionResult(_message.Message):
     stdout_digest: Digest
     stderr_raw: bytes
     stderr_digest: Digest
+    output_file_symlinks: _containers.RepeatedCompositeFieldContainer[OutputSymlink]
+    output_directory_symlinks: _containers.RepeatedCompositeFieldContainer[OutputSymlink]
     output_symlinks: _containers.RepeatedCompositeFieldContainer[OutputSymlink]
-    def __init__(self, output_files: _Optional[_Iterable[_Union[OutputFile, _Mapping]]] = ..., output_directories: _Optional[_Iterable[_Union[OutputDirectory, _Mapping]]] = ..., exit_code: _Optional[int] = ..., stdout_raw: _Optional[bytes] = ..., stdout_digest: _Optional[_Union[Digest, _Mapping]] = ..., stderr_raw: _Optional[bytes] = ..., stderr_digest: _Optional[_Union[Digest, _Mapping]] = ..., output_symlinks: _Optional[_Iterable[_Union[OutputSymlink, _Mapping]]] = ...) -> None: ...
+    def __init__(self, output_files: _Optional[_Iterable[_Union[OutputFile, _Mapping]]] = ..., output_directories: _Optional[_Iterable[_Union[OutputDirectory, _Mapping]]] = ..., exit_code: _Optional[int] = ..., stdout_raw: _Optional[bytes] = ..., stdout_digest: _Optional[_Union[Digest, _Mapping]] = ..., stderr_raw: _Optional[bytes] = ..., stderr_digest: _Optional[_Union[Digest, _Mapping]] = ..., output_file_symlinks: _Optional[_Iterable[_Union[OutputSymlink, _Mapping]]] = ..., output_directory_symlinks: _Optional[_Iterable[_Union[OutputSymlink, _Mapping]]] = ..., output_symlinks: _Optional[_Iterable[_Union[OutputSymlink, _Mapping]]] = ...) -> None: ...

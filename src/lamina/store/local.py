@@ -53,7 +53,7 @@ from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import btrfs, filesystem
 from lamina.store import whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
-from lamina.store.held import Held
+from lamina.store.held import Held, Upstream
 from lamina.store.scratch import Scratch
 from lamina.store.streams import Hashing, Incoming
 
@@ -85,6 +85,7 @@ class LocalStore:
         self.folder = folder
         self._blobs = f"{folder}/blobs"
         self._held = Held()
+        self.upstream: Upstream | None = None
         self._executables: set[Digest] = set()
         self._scratch = Scratch(folder / "tmp", folder / "tmp.lock")
         try:
@@ -145,7 +146,8 @@ class LocalStore:
     def read(self, digest: Digest) -> bytes:
         if (held := self._held.data(digest)) is not None:
             return held
-        path = self._file(digest) if digest in self._held else self._blob(digest)
+        near = self.upstream is None and digest not in self._held
+        path = self._blob(digest) if near else self._file(digest)
         try:
             return verified(digest, path.read_bytes())
         except FileNotFoundError:
@@ -213,6 +215,31 @@ class LocalStore:
         """
         self._held.promise(digest, path)
 
+    def expect(self, digests: Iterable[Digest]) -> None:
+        """Know that the upstream store has blobs: they are brought when they are asked for."""
+        self._held.expect(digests)
+
+    def fetch(self, digests: Iterable[Digest]) -> None:
+        """Bring at once what of some blobs lies upstream; raises BlobMissing for what is lost."""
+        if self.upstream is None:
+            return
+        lacking = {digest for digest in digests if self._is_nowhere(digest)}
+        if lacking:
+            self.upstream.bring(lacking)
+        for digest in sorted(lacking):
+            self._held.release(digest)
+            if not self._is_here(digest):
+                raise BlobMissing(digest)
+
+    def forget_upstream(self) -> None:
+        """Believe nothing any more of what was said to lie upstream."""
+        self._held.forget_far()
+
+    def _is_nowhere(self, digest: Digest) -> bool:
+        """Whether neither the store nor this process has a blob."""
+        held = self._held.data(digest) is not None or self._held.file(digest) is not None
+        return not held and not self._is_here(digest)
+
     def _write(self, digest: Digest, data: bytes, *, durable: bool) -> None:
         if not self._is_here(digest):
             temporary = filesystem.fresh_name(self._scratch.name or str(self.scratch))
@@ -237,7 +264,9 @@ class LocalStore:
             self._write(digest, data, durable=False)
         elif not self._is_here(digest) and not self._is_copied(promised, digest):
             self._held.release(digest)
-            raise BlobMissing(digest)
+            if self.upstream is None:
+                raise BlobMissing(digest)
+            self.fetch([digest])
         self._held.release(digest)
         return self._blob(digest)
 

@@ -59,3 +59,11 @@ def test_odd_names_are_read_as_gcc_writes_them(tmp_path: Path, name: str) -> Non
         ),
         name,
     ]
+
+
+def test_of_what_ran_elsewhere_a_whole_path_counts_for_all_that_it_may_be() -> None:
+    tree: dict[str, Node] = dict.fromkeys(("a.h", "p/a.h", "q/a.h"), FILE)
+    text = "x.o: /worker/7/p/a.h /usr/include/stdio.h"
+
+    assert depfile.used(text, tree) == []
+    assert sorted(depfile.used(text, tree, anywhere=True)) == ["a.h", "p/a.h"]

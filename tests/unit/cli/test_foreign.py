@@ -29,7 +29,7 @@ from lamina.cli.main import main
         ("--profile=x", "--trace"),
         ("--explain=x", "lamina why"),
         ("--disk_cache=/x", "LAMINA_STORE"),
-        ("--remote_cache=grpc://x", "this machine"),
+        ("--remote_build_event_upload=all", "`[remote]`"),
         ("--override_repository=a=/x", "[cells]"),
         ("--stamp", "version"),
         ("--dynamic_mode=off", "linkstatic"),

@@ -59,7 +59,9 @@ class Recorder:
         self.ran += 1
         mark = self._table.id
         inputs = [mark(f"{path}\0{_mark(node)}") for path, node in outcome.inputs.items()]
-        self._add(action, "ran", times, outcome.digest.hash[:_MARK], inputs)
+        # With its whole digest it can be asked for in the build farm.
+        digest = str(outcome.digest) if outcome.shared else outcome.digest.hash[:_MARK]
+        self._add(action, "ran", times, digest, inputs)
 
     def failed(self, action: Action, error: LaminaError) -> None:
         now = time.monotonic()

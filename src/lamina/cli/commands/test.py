@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         if known is not None:
             results = known
         else:
-            results, errors = _test(session, args)
+            results, errors = _healed(session, args)
         passed = not errors and all(result.passed for result in results)
         session.logbook.result = "succeeded" if passed else "failed"
         session.settle()
@@ -121,6 +121,19 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         output.note(f"{summary(results)}; {time.perf_counter() - begun:.2f} s")
     return 0 if passed else 1
+
+
+def _healed(
+    session: Session, args: argparse.Namespace
+) -> tuple[list[Result], Sequence[LaminaError]]:
+    """The same as `_test`; again from the beginning where the store lacks what was known."""
+    from lamina.cli import incremental
+
+    def again() -> tuple[list[Result], Sequence[LaminaError]]:
+        session.forget_engine()
+        return _test(session, args)
+
+    return incremental.healed(session, lambda: _test(session, args), again)
 
 
 def _test(session: Session, args: argparse.Namespace) -> tuple[list[Result], Sequence[LaminaError]]:
