@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.cluster import launchers, records
-from lamina.cluster.launcher import State
+from lamina.cluster.launcher import State, Watching
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def until(record: Record, launcher: Launcher, see: Callable[[Status], bool]) -> 
         status = launcher.status(record)
         if see(status):
             return status
+        if isinstance(launcher, Watching):
+            launcher.await_change(record, _LATEST)
+            continue
         time.sleep(pause)
         pause = min(pause * 1.3, _LATEST)
 

@@ -14,7 +14,10 @@ from lamina.core.errors import UserError
 if TYPE_CHECKING:
     from lamina.cli.session import Session
     from lamina.cluster.launcher import Launcher
+    from lamina.core.cluster import Cluster
     from lamina.core.label import Label
+    from lamina.core.manifest import Package
+    from lamina.core.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Shipped:
     seconds: Mapping[str, float]  # of each step
     sent: Mapping[str, int]  # `blobs`, `bytes`: that the registry did not have
     ended: float  # seconds since the epoch
+    entry_point: tuple[str, ...] = ()  # of an image
 
 
 def ship(
@@ -43,26 +47,22 @@ def ship(
     from lamina.cli import pipeline
 
     cluster = launcher.cluster
+    if cluster.launcher == "kubernetes":
+        return _ship_image(session, args, cluster, binary, begun=begun, push=push)
     made = pipeline.package(session, str(binary), pipeline.Order(program=True))
     built = time.time()
     if not args.quiet:
         output.note(made.summary())
     if not cluster.registry:
         if cluster.launcher != "local":
-            raise UserError(
-                f"the cluster `{cluster.name}` has no registry for packages",
-                hint=f'`registry = "host/repository"` in `[cluster.{cluster.name}]`, '
-                "or `--registry`; `oci:FOLDER` where all nodes see that",
-            )
+            raise _no_registry(cluster, "; `oci:FOLDER` where all nodes see that")
         reference = f"{made.package.name}@{made.digest.oci}"
         return Shipped(reference, {"build": built - begun}, {}, built)
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
-    from lamina.core import reference as references
     from lamina.packaging import publish
 
-    name = references.repository_name(made.package.name)
-    place = references.repository_of(f"{cluster.registry.rstrip('/')}/{name}")
+    place = _place(cluster, made.package)
     found = str(replace(place, digest=made.digest.oci))
     if not push:
         return Shipped(found, {"build": built - begun}, {}, built)
@@ -78,3 +78,54 @@ def ship(
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
     seconds = {"build": built - begun, "push": ended - built}
     return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended)
+
+
+def _ship_image(
+    session: Session,
+    args: argparse.Namespace,
+    cluster: Cluster,
+    binary: Label,
+    *,
+    begun: float,
+    push: bool,
+) -> Shipped:
+    """The same for clusters whose nodes run images."""
+    from lamina.cli import imaging
+    from lamina.cli.moving import Progress
+    from lamina.cli.repositories import opened
+
+    if not cluster.registry:
+        raise _no_registry(cluster, "")
+    made = imaging.make(session, str(binary), cluster)
+    built = time.time()
+    package = made.packaged.package
+    if not args.quiet:
+        output.note(made.packaged.summary())
+    place = _place(cluster, package)
+    found = str(replace(place, digest=made.digest.oci))
+    entry_point = made.image.entry_point if made.has_base else ()  # for a shell, which needs one
+    if not push:
+        return Shipped(found, {"build": built - begun}, {}, built, entry_point)
+    args.plain_http, args.ca = cluster.plain_http, cluster.ca or None
+    with opened(place, args) as repository, Progress("pushing") as progress:
+        sent = imaging.send(session, made.image, repository, package.version, progress)
+    ended = time.time()
+    if not args.quiet:
+        output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
+    seconds = {"build": built - begun, "push": ended - built}
+    return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended, entry_point)
+
+
+def _place(cluster: Cluster, package: Package) -> Reference:
+    """Where a package lies in the registry of a cluster."""
+    from lamina.core import reference
+
+    name = reference.repository_name(package.name)
+    return reference.repository_of(f"{cluster.registry.rstrip('/')}/{name}")
+
+
+def _no_registry(cluster: Cluster, more: str) -> UserError:
+    return UserError(
+        f"the cluster `{cluster.name}` has no registry for packages",
+        hint=f'`registry = "host/repository"` in `[cluster.{cluster.name}]`, or `--registry`{more}',
+    )

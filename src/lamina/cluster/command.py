@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lamina.core.cluster import Cluster
 from lamina.core.errors import UserError
-from lamina.core.job import Job
+from lamina.core.job import Job, mount_of
 from lamina.node import report
 
 REPORT = report.VARIABLE  # names the file in which `lamina exec` tells its times
@@ -44,5 +44,7 @@ def _container(job: Job, *, limited: bool) -> list[str]:
     if limited and resources.cpus:
         found += ["--cpus", str(resources.cpus)]
     for mount in job.spec.mounts:
+        if mount_of(mount).is_claim:
+            raise UserError(f"`{mount}` is a claim of Kubernetes", hint="`/folder:/where`")
         found += ["--volume", mount]
     return found

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lamina.cluster.records import Record
 from lamina.core.cluster import Cluster
@@ -120,3 +120,11 @@ class Launcher(Protocol):
 
     def each_node(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         """Run a command of lamina once on every node: node, exit code, what it printed."""
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A launcher whose scheduler tells of changes, so that nobody has to ask again and again."""
+
+    def await_change(self, record: Record, seconds: float) -> None:
+        """Return once something changed since the last `status`, or after so many seconds."""

@@ -18,6 +18,7 @@ _GROUP = "lamina.launchers"
 _OURS = {
     "local": ("lamina.cluster.local", "LocalLauncher"),
     "slurm": ("lamina.cluster.slurm", "SlurmLauncher"),
+    "kubernetes": ("lamina.cluster.kubernetes", "KubernetesLauncher"),
 }
 
 

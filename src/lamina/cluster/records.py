@@ -91,7 +91,7 @@ def read(folder: Path) -> Record:
         if document["format"] != _FORMAT:
             raise UserError(f"`{folder}` was kept by another lamina", hint="use a newer one")
         return Record(
-            job=_job(document["job"]),
+            job=job_of(document["job"]),
             cluster=str(document["cluster"]),
             native=str(document["native"]),
             folder=folder,
@@ -106,12 +106,14 @@ def read(folder: Path) -> Record:
         raise UserError(f"what is kept of the job in `{folder}` is damaged: {error!r}") from error
 
 
-def _job(found: Mapping[str, object]) -> Job:
+def job_of(found: Mapping[str, object]) -> Job:
+    """The job that `asdict` told; raises KeyError, TypeError or ValueError where it is damaged."""
     fields = dict(found)
     spec = dict(fields.pop("spec"))  # type: ignore[call-overload]
     resources = Resources(**spec.pop("resources"))
     environment = tuple((str(name), str(value)) for name, value in spec.pop("environment"))
     values = {key: tuple(each) if isinstance(each, list) else each for key, each in spec.items()}
+    fields["entry_point"] = tuple(fields.pop("entry_point", ()))  # type: ignore[arg-type]
     return Job(
         **fields,  # type: ignore[arg-type]
         spec=Spec(environment=environment, resources=resources, **values),  # type: ignore[arg-type]

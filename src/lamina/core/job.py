@@ -11,6 +11,7 @@ from lamina.core.errors import UserError
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _MOST_ELEMENTS = 10_000  # of an array
+_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Spec:
     partition: str = ""
     constraint: str = ""
     exclusive: bool = False  # whether no other job may be on its nodes
-    mounts: tuple[str, ...] = ()  # `SOURCE:TARGET[:ro]`
+    mounts: tuple[str, ...] = ()  # `SOURCE:TARGET[:ro]`; for claims `pvc:NAME:TARGET[:ro]`
     setup: tuple[str, ...] = ()  # lines of shell that each task runs before its program
     array: tuple[str, ...] = ()  # for each element its further arguments, as in a shell
 
@@ -61,11 +62,37 @@ class Job:
     label: str  # of the target
     package: str  # a reference by digest: `host/repository@sha256:…`, `oci:FOLDER@sha256:…`
     spec: Spec
+    # What starts the program, where the package is an image; empty where lamina starts it.
+    entry_point: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What people call it: the name of the target."""
         return self.label.rpartition(":")[2] or self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the nodes, or a claim of Kubernetes, that a task sees somewhere."""
+
+    source: str  # a path; the name of the claim
+    target: str
+    read_only: bool = False
+    is_claim: bool = False
+
+
+def mount_of(text: str) -> Mount:
+    """Read `/folder:/where[:ro]` or `pvc:NAME:/where[:ro]`; raises UserError."""
+    is_claim = text.startswith("pvc:")
+    source, _, rest = text.removeprefix("pvc:").partition(":")
+    target, _, mode = rest.partition(":")
+    named = _CLAIM.fullmatch(source) if is_claim else source.startswith("/")
+    if not named or not target.startswith("/") or mode not in ("", "ro", "rw"):
+        raise UserError(
+            f"`{text}` is no mount",
+            hint="`/folder:/where`, and `:ro` behind it; on Kubernetes `pvc:CLAIM:/where` too",
+        )
+    return Mount(source, target, mode == "ro", is_claim)
 
 
 def check(spec: Spec) -> None:
@@ -82,10 +109,7 @@ def check(spec: Spec) -> None:
     if spec.warning and spec.warning >= (spec.time_limit or spec.warning + 1):
         raise UserError("the warning comes before the time limit, not after it")
     for mount in spec.mounts:
-        source, _, rest = mount.partition(":")
-        target, _, mode = rest.partition(":")
-        if not source.startswith("/") or not target.startswith("/") or mode not in ("", "ro", "rw"):
-            raise UserError(f"`{mount}` is no mount", hint="`/folder:/where`, and `:ro` behind it")
+        mount_of(mount)
     for name, _ in spec.environment:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError(f"`{name}` is no name of a variable")

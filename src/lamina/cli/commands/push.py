@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
-from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.reference import Reference
 
 if TYPE_CHECKING:
+    from lamina.core.digest import Digest
     from lamina.core.manifest import Package
     from lamina.packaging.publish import Pushed
     from lamina.store.local import LocalStore
@@ -76,14 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _push_image(args: argparse.Namespace, wanted: Reference) -> int:
     """Send what the repository lacks of an image, from the store."""
-    from lamina.cli import forms, pipeline
+    from lamina.cli import forms, imaging, pipeline
     from lamina.cli.moving import Progress
     from lamina.cli.session import Session
-    from lamina.formats import oci
-    from lamina.packaging import images
     from lamina.packaging.forms import wish
-    from lamina.store import replicate
-    from lamina.store.repository import Manifest
 
     form = wish(args.format, "", None, 0)
     with Session(arguments.options(args)) as session:
@@ -93,24 +89,10 @@ def _push_image(args: argparse.Namespace, wanted: Reference) -> int:
         made = pipeline.package(session, args.what, order)
         output.note(made.summary())
         image = forms.image(session, made.package, form, base)
-        config, manifest = images.documents(image)
-        session.store.write(config, durable=False)
-        blobs = [*(layer.blob for layer in image.layers), Digest.of(config)]
-        tag = wanted.tag or made.package.version
-        with (
-            repositories.opened(wanted, args) as repository,
-            Progress("pushing") as progress,
-        ):
-            done = replicate.send(
-                Manifest(manifest, oci.MANIFEST),
-                blobs,
-                repository,
-                session.store,
-                tag=tag,
-                planned=progress.planned,
-                moved=progress.moved,
-            )
-    found = replace(wanted, tag=tag, digest=done.digest.oci)
+        found = replace(wanted, tag=wanted.tag or made.package.version)
+        with repositories.opened(wanted, args) as repository, Progress("pushing") as progress:
+            done = imaging.send(session, image, repository, found.tag, progress)
+    found = replace(found, digest=done.digest.oci)
     if args.json:
         output.document(
             {
