@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .PHONY: help demo demo-cluster test check bench proto clean
 
 BIN := .venv/bin
+# Many tests wait for servers, kernels and clocks more than they compute.
+WORKERS := $(shell echo $$((2 * $$(nproc))))
 RUN := .make/run
 DEV := .make/dev
 
@@ -23,7 +25,7 @@ demo-cluster: $(DEV)
 	@$(BIN)/python -m tests.cluster.demo
 
 test: check
-	$(BIN)/pytest -q -n auto $(PYTEST)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(PYTEST)
 
 check: $(DEV)
 	$(BIN)/ruff check
