@@ -1,22 +1,26 @@
 # `make demo` and `make test` set up all they need; a second call installs nothing again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench proto clean
+.PHONY: help demo demo-cluster test check bench proto clean
 
 BIN := .venv/bin
 RUN := .make/run
 DEV := .make/dev
 
 help:
-	@echo 'make demo    build the example, run it, edit it, run it again'
-	@echo 'make test    check the code and run the tests'
-	@echo 'make check   lint, format, types and imports alone'
-	@echo 'make bench   measure, and print the ratios'
-	@echo 'make proto   generate the code of formats/*.proto again'
-	@echo 'make clean   remove what these commands made in this folder'
+	@echo 'make demo          build the example, run it, edit it, run it again'
+	@echo 'make demo-cluster  a job on a small real Slurm on this machine, edited, and again (root)'
+	@echo 'make test          check the code and run the tests'
+	@echo 'make check         lint, format, types and imports alone'
+	@echo 'make bench         measure, and print the ratios'
+	@echo 'make proto         generate the code of formats/*.proto again'
+	@echo 'make clean         remove what these commands made in this folder'
 
 demo: $(RUN)
 	@scripts/demo.sh
+
+demo-cluster: $(DEV)
+	@$(BIN)/python -m tests.cluster.demo
 
 test: check
 	$(BIN)/pytest -q -n auto $(PYTEST)

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import conformance, forms, grouping, imports, layers, machine, mount, report, start
 from bench.application import command as application
 from bench.build import command as build
+from bench.cluster import command as cluster
 from bench.compat import command as compat
 from bench.lamina import Lamina
 from bench.measure import Table
@@ -28,6 +29,7 @@ _SUITES = {
 }
 _ALONE = {
     application.WORD: application.main,
+    cluster.WORD: cluster.main,
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,

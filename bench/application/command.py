@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from bench import machine, report
-from bench.application import files, ways
+from bench.application import files, prepared, ways
 from bench.application.files import SCENARIOS, STACKS, Application, Stack
 from bench.application.ways import DOCKER, Way
 from bench.lamina import Lamina
@@ -31,10 +28,7 @@ Values = dict[tuple[str, str, str], list[float]]  # by scenario, figure and way
 def main(words: Sequence[str]) -> int:
     """Measure, and print a table of seconds and one of bytes for each scenario."""
     args = _parser().parse_args(words)
-    stack = STACKS[args.stack]
-    if args.torch:
-        more = (each for each in stack.requirements if each != "torch")
-        stack = replace(stack, requirements=(args.torch, *more))
+    stack = prepared.stack(args.stack, args.torch)
     # Sockets want a short path.
     if args.folder:
         Path(args.folder).mkdir(parents=True, exist_ok=True)
@@ -70,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 @contextmanager
 def _ways(folder: Path, stack: Stack) -> Iterator[list[Way]]:
     """All that can be tried here, ready to begin; why others cannot is told."""
-    wheels = _wheels(folder / "wheels", stack)
+    wheels = prepared.wheels(folder / "wheels", stack)
 
     def application(name: str) -> Application:
         return Application(folder / name, stack, wheels)
@@ -81,57 +75,16 @@ def _ways(folder: Path, stack: Stack) -> Iterator[list[Way]]:
             ways.Layers(Lamina(folder / "layers.store"), registry, application("layers"))
         ]
         try:
-            docker = ends.enter_context(servers.docker(folder, _client()))
+            docker = ends.enter_context(servers.docker(folder, prepared.client()))
         except servers.Absent as absent:
             print(f"no image is measured: {absent}")
             yield found
             return
-        base = _base(docker, folder, stack)
+        base = prepared.base(docker, folder, stack)
         store = Lamina(folder / "image.store")
         found.append(ways.Image(store, docker, registry, application("image"), base))
         found.append(ways.Docker(docker, registry, application("docker")))
         yield found
-
-
-def _wheels(folder: Path, stack: Stack) -> Path:
-    """All wheels that are required, and pip's own, as `pip.whl` too: fetched once, by pip."""
-    once, again = files.VERSIONS
-    for wanted in ((*stack.requirements, once), (again,), ("pip",)):
-        subprocess.run(
-            [
-                sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:",
-                "--python-version", files.version(), "--dest", folder, *wanted,
-            ],
-            check=True,
-        )  # fmt: skip
-    (pip,) = folder.glob("pip-*.whl")
-    (folder / "pip.whl").symlink_to(pip.name)
-    total = sum(path.stat().st_size for path in folder.glob("*-*.whl"))
-    print(f"wheels      {total / 1e6:,.1f} MB")
-    return folder
-
-
-def _client() -> str:
-    """A Docker client that has BuildKit built in, or has the plug-in for it."""
-    for place in dict.fromkeys(os.environ["PATH"].split(":")):
-        client = Path(place) / "docker"
-        if not os.access(client, os.X_OK):
-            continue
-        told = servers.call(client, "--version").removeprefix("Docker version ")
-        plugin = subprocess.run([client, "buildx", "version"], capture_output=True, check=False)
-        if int(told.partition(".")[0]) < 23 or not plugin.returncode:
-            os.environ["DOCKER_BUILDKIT"] = "1"
-            return str(client)
-    raise servers.Absent("no Docker client with BuildKit is installed")
-
-
-def _base(docker: Callable[..., str], folder: Path, stack: Stack) -> Path:
-    """An image of this machine's shell and Python; also all wheels, as an image."""
-    docker("import", servers.small_root(folder, stack.libraries), "base:1")
-    servers.call("tar", "-C", folder / "wheels", "-cf", folder / "wheels.tar", ".")
-    docker("import", folder / "wheels.tar", "wheels:1")
-    docker("save", "--output", folder / "base.tar", "base:1")
-    return folder / "base.tar"
 
 
 def _measured(chosen: Sequence[Way], rounds: int) -> Values:

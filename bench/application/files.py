@@ -20,12 +20,14 @@ FIRST = "first package"
 PROGRAM = "a line of the program"
 LOW = "a line of the module that all others need"
 REQUIREMENT = "another version of a small requirement"
+BELOW = "a line of a library that the requirements lie on"  # of an application that has one
 SCENARIOS = (FIRST, PROGRAM, LOW, REQUIREMENT)
 
 INTERPRETER = "/usr/bin/python3"
 TARGET = "//app:main"
 REQUIREMENTS = "third_party/python/requirements.in"
 VERSIONS = ("click==8.1.7", "click==8.1.8")  # one or the other is required
+_EDITED = {PROGRAM: "app/main.py", LOW: "app/part0.py", BELOW: "core/base.py"}
 _LINE = re.compile(r"^NUMBER = \d+$", re.MULTILINE)
 _MODULES = 40
 
@@ -63,10 +65,11 @@ def version() -> str:
 class Application:
     """The files in a folder, and what is edited in them."""
 
-    def __init__(self, folder: Path, stack: Stack, wheels: Path) -> None:
+    def __init__(self, folder: Path, stack: Stack, wheels: Path, *, library: bool = False) -> None:
+        """With `library` there is one that the Dockerfile copies before all else."""
         self.folder = folder
-        self._stack, self._wheels = stack, wheels
-        self._numbers = {PROGRAM: 0, LOW: 0}
+        self._stack, self._wheels, self._library = stack, wheels, library
+        self._numbers = {PROGRAM: 0, LOW: 0, **({BELOW: 0} if library else {})}
         self._version = 0
         for path, text in self._texts():
             place = folder / path
@@ -78,7 +81,8 @@ class Application:
     def answer(self) -> str:
         """What the program must print."""
         required = VERSIONS[self._version].partition("==")[2]
-        return f"{self._numbers[PROGRAM]} {self._numbers[LOW]} {required}"
+        numbers = " ".join(map(str, self._numbers.values()))
+        return f"{numbers} {required}"
 
     def edit(self, scenario: str, number: int) -> None:
         """Do to the files what a scenario is about; `number` is written into one of them."""
@@ -87,7 +91,7 @@ class Application:
             self._require()
         elif scenario in self._numbers:
             self._numbers[scenario] = number
-            path = self.folder / "app" / ("main.py" if scenario == PROGRAM else "part0.py")
+            path = self.folder / _EDITED[scenario]
             path.write_text(_LINE.sub(f"NUMBER = {number}", path.read_text()))
         workspaces.settled(self.folder)
 
@@ -104,14 +108,20 @@ class Application:
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         yield "lamina.toml", f'[python]\ninterpreter = "{INTERPRETER}"\n'
-        yield "Dockerfile", _DOCKERFILE.format(python=f"python{version()}")
-        yield ".dockerignore", "**\n!requirements.txt\n!app/*.py\n"
+        copied = "COPY core /srv/core\n" if self._library else ""
+        yield "Dockerfile", _DOCKERFILE.format(python=f"python{version()}", library=copied)
+        yield ".dockerignore", "**\n!requirements.txt\n!app/*.py\n!core/*.py\n"
         yield REQUIREMENTS, ""
         yield "third_party/python/BUILD", 'python_requirements(visibility = ["PUBLIC"])\n'
         yield "app/BUILD", "\n".join(self._rules())
         imports = "".join(f"import {name}\n" for name in self._stack.imported)
         parts = "".join(f"from app import part{number}\n" for number in range(_MODULES))
-        yield "app/main.py", f"{imports}{parts}{_PROGRAM}"
+        if self._library:
+            yield "core/BUILD", _LIBRARY
+            yield "core/base.py", "NUMBER = 0\n"
+            yield "app/main.py", f"{_BEGUN}{imports}{parts}from core import base\n{_TIMED}"
+        else:
+            yield "app/main.py", f"{imports}{parts}{_PROGRAM}"
         random_ = random.Random(4)
         for number in range(_MODULES):
             needs = f"from app import {', '.join(_needs(number))}\n" if number else ""
@@ -124,6 +134,8 @@ class Application:
             yield _rule("python_library", f"part{number}", deps)
         others = (re.split(r"[=<>~!]", each)[0] for each in self._stack.requirements)
         outside = [f"//third_party/python:{name}" for name in (*others, "click")]
+        if self._library:
+            outside.append("//core:base")
         yield _rule("python_binary", "main", [f":part{n}" for n in range(_MODULES)] + outside)
 
 
@@ -146,9 +158,33 @@ NUMBER = 0
 if __name__ == "__main__":
     print(NUMBER, part0.NUMBER, version("click"))
 """
+_LIBRARY = """\
+python_library(
+    name = "base",
+    srcs = ["base.py"],
+    visibility = ["PUBLIC"],
+)
+"""
+# Tells when it began, and when all that it needs was imported.
+_BEGUN = """\
+import time
+
+if __name__ == "__main__":
+    print("begun", time.time(), flush=True)
+
+"""
+_TIMED = """\
+from importlib.metadata import version
+
+NUMBER = 0
+
+if __name__ == "__main__":
+    numbers = NUMBER, part0.NUMBER, base.NUMBER
+    print("ready", time.time(), *numbers, version("click"), flush=True)
+"""
 _DOCKERFILE = """\
 FROM base:1
-COPY requirements.txt /srv/requirements.txt
+{library}COPY requirements.txt /srv/requirements.txt
 RUN --mount=type=bind,from=wheels:1,target=/wheels \\
     {python} -B /wheels/pip.whl/pip install --quiet --root-user-action ignore --no-cache-dir \\
     --no-index --find-links /wheels --target /srv/site-packages -r /srv/requirements.txt

@@ -183,7 +183,7 @@ def cluster(top: Path, count: int, rate: str = "1gbit") -> Iterator[Slurm]:
             time.sleep(0.1)
         yield found
     finally:
-        _stop(found)
+        stop(found)
 
 
 def lacks() -> str:
@@ -245,7 +245,8 @@ def _controller(found: Slurm) -> None:
     found.call("slurmctld", "-f", str(top / "slurm.conf"), "-c")
 
 
-def _stop(found: Slurm) -> None:
+def stop(found: Slurm) -> None:
+    """End all that there may be of a cluster, also of one whose process was killed."""
     for boot in found.boots.values():
         boot.kill()
         boot.wait()

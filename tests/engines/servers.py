@@ -44,10 +44,17 @@ def call(*words: str | Path, cwd: Path | None = None) -> str:
 
 
 @contextmanager
-def docker(folder: Path, client: str | Path = "") -> Iterator[Run]:
+def docker(
+    folder: Path,
+    client: str | Path = "",
+    *,
+    prefix: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> Iterator[Run]:
     """`run("ps", …)` asks a Docker daemon that has its socket and all its files in a folder.
 
-    The path of the folder must be short, as sockets want it.
+    The path of the folder must be short, as sockets want it. `prefix` are words of a command that
+    starts the daemon elsewhere, `options` further ones of its own.
     """
     daemon, client = find("dockerd"), client or find("docker")
     address = f"unix://{folder}/docker.sock"
@@ -55,7 +62,7 @@ def docker(folder: Path, client: str | Path = "") -> Iterator[Run]:
     with log.open("wb") as output:
         started = subprocess.Popen(
             [
-                daemon, "--iptables=false", "--bridge=none", "-H", address,
+                *prefix, daemon, "--iptables=false", "--bridge=none", "-H", address, *options,
                 "--data-root", folder / "docker", "--exec-root", folder / "docker-exec",
                 "--pidfile", folder / "docker.pid",
             ],

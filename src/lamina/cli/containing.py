@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lamina.core.digest import Digest
     from lamina.core.manifest import Package
     from lamina.node.contain import Order
+    from lamina.node.report import Report
 
 # Name of the argument -> (words, help text with its metavar before a colon, or none for a flag).
 _VALUES = (
@@ -191,9 +192,13 @@ def run(
     digest: Digest,
     images: Sequence[Path],
     args: argparse.Namespace,
-    ready: Any = None,
+    ready: Callable[[], None] | None = None,
+    *,
+    report: Report | None = None,
 ) -> int:
     """Run a package in a container, or print what that would be; the exit code."""
+    from dataclasses import replace
+
     from lamina.cli import output
     from lamina.node import contain
 
@@ -201,5 +206,11 @@ def run(
     if args.dry_run:
         output.document(contain.plan(package, words, wanted, driver=args.driver))
         return 0
-    told = contain.Told(lambda text: output.note(f"warning: {text}"), ready)
+    told = contain.Told(lambda text: output.note(f"warning: {text}"))
+    if ready is not None:
+        told = replace(told, ready=ready)
+    if report is not None:
+        told = replace(
+            told, mounted=report.mounted, ready=report.ready, out_of_memory=report.out_of_memory
+        )
     return contain.run(package, images, words, wanted, told, digest=str(digest), driver=args.driver)

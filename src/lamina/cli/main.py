@@ -45,6 +45,7 @@ COMMANDS = {
     "cancel": "end a job",
     "wait": "wait for the end of a job",
     "describe": "tell all that is known of a job",
+    "timeline": "draw how long each step of a job took, on every node",
     "nodes": "list the machines of a cluster, and what each lacks of a package",
     "prefetch": "let the nodes of a cluster have a package before a job needs it",
     "mount": "mount a target or package to look around in it",
@@ -97,7 +98,7 @@ class _Parser(argparse.ArgumentParser):
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
-        if self.prog.removeprefix("lamina ") in _PROGRAMS:
+        if self.prog.removeprefix("lamina ") in (*_PROGRAMS, "submit"):
             return UserError(message, hint="what the program is to get stands after `--`")
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from lamina.core.cluster import Cluster
 from lamina.core.errors import UserError
 from lamina.core.job import Job, mount_of
+from lamina.node import report
 
-REPORT = "LAMINA_REPORT"  # variable that names the file in which `lamina exec` tells its times
+REPORT = report.VARIABLE  # names the file in which `lamina exec` tells its times
 
 
 def words(job: Job, cluster: Cluster, element: Sequence[str], *, limited: bool) -> list[str]:

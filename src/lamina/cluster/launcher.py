@@ -45,6 +45,7 @@ class Task:
     exit_code: int | None = None  # 128 + n where a signal ended it
     node: str = ""
     times: tuple[tuple[str, float], ...] = ()  # when stages ended, seconds since the epoch
+    ended: float = 0.0  # seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,8 @@ def write_state(folder: Path, status: Status) -> None:
         "started": status.started,
         "ended": status.ended,
         "tasks": [
-            [task.index, task.state.value, task.exit_code, task.node] for task in status.tasks
+            [task.index, task.state.value, task.exit_code, task.node, task.ended]
+            for task in status.tasks
         ],
     }
     filesystem.write_atomic(folder / STATE, json.dumps(document).encode())
@@ -191,8 +192,8 @@ def read_state(folder: Path) -> Status | None:
     except FileNotFoundError:
         return None
     tasks = tuple(
-        Task(index, State(state), code, node, read_times(folder / f"task-{index}.json"))
-        for index, state, code, node in found["tasks"]
+        Task(index, State(state), code, node, read_times(folder / f"task-{index}.json"), ended)
+        for index, state, code, node, ended in found["tasks"]
     )
     return Status(
         State(found["state"]), found["exit_code"], found["reason"], tuple(found["nodes"]),

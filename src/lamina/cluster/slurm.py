@@ -263,7 +263,18 @@ def _task(record: Record, element: Element, ends: Mapping[int, int], number: int
         state = State.PENDING
     elif state is State.SUCCEEDED:
         code = 0
-    return Task(number, state, code, node, read_times(record.folder / f"task-{number}.json"))
+    # Slurm tells whole seconds, rounded down.
+    ended = max(element.ended, _written(record.folder / f"task-{number}.log"))
+    times = read_times(record.folder / f"task-{number}.json")
+    return Task(number, state, code, node, times, ended if state.is_over else 0.0)
+
+
+def _written(path: Path) -> float:
+    """When a file was written last, in seconds since the epoch; 0 where it is not there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _reason(first: Element | None, ends: Sequence[Mapping[int, int]]) -> str:

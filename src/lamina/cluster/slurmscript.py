@@ -43,9 +43,11 @@ exit "$code"
 
 # Where many nodes lack much, the first pulls, and Slurm hands its archive on from node to node.
 _BROADCAST = """\
-lacks=$({store}{lamina} inspect --missing --json {access}{package} |
-    sed -n 's/.*"missing": \\([0-9]*\\).*/\\1/p')
-if [ "$SLURM_NNODES" -gt {nodes} ] && [ "${{lacks:-0}}" -gt {size} ]; then
+lacks=0
+[ "$SLURM_NNODES" -le {nodes} ] ||
+    lacks=$({store}{lamina} inspect --missing --json {access}{package} |
+        sed -n 's/.*"missing": \\([0-9]*\\).*/\\1/p')
+if [ "${{lacks:-0}}" -gt {size} ]; then
     archive=/var/tmp/lamina-$SLURM_JOB_ID.tar
     ({store}{lamina} copy {access}{package} "oci-archive:$archive:all") >&2 &&
         sbcast --force --fanout=3 "$archive" "$archive" &&

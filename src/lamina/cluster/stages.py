@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lamina.cluster.launcher import Status
+from lamina.cluster.launcher import Status, Task
 from lamina.cluster.records import Record
 
-# What `lamina exec` tells the end of, in its order, and what the step is called.
-_TOLD = (("begin", "start lamina"), ("pulled", "pull"), ("mounted", "mount"), ("started", "enter"))
+HERE = ("build", "push", "submit")  # before the scheduler has the job
+QUEUE, RUN = "queue", "run"
+# What `lamina exec` tells the end of, in its order, and what the step is called. The first lasts
+# from the start of the process.
+_TOLD = (("pulled", "pull"), ("mounted", "mount"), ("started", "enter"))
+NAMES = (*HERE, QUEUE, *(name for _, name in _TOLD), RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +43,51 @@ class Summary:
     where: str  # the node of the slowest
 
 
-def of(record: Record, status: Status) -> list[Stage]:
-    """The steps of a job that are known, by their begin."""
+def of(record: Record, status: Status, now: float | None = None) -> list[Stage]:
+    """The steps of a job that are known, by their begin.
+
+    What a program does itself is told once it has ended; with `now`, also until then.
+    """
     found = []
     at = record.submitted
-    for name in ("build", "push", "submit"):
+    for name in HERE:
         if name in record.seconds:
             found.append(Stage(name, at, record.seconds[name]))
             at += record.seconds[name]
     for task in status.tasks:
-        times = dict(task.times)
-        before = at
-        if "begin" in times:
-            found.append(
-                Stage("queue", before, max(times["begin"] - before, 0.0), task.index, task.node)
-            )
-            before = times["begin"]
-        for key, name in _TOLD[1:]:
-            if key in times:
-                seconds = max(times[key] - before, 0.0)
-                found.append(Stage(name, before, seconds, task.index, task.node))
-                before = max(times[key], before)
+        end = task.ended or (status.ended if status.state.is_over else now) or 0.0
+        found += _of_task(task, at, end)
     return sorted(found, key=lambda stage: (stage.begin, stage.task or 0))
+
+
+def _of_task(task: Task, submitted: float, end: float) -> Iterator[Stage]:
+    times = dict(task.times)
+    if "begin" not in times:
+        return
+    # Clocks of machines differ a little.
+    ends = [(QUEUE, times["begin"]), *((name, times[key]) for key, name in _TOLD if key in times)]
+    if "started" in times and end:
+        ends.append((RUN, end))
+    before = submitted
+    for name, reached in ends:
+        yield Stage(name, before, max(reached - before, 0.0), task.index, task.node)
+        before = max(before, reached)
+
+
+def until_running(stages: Sequence[Stage]) -> tuple[float, float] | None:
+    """Seconds from the wish until the last task's program began, and those without the queue.
+
+    None where no task has come so far.
+    """
+    begun = [stage for stage in stages if stage.name == _TOLD[-1][1]]
+    if not begun:
+        return None
+    last = max(begun, key=lambda stage: stage.end)
+    waited = sum(
+        stage.seconds for stage in stages if stage.name == QUEUE and stage.task == last.task
+    )
+    total = last.end - min(stage.begin for stage in stages)
+    return total, total - waited
 
 
 def summary(stages: Sequence[Stage]) -> list[Summary]:

@@ -39,12 +39,14 @@ class _Running:
     index: int
     process: Popen[bytes]
     code: int | None = None
+    ended: float = 0.0  # seconds since the epoch
 
     def poll(self) -> bool:
         """Whether it has just ended."""
         if self.code is not None or (code := self.process.poll()) is None:
             return False
         self.code = code if code >= 0 else 128 - code
+        self.ended = time.time()
         return True
 
 
@@ -181,7 +183,7 @@ class Supervisor:
             state = State.RUNNING
             if task.code is not None:
                 state = State.SUCCEEDED if task.code == 0 else self._why(task, now)
-            found.append(Task(task.index, state, task.code, self._node))
+            found.append(Task(task.index, state, task.code, self._node, ended=task.ended))
         total = len(self._job.spec.elements) * self._job.spec.count
         found += [Task(index, State.PENDING) for index in range(len(found), total)]
         return tuple(found)

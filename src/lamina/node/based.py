@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
@@ -67,10 +67,16 @@ def enter(
     package: Package,
     images: Sequence[Path],
     upper: mounts.Upper | None = None,
+    mounted: Callable[[], None] | None = None,
 ) -> None:
-    """Make the base image the root of this process; it starts where the image says."""
+    """Make the base image the root of this process; it starts where the image says.
+
+    `mounted` is called when all layers are mounted.
+    """
     paths = [image.absolute() for image in images]
     root, top = stacked(driver, package.title, paths, package.base_layers, upper)
+    if mounted is not None:
+        mounted()
     try:
         namespaces.enter_other_root(root, package.title, top, writable=upper is not None)
     except OSError as error:

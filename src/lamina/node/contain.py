@@ -71,7 +71,9 @@ class Told:
     """Whom a run tells what, for a person: nothing is printed here."""
 
     warn: Callable[[str], None]
-    ready: Callable[[], None] | None = None
+    mounted: Callable[[], None] = lambda: None
+    ready: Callable[[], None] = lambda: None  # just before the program starts
+    out_of_memory: Callable[[], None] = lambda: None
 
 
 def container(
@@ -237,6 +239,7 @@ def run(
     with _cell(id_, usual, layout, runtime, order, told) as (bundle, group):
         chosen.enter()
         rootfs.attach(chosen, package, images, bundle / "rootfs", usual)
+        told.mounted()
         rootfs.check_program(bundle / "rootfs", package)
         at = bundle / "rootfs" if package.base_layers else None
         full = replace(usual, binds=(*_names(package), *usual.binds), tmpfs=_tmpfs(usual, at))
@@ -250,8 +253,7 @@ def run(
                 group=running.names(group), spare=runtime.overhead,
                 user=f"{full.user.uid}:{full.user.gid}",
             ))  # fmt: skip
-            if told.ready is not None:
-                told.ready()
+            told.ready()
             words = [*runtimespec.init_words(around.init), *full.arguments]
             target = supervise.init_of(supervise.first_words(words))
             code = supervise.wait(pid, order.stop_timeout, target, terminal=order.terminal)
@@ -397,6 +399,7 @@ def _explained(
             f"out of memory: the kernel killed {what} at the limit{most};"
             " `--memory` sets another one"
         )
+        told.out_of_memory()
     return code
 
 

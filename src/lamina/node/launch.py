@@ -31,6 +31,7 @@ def launch(
     driver: str | None = None,
     writable: mounts.Upper | None = None,
     environment: Mapping[str, str] | None = None,
+    mounted: Callable[[], None] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Become the package's program, which finds its files at `/packages/<title>`.
@@ -39,9 +40,9 @@ def launch(
     store. `writable` is where that goes which it writes to them: else it may not. `environment` is
     the whole environment of the program, by default that of this process; the package's own
     variables are added to it.
-    `ready` is called when all is mounted, just before the program starts. The process must have
-    one thread only. No part of it but an error comes back: then it is in namespaces of its own,
-    has no mount left, and should say the error and end.
+    `mounted` is called when the layers are one tree, `ready` just before the program starts. The
+    process must have one thread only. No part of it but an error comes back: then it is in
+    namespaces of its own, has no mount left, and should say the error and end.
     """
     entry_point = _entry_point(package)
     name = choose(driver)
@@ -52,9 +53,11 @@ def launch(
         from lamina.node import copied
 
         root = str(copied.root(package, images, writable))
+        if mounted is not None:
+            mounted()
     else:
         root = f"/packages/{package.title}"
-        _mount(mounts.driver(name), package, images, writable)
+        _mount(mounts.driver(name), package, images, writable, mounted)
     if ready is not None:
         ready()
     argv = [f"{root}/{entry_point[0]}", *entry_point[1:], *args]
@@ -67,13 +70,14 @@ def _mount(
     package: Package,
     images: Sequence[Path],
     writable: mounts.Upper | None,
+    mounted: Callable[[], None] | None,
 ) -> None:
     uid, gid = os.geteuid(), os.getegid()
     chosen.enter(writable=writable is not None)
     if package.base_layers:
-        based.enter(chosen, package, images, writable)
+        based.enter(chosen, package, images, writable, mounted)
     else:
-        with_root(chosen, package.title, images, writable)
+        with_root(chosen, package.title, images, writable, mounted)
     if os.geteuid() != uid:
         namespaces.be_again(uid, gid)
 
@@ -83,9 +87,12 @@ def with_root(
     title: str,
     images: Sequence[Path],
     writable: mounts.Upper | None = None,
+    mounted: Callable[[], None] | None = None,
 ) -> None:
     """Stack the images and enter a root that shows them at `/packages/<title>`."""
     mount = chosen.stack([image.absolute() for image in images], writable)
+    if mounted is not None:
+        mounted()
     try:
         namespaces.enter_root({title: mount}, own_tmp=writable is not None)
     except OSError as error:

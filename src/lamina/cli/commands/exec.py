@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from lamina.cli import arguments, containing, repositories
+from lamina.cli import arguments, containing, output, repositories
 from lamina.core.errors import UserError
 
 
@@ -25,8 +26,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
+    from lamina.node import report
     from lamina.store import leases, local, packages
 
+    told = report.wanted(os.environ, output.warning)
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.package, store, args)
@@ -42,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
             return explaining.explain(found, images, args.driver)
         arguments.tell_of_copy(args)
+        if told is not None:
+            told.told("pulled")
         if wanted is not None:
-            return containing.run(wanted, found, digest, images, args)
+            return containing.run(wanted, found, digest, images, args, report=told)
         from lamina.node import launch
 
         launch.launch(
@@ -52,5 +57,7 @@ def run(args: argparse.Namespace) -> int:
             args.program_arguments or (),
             driver=args.driver,
             writable=args.writable,
+            mounted=None if told is None else told.mounted,
+            ready=None if told is None else told.ready,
         )
     raise AssertionError  # it does not come back
