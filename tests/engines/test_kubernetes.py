@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ from tests.cluster import kubernetes
 from tests.cluster.kubernetes import Lab
 
 from . import servers
-from .conftest import SOURCES
+from .conftest import SOURCES, need
 from .servers import Registry, Run
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -164,3 +165,27 @@ def test_an_edit_sends_one_layer_and_cancel_ends_it(
     assert told(call, "status", second) == f"{second}: cancelled"
     assert first in told(call, "jobs", "--on", "k")
     assert told(call, "logs", f"k:default/{first}") == ""
+
+
+def test_the_image_below_may_be_one_of_a_registry(
+    call: Call, lab: Lab, project: Path, base: Path, registry: Registry, tmp_path: Path
+) -> None:
+    skopeo, digest = need("skopeo"), tmp_path / "digest"
+    place = f"{registry.place}/base"
+    copied = ("--insecure-policy", "--dest-tls-verify=false", "--digestfile", digest)
+    servers.call(skopeo, "copy", *copied, f"docker-archive:{base}", f"docker://{place}:1")
+    settings = project / "lamina.toml"
+    settings.write_text(settings.read_text().replace(str(base), f"{place}@{digest.read_text()}"))
+
+    name = told(call, "submit", "//:main", "--on", "k")
+
+    [container] = lab.job(name)["spec"]["template"]["spec"]["containers"]
+    raw = (skopeo, "inspect", "--tls-verify=false", "--raw")
+    ours, below = (
+        json.loads(servers.call(*raw, f"docker://{image}"))["layers"]
+        for image in (container["image"], f"{place}:1")
+    )
+    assert ours[0]["digest"] == below[0]["digest"]
+
+    settings.write_text(settings.read_text().replace("sha256:", "sha256:0"))
+    assert "`image` of the cluster `k`" in call("submit", "//:main", "--on", "k").stderr

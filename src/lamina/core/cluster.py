@@ -30,7 +30,7 @@ class Cluster:
     logs: str = ""  # folder that all nodes see, for what tasks print
     transfer: str = "auto"  # how layers come to nodes: `pull`, `broadcast`, `auto`
     context: str = ""  # of kubectl's settings
-    image: str = ""  # that packages for Kubernetes lie on, by digest
+    image: str = ""  # that programs for Kubernetes lie on: a reference by digest, or a path
     service_account: str = ""
     options: tuple[str, ...] = ()  # further ones of `sbatch`
     container: str = "auto"  # whether tasks run in containers: `always`, `never`, `auto`
