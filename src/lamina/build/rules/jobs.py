@@ -109,12 +109,7 @@ RULES = (
             "exclusive": Attribute(Kind.BOOLEAN, doc="no other job on the same nodes"),
             "mounts": Attribute(
                 Kind.STRING_LIST,
-<<<<<<< HEAD
-                doc="folders of the nodes: `/data:/data:ro`; claims of Kubernetes:"
-                " `pvc:NAME:/data`",
-=======
                 doc="folders of the nodes: `/data:/data:ro`; on Kubernetes `pvc:CLAIM:/data` too",
->>>>>>> kube
             ),
             "setup": Attribute(
                 Kind.STRING_LIST, doc="lines of shell that each task runs before the program"
