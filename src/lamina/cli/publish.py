@@ -78,7 +78,7 @@ class Publisher:
         self._fetch(tree)
         for path, node in tree.items():
             target = self._root / path
-            if self._known.get(path) == _mark(node, target):
+            if self._is_there(path, node):
                 continue
             self._note(path)
             try:
@@ -91,6 +91,12 @@ class Publisher:
             self._known[path] = _mark(node, target)
             self._changed = True
 
+    def _is_there(self, path: str, node: Node) -> bool:
+        """Whether an output lies there as it was written."""
+        found = _mark(node, self._root / path)
+        # What a killed process was about to write is known by nothing, and so is what is not there.
+        return found != () and self._known.get(path) == found
+
     def _fetch(self, tree: Mapping[str, Node]) -> None:
         """Bring at once what lies in a build farm alone, and not here already."""
         if self._store.upstream is None:
@@ -98,7 +104,7 @@ class Publisher:
         self._store.fetch(
             node.digest
             for path, node in tree.items()
-            if isinstance(node, File) and self._known.get(path) != _mark(node, self._root / path)
+            if isinstance(node, File) and not self._is_there(path, node)
         )
 
     def remove(self, outputs: Iterable[str]) -> None:

@@ -120,6 +120,16 @@ def test_what_a_killed_process_was_writing_goes(
     workspace.check(*PATTERNS)
 
 
+def test_what_a_killed_process_was_about_to_write_is_written(workspace: Workspace) -> None:
+    workspace.write(FILES)
+    workspace.build(*PATTERNS)
+    (state,) = (workspace.store / "workspaces").iterdir()
+    (state / "outputs.new").write_bytes(b"p/g1\0")
+    (workspace.root / "lamina-out" / "p" / "g1").unlink()
+
+    workspace.check(*PATTERNS)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_build_after_kills_is_as_a_clean_one(workspace: Workspace, seed: int) -> None:
     chance = random.Random(seed)
