@@ -92,7 +92,7 @@ def test_a_lock_is_read_again_only_when_it_has_changed(
 ) -> None:
     for name, text in {"lamina.toml": "", "BUILD": "python_requirements(tags = [])"}.items():
         (tmp_path / name).write_text(text)
-    store = tmp_path.with_name("store")
+    store = tmp_path.with_name(f"{tmp_path.name}.store")
     store.mkdir()
     read: list[str] = []
     decode = pylock.decode
