@@ -27,11 +27,12 @@ WriteWheel = Callable[[Path, Mapping[str, str]], Path]
 _TOGETHER = ("cluster", "engines")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if item.path.name == "test_kubernetes.py":  # podman's state is one for the whole machine
-            folder = "engines"
+        if item.path.name == "test_kubernetes.py":
+            folder = "engines"  # podman's state is one for the whole machine
         if folder in _TOGETHER:
             item.add_marker(pytest.mark.xdist_group(folder))
 
