@@ -25,7 +25,7 @@ demo-cluster: $(DEV)
 	@$(BIN)/python -m tests.cluster.demo
 
 test: check
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -q -n $(WORKERS) $(PYTEST)
 
 check: $(DEV)
 	$(BIN)/ruff check

@@ -23,20 +23,6 @@ NO_XAREXEC_FUSE = "no `xarexec_fuse` of XAR's authors on PATH or in $XAREXEC_FUS
 WriteWheel = Callable[[Path, Mapping[str, str]], Path]
 
 
-# What is dear to start is started once: tests in these folders all run in one process.
-_TOGETHER = ("cluster", "engines")
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if item.path.name == "test_kubernetes.py":
-            folder = "engines"  # podman's state is one for the whole machine
-        if folder in _TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(folder))
-
-
 @pytest.fixture
 def write_wheel() -> WriteWheel:
     """`write_wheel(path, {"pkg.py": "…"})` writes a wheel, complete by what its name says."""

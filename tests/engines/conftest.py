@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from lamina.linux import filesystem
+
 from . import servers
 from .servers import Run, call
 
@@ -100,8 +102,10 @@ def podman(folder: Path) -> Iterator[Run]:
     def run(*words: str | Path) -> str:
         return call(program, *options, *words)
 
-    yield run
-    run("system", "reset", "--force")
+    # A reset takes away what podman keeps in `/run` for all its users: one at a time.
+    with filesystem.locked(Path("/tmp/lamina-test-podman.lock")):
+        yield run
+        run("system", "reset", "--force")
 
 
 @pytest.fixture(scope="session")
