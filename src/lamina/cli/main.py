@@ -66,6 +66,7 @@ COMMANDS = {
 _OWN_FAILURE = 125  # of those whose other exit codes are the program's own
 _PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USAGE = 3
 
 
@@ -114,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words, command)
     except Interrupted as error:
+        # All is undone. Python takes its handlers down before it ends: a late signal would kill it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         return error.exit_code
     except BrokenPipeError:
         # Who read our output has gone; there is nobody to tell. Python would try to flush again.
@@ -209,7 +212,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _catch_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         # What is ignored (nohup, a shell's background job) stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -217,7 +220,7 @@ def _catch_signals() -> None:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Unwind to `main`; further signals wait until the children are ended and all is undone."""
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for other in _ENDING:
         # Not SIG_IGN: Python would complain of a signal that is under way already.
         signal.signal(other, lambda *_: None)
     raise Interrupted(number)
