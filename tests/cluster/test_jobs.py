@@ -64,8 +64,9 @@ def test_a_job_that_is_followed_ends_as_the_job_does(bench: Bench) -> None:
     done = bench.run("submit", "//:probe", "--on", bench.on, "-f", "-q", "-n", "2", "--", "fail")
 
     assert done.returncode == 7
-    lines = [line for line in done.stdout.splitlines() if ": pulled `" not in line]
-    assert sorted(lines) == ["0: fail rank 0", "1: fail rank 1"]
+    lines = {line for line in done.stdout.splitlines() if ": pulled `" not in line}
+    # The task that fails may end the other one before that has said a word.
+    assert {"1: fail rank 1"} <= lines <= {"0: fail rank 0", "1: fail rank 1"}
 
 
 def test_what_fails_is_tried_again(bench: Bench) -> None:

@@ -2,6 +2,6 @@
 
 import sys
 
-from lamina.cli.main import main
+from lamina.cli.main import program
 
-sys.exit(main())
+sys.exit(program())

@@ -104,6 +104,15 @@ class _Parser(argparse.ArgumentParser):
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
 
+def program() -> int:
+    """The command as a process of its own; returns the exit code, with which that is to end."""
+    code = main()
+    if code in [128 + number for number in _ENDING]:
+        # All is undone. Python takes its handlers down before it ends: a late signal would kill it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -115,8 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words, command)
     except Interrupted as error:
-        # All is undone. Python takes its handlers down before it ends: a late signal would kill it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         return error.exit_code
     except BrokenPipeError:
         # Who read our output has gone; there is nobody to tell. Python would try to flush again.
@@ -263,4 +270,4 @@ def _bug(command: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())
