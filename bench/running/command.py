@@ -177,7 +177,7 @@ def _engines(lamina: Lamina, root: Path, out: Path, peers: _Peers) -> Iterator[C
         podman = ["podman", "--root", str(out.parents[1] / "podman"), "--runtime", "runc"]
         servers.call(*podman, "load", "-i", image)
         limits = ("--ulimit", "nproc=4096", "--ulimit", "nofile=1024")
-        run = [*podman, "run", "--rm", "--network", "host", *limits, f"localhost/{name}"]
+        run = [*podman, "run", "--rm", "--network", "host", *limits, f"docker.io/library/{name}"]
         yield Case("podman run", partial(first_line, run, root, env))
 
 
@@ -209,7 +209,7 @@ def _bundle(peers: _Peers, root: Path) -> Path:
 def _unpacked(archive: Path, to: Path, env: dict[str, str]) -> Figures:
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir()
-    script = f'tar -C "{to}" -xzf "{archive}" && exec "{to}"/*/main'
+    script = f'tar -C "{to}" -xzf "{archive}" && exec "{to}/main"'
     return first_line(["/bin/sh", "-c", script], to.parent, env)
 
 

@@ -126,7 +126,9 @@ def small_root(folder: Path) -> Path:
 def base(docker: Run, small_root: Path, folder: Path) -> Path:
     """An image with a shell and Python, as `docker save` writes it."""
     saved = folder / "base.tar"
-    docker("import", "-c", "ENV FROM_BASE=yes", "-c", "USER 7", small_root, "base:1")
+    said = ("ENV FROM_BASE=yes", "USER 7", "LABEL kept=yes", "EXPOSE 80")
+    changes = [word for words in said for word in ("-c", words)]
+    docker("import", *changes, small_root, "base:1")
     docker("save", "-o", saved, "base:1")
     docker("rmi", "base:1")
     return saved

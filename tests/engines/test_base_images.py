@@ -61,7 +61,9 @@ def test_docker_runs_two_packages_on_the_layers_of_one_base(
         assert rootfs(docker, "a:v1")[: len(below)] == below
         assert rootfs(docker, "small:v1")[: len(below)] == below
         assert len(rootfs(docker, "a:v1")) == len(below) + 7
-        assert json.loads(docker("image", "inspect", "a:v1"))[0]["Config"]["User"] == "7"
+        run = json.loads(docker("image", "inspect", "a:v1"))[0]["Config"]
+        assert (run["User"], run["Labels"]["kept"]) == ("7", "yes")
+        assert run["ExposedPorts"] == {"80/tcp": {}}
         comments = docker("history", "--format", "{{.Comment}}", "a:v1").splitlines()
         assert comments[0] == "//:A"
         assert comments[-1] == config["history"][0].get("comment", "")

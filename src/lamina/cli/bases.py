@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lamina.packaging.layerforms import LayerForm
 
 PURPOSE = "base image"  # what a part is for
-_FORMAT = "lamina base image 1"
+_FORMAT = "lamina base image 2"
 
 
 @dataclass(frozen=True, slots=True)

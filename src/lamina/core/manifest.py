@@ -88,6 +88,10 @@ class Image:
     history: tuple[Step, ...] = ()
     name: str = ""  # as it is tagged; empty where it is not
     digest: str = ""  # sha256 of its manifest, 64 hexadecimal digits; empty where it has none
+    labels: tuple[tuple[str, str], ...] = ()  # sorted
+    ports: tuple[str, ...] = ()  # that it says it listens at: `80/tcp`; sorted
+    volumes: tuple[str, ...] = ()  # folders that an engine makes a volume for; sorted
+    stop_signal: str = ""  # `SIGINT`: what asks it to end; empty for SIGTERM
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ def encode(image: Image) -> dict[str, object]:
     seldom: dict[str, object] = {"name": image.name, "digest": image.digest}
     seldom["layers"] = [_layer(layer) for layer in image.layers]
     seldom["history"] = [_step(step) for step in image.history]
+    seldom |= {"labels": dict(image.labels), "ports": list(image.ports)}
+    seldom |= {"volumes": list(image.volumes), "stopSignal": image.stop_signal}
     return {
         **{key: value for key, value in seldom.items() if value},
         "architecture": image.architecture,
@@ -52,6 +54,8 @@ def decode(found: Mapping[str, object]) -> Image:
     """
     layers = tuple(map(_read_layer, fields.mappings(found.get("layers", []))))
     digest = fields.text(found.get("digest", ""))
+    told = fields.mapping(found.get("labels", {}))
+    labels = {fields.text(name): fields.text(value) for name, value in told.items()}
     return Image(
         architecture=fields.text(found["architecture"]),
         environment=tuple(map(fields.text, fields.sequence(found["environment"]))),
@@ -63,6 +67,10 @@ def decode(found: Mapping[str, object]) -> Image:
         history=tuple(map(_read_step, fields.mappings(found.get("history", [])))),
         name=fields.text(found.get("name", "")),
         digest=Digest.from_oci(f"sha256:{digest}", 0).hash if digest else "",
+        labels=tuple(sorted(labels.items())),
+        ports=tuple(map(fields.text, fields.sequence(found.get("ports", [])))),
+        volumes=tuple(map(fields.text, fields.sequence(found.get("volumes", [])))),
+        stop_signal=fields.text(found.get("stopSignal", "")),
     )
 
 

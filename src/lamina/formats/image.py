@@ -8,7 +8,7 @@ ones are an OCI layout too.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -228,9 +228,18 @@ def _found(layers: Sequence[FoundLayer], config: Mapping[str, Any], choice: Choi
         folder=_said(run.get("WorkingDir")),
         user=_said(run.get("User")),
         history=_history(config.get("history") or (), len(layers)),
+        labels=tuple(sorted(_labels(run.get("Labels") or {}))),
+        ports=tuple(sorted(map(_said, run.get("ExposedPorts") or ()))),
+        volumes=tuple(sorted(map(_said, run.get("Volumes") or ()))),
+        stop_signal=_said(run.get("StopSignal")),
     )
     known = (replace(layer, diff_id=diff) for layer, diff in zip(layers, ids, strict=True))
     return Found(tuple(known), image)
+
+
+def _labels(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in found.items():
+        yield _said(name), _said(value)
 
 
 def _history(entries: Sequence[Mapping[str, Any]], layers: int) -> tuple[Step, ...]:

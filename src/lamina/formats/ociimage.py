@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from lamina.core.digest import Digest
 from lamina.core.manifest import ImageLayer, Step
+from lamina.formats import strictjson
 from lamina.formats.oci import MANIFEST
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -41,20 +42,20 @@ class Image:
     layers: tuple[ImageLayer, ...]
     entry_point: tuple[str, ...]
     environment: tuple[str, ...]  # each `NAME=value`
-    labels: Mapping[str, str]
+    labels: Mapping[str, str]  # annotations of the manifest too
     architecture: str  # `amd64`
-    settings: Mapping[str, object] = field(default_factory=dict)  # `User` and the like
+    settings: Mapping[str, object] = field(default_factory=dict)  # `User` and the like, of a base
     steps: tuple[Step, ...] = ()  # how the lowest layers were made, where that is known
 
 
 def encode_config(image: Image) -> bytes:
     """What a runtime reads: how to start it, and what the layers hold."""
-    settings = {
+    settings: dict[str, object] = {
         **image.settings,
         "Entrypoint": list(image.entry_point),
         "Env": list(image.environment),
-        "Labels": dict(image.labels),
     }
+    settings["Labels"] = {**strictjson.mapping(settings.get("Labels", {})), **image.labels}
     told = sum(not step.empty for step in image.steps)
     history = [_step(step) for step in image.steps] + [
         {"comment": layer.origin, "created": _ALWAYS, "created_by": "lamina package"}

@@ -195,9 +195,13 @@ def _told(package: Package) -> dict[str, str]:
         "base: entry point": " ".join((*image.entry_point, *image.command)),
         "base: folder": image.folder,
         "base: user": image.user,
+        "base: ports": " ".join(image.ports),
+        "base: volumes": " ".join(image.volumes),
+        "base: stop signal": image.stop_signal,
         "base: architecture": image.architecture,
     }
     found |= {f"environment {name}": value for name, value in package.environment}
+    found |= {f"base: label {name}": text for name, text in image.labels}
     base_environment = (word.partition("=") for word in image.environment)
     return found | {f"base: environment {name}": value for name, _, value in base_environment}
 

@@ -170,7 +170,15 @@ def described(package: Package, layers: Iterable[ImageLayer], base: Base) -> Ima
     if base.digest:
         labels[f"{_PREFIX}.base.digest"] = f"sha256:{base.digest}"
     below = tuple(replace(layer, origin=layer.origin or "base image") for layer in base.layers)
-    settings = {"User": base.user, "WorkingDir": base.folder}
+    settings: dict[str, object] = {
+        "User": base.user,
+        "WorkingDir": base.folder,
+        "ExposedPorts": {port: {} for port in base.ports},
+        "Volumes": {folder: {} for folder in base.volumes},
+        "StopSignal": base.stop_signal,
+        # What the base says of itself in the standard's words is not true of what stands on it.
+        "Labels": {name: text for name, text in base.labels if not name.startswith(f"{_PREFIX}.")},
+    }
     # Without a base there is no shell for the launcher.
     start = package.entry_point if base.layers else package.program or package.entry_point
     program, *arguments = start or ("",)

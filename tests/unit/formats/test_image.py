@@ -18,7 +18,15 @@ from lamina.formats.image import Choice
 ID = f"sha256:{'a' * 64}"
 CONFIG = {
     "architecture": "amd64",
-    "config": {"Env": ["A=1"], "User": "7", "Cmd": ["sh"]},
+    "config": {
+        "Env": ["A=1"],
+        "User": "7",
+        "Cmd": ["sh"],
+        "Labels": {"b": "2", "a": "1"},
+        "ExposedPorts": {"80/tcp": {}},
+        "Volumes": {"/data": {}},
+        "StopSignal": "SIGINT",
+    },
     "history": [{"created_by": "x"}, {"created_by": "y", "empty_layer": True}],
     "rootfs": {"diff_ids": [ID]},
 }
@@ -89,6 +97,9 @@ def test_sound_documents_are_read() -> None:
         found = read(files)
         assert [layer.diff_id for layer in found.layers] == ["a" * 64]
         assert (found.image.user, len(found.image.history)) == ("7", 2)
+        assert found.image.labels == (("a", "1"), ("b", "2"))
+        assert (found.image.ports, found.image.volumes) == (("80/tcp",), ("/data",))
+        assert found.image.stop_signal == "SIGINT"
 
 
 @given(damaged(INDEX), damaged({"layers": LAYERS}), damaged(CONFIG), st.integers(0, 2))

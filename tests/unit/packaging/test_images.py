@@ -188,6 +188,8 @@ def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
     base = Image(
         "arm64", ("PATH=/p", "OWN=2"), ("sh",), ("-c",), "/w", "u", (BASE_LAYER,),
         (Step(created_by="x"),), "base:1", "ab" * 32,
+        (("a", "b"), ("org.opencontainers.image.source", "theirs")), ("80/tcp",), ("/data",),
+        "SIGINT",
     )  # fmt: skip
 
     found = images.described(package(0), [], base)
@@ -197,7 +199,13 @@ def test_an_image_starts_the_package_on_the_environment_of_its_base() -> None:
         "PATH=/p", "LAMINA_PACKAGE=/packages/A_b", "LAMINA_VERSION=v1", "OWN=1",
     )  # fmt: skip
     assert found.layers == (replace(BASE_LAYER, origin="base image"),)
-    assert found.settings == {"User": "u", "WorkingDir": "/w"}
+    assert found.settings == {
+        "User": "u", "WorkingDir": "/w", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}},
+        "StopSignal": "SIGINT", "Labels": {"a": "b"},
+    }  # fmt: skip
+    config, manifest = map(json.loads, images.documents(found))
+    assert config["config"]["Labels"] == {**found.labels, "a": "b"}
+    assert manifest["annotations"] == found.labels
     assert (found.architecture, found.steps) == ("arm64", base.history)
     assert found.labels["org.opencontainers.image.base.name"] == "base:1"
     assert found.labels["org.opencontainers.image.base.digest"] == f"sha256:{'ab' * 32}"
