@@ -2,6 +2,6 @@
 
 import sys
 
-from lamina.cli.main import program
+from lamina.cli.start import program
 
 sys.exit(program())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 # What Python sets LC_CTYPE to where the locale is C (PEP 538).
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
@@ -21,7 +20,8 @@ def inherited() -> dict[str, str]:
 def _at_start(name: str) -> dict[str, str]:
     """A variable as it was when this process was started; empty if there was none."""
     try:
-        words = Path("/proc/self/environ").read_bytes().split(b"\0")
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - pathlib is dear
+            words = file.read().split(b"\0")
     except OSError:
         return {name: os.environ[name]}
     pairs = (os.fsdecode(word).partition("=") for word in words)

@@ -16,25 +16,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from lamina.linux.identity import Identity as Identity
+from lamina.linux.identity import identity as identity
+
 _FICLONE = 0x40049409  # linux/fs.h: share the extents of another file
-
-
-Identity = tuple[int, ...]  # size, mtime (ns), inode, ctime (ns), mode
 
 # A file written twice within one tick of the kernel's clock may keep its time stamp, so one that
 # changed less than this before it was read is read again the next time.
 _SETTLED = 50_000_000  # nanoseconds
-
-
-def identity(status: os.stat_result) -> Identity:
-    """What must be unchanged for a file to be taken as unchanged without reading it."""
-    return (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ino,
-        status.st_ctime_ns,
-        status.st_mode,
-    )
 
 
 def settled(known: Identity, when: int) -> bool:

@@ -7,12 +7,10 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import syscalls
 
-_LOCKED = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 USER_HINT = (
     "allow them: `sysctl kernel.unprivileged_userns_clone=1` (Debian), "
     "`sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu), "
@@ -144,10 +142,12 @@ def show_root(
         _fill(shelf, packages)
         with elsewhere(root):
             _make(places)
-        syscalls.mount_setattr(root, _LOCKED, recursive=True)
+        syscalls.mount_setattr(root, syscalls.READ_ONLY, recursive=True)
 
 
 def _make(places: Mapping[str, bool]) -> None:
+    from pathlib import Path  # dear, as below: most programs start without
+
     for path, is_folder in places.items():
         place = Path(path.lstrip("/"))
         (place if is_folder else place.parent).mkdir(parents=True, exist_ok=True)
@@ -160,6 +160,8 @@ def skeleton(title: str) -> int:
 
     Names are looked up as on this machine: by copies of its `resolv.conf` and `hosts`.
     """
+    from pathlib import Path
+
     root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
     with elsewhere(root):
         for folder in (*_SHOWN, "tmp", "etc", f"packages/{title}"):
@@ -196,7 +198,7 @@ def _trees(folder: str, skip: str = "") -> dict[str, int | str]:
         if entry.name == skip:
             continue
         if entry.is_symlink():
-            trees[entry.name] = str(Path(entry.path).readlink())
+            trees[entry.name] = os.readlink(entry.path)  # noqa: PTH115
         else:
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 trees[entry.name] = syscalls.open_tree(entry.path)
@@ -231,7 +233,7 @@ def _pivot(root: int, *, writable: bool = False) -> None:
     The old root is detached as a whole: that ends this namespace's view of it, the file systems
     live on where they came from.
     """
-    syscalls.mount_setattr(root, _LOCKED & ~syscalls.MOUNT_ATTR_RDONLY if writable else _LOCKED)
+    syscalls.mount_setattr(root, syscalls.WRITABLE if writable else syscalls.READ_ONLY)
     os.fchdir(root)
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
@@ -240,7 +242,7 @@ def _pivot(root: int, *, writable: bool = False) -> None:
 
 def _working_folder() -> str:
     try:
-        return str(Path.cwd())
+        return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
         return "/"
 

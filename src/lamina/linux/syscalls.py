@@ -29,6 +29,10 @@ MOUNT_ATTR_RDONLY = 1
 MOUNT_ATTR_NOSUID = 2
 MOUNT_ATTR_NODEV = 4
 
+# Of what is mounted for a program: no setuid program in it gives rights, no device node opens.
+WRITABLE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+READ_ONLY = MOUNT_ATTR_RDONLY | WRITABLE
+
 AT_FDCWD = -100
 
 _AT_SYMLINK_NOFOLLOW = 0x100
@@ -41,6 +45,7 @@ _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
+_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ: the same on all that is built for now
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
@@ -59,6 +64,8 @@ _PIVOT_ROOT = {"x86_64": 155, "ppc64le": 203, "s390x": 217}.get(os.uname().machi
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_libc.signal.restype = ctypes.c_void_p
 
 
 class _MountAttr(ctypes.Structure):
@@ -175,6 +182,15 @@ def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) 
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     call = (_MOUNT_SETATTR, descriptor, b"", flags, ctypes.byref(wanted), size)
     _check(_libc.syscall(*call))
+
+
+def reset_signals() -> None:
+    """Let a program meet the signals that Python ignores, as it would from a shell.
+
+    What Python handles, exec puts back by itself.
+    """
+    for number in _IGNORED_BY_PYTHON:
+        _libc.signal(number, None)
 
 
 def die_with_parent(signal: int) -> None:

@@ -18,7 +18,7 @@ from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
 from lamina.formats.runtimespec import INIT
 from lamina.linux import syscalls
-from lamina.node import launch, running, runtimes, supervise
+from lamina.node import running, runtimes, supervise
 from lamina.node.bubble import FILTER
 from lamina.node.running import Running
 from lamina.node.runtimes import BWRAP
@@ -132,7 +132,7 @@ def _become(program: _Program, namespaces: Sequence[int]) -> NoReturn:
         os.chdir("/")
         if program.filter:
             _wall_in(program.filter)
-        launch.reset_signals()
+        syscalls.reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvpe(program.argv[0], list(program.argv), dict(program.environment))
     except LaminaError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from lamina.core import reference
 from lamina.core.digest import Digest
@@ -39,11 +40,19 @@ def find(
     return found
 
 
+def places(text: str, store: LocalStore) -> list[Path]:
+    """The files of the store that tell which package a reference names, as far as any does."""
+    if not reference.is_remote(text):
+        return packages.places(text, store)
+    wanted = reference.parse(text)
+    return [] if wanted.digest else [_place(wanted, store)]
+
+
 def remember(wanted: Reference, found: Digest, store: LocalStore) -> None:
     """Know what a tag stood for when it was pulled."""
     if not wanted.digest:
         data = f"{found} {wanted}\n".encode()
-        path = store.folder / "pulled" / _name(wanted)
+        path = _place(wanted, store)
         filesystem.write_atomic(path, data, scratch=store.scratch)
 
 
@@ -53,12 +62,12 @@ def _known(wanted: Reference, store: LocalStore) -> Digest | None:
         found = store.find(wanted.digest.removeprefix("sha256:"))
     else:
         try:
-            words = (store.folder / "pulled" / _name(wanted)).read_text(errors="replace").split()
+            words = _place(wanted, store).read_text(errors="replace").split()
             found = Digest.parse(words[0]) if words[1:] == [str(wanted)] else None
         except (FileNotFoundError, IndexError, UserError):
             return None
     return found if found is not None and packages.is_whole(found, store) else None
 
 
-def _name(wanted: Reference) -> str:
-    return Digest.of(str(wanted).encode()).hash[:32]
+def _place(wanted: Reference, store: LocalStore) -> Path:
+    return store.folder / "pulled" / Digest.of(str(wanted).encode()).hash[:32]

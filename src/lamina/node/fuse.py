@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import fuse, namespaces, process
+from lamina.linux import fuse, namespaces, process, syscalls
 from lamina.node import mounts, parts, plan
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
@@ -66,7 +66,7 @@ class FuseDriver:
     def _layer(self, path: Path, keeper: Keeper) -> int:
         offset = mounts.offset(path)
         try:
-            layer, device = fuse.connect(str(path), mounts.READ_ONLY)
+            layer, device = fuse.connect(str(path), syscalls.READ_ONLY)
         except OSError as error:
             raise mounts.refused(f"`{path}`", error) from error
         argv = [self._squashfuse, "-f", "-o", f"offset={offset}", str(path.absolute()), "/dev/fd/3"]

@@ -1,20 +1,15 @@
-"""The driver `kernel`: images stacked by overlayfs; root only.
-
-EROFS is mounted from its file where the kernel can do that (Linux 6.12, if it is configured), else
-from a loop device, as squashfs always is.
-"""
+"""The driver `kernel`: images stacked by overlayfs; root only."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import loop, namespaces
-from lamina.node import mounts, parts, plan
+from lamina.node import attach, mounts, parts, plan
 from lamina.node.stack import stack
 
 _NOT_ROOT = "run as root, or let lamina choose the driver `fuse`"
@@ -47,31 +42,8 @@ class KernelDriver:
 
 
 def _layer(path: Path, known: Mapping[str, Sequence[str]]) -> int:
-    """A detached mount of one image; its loop device, if any, is gone when the last mount is.
-
-    It is the file system itself that another job has mounted, with its caches, where a `known` loop
-    device shows it. EROFS from a file can not be shared so; it is mounted in a third of the time.
-    """
     try:
         with mounts.opened(path) as image:
-            if image.kind == mounts.EROFS:
-                try:
-                    return _from_file(image)
-                except OSError as error:
-                    if error.errno not in _WANTS_A_DEVICE:
-                        raise
-            with loop.attached(image.descriptor, image.offset, str(path), known) as device:
-                options = {"source": device, "ro": ""}
-                return namespaces.detached(image.kind, options, mounts.READ_ONLY)
+            return attach.layer(image.descriptor, image.kind, image.offset, str(path), known)
     except OSError as error:
         raise mounts.refused(f"`{path}`", error) from error
-
-
-# What a kernel says that mounts EROFS from block devices alone.
-_WANTS_A_DEVICE = (errno.ENOTBLK, errno.EINVAL, errno.ENOENT)
-
-
-def _from_file(image: mounts.Image) -> int:
-    # The open file, whatever its path names by now; that may be longer than a source can be, too.
-    source = f"/proc/self/fd/{image.descriptor}"
-    return namespaces.detached("erofs", {"source": source, "ro": ""}, mounts.READ_ONLY)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces
+from lamina.linux import drivers, namespaces, syscalls
 from lamina.linux.environment import inherited
 from lamina.node import based, mounts
-
-# Python ignores these from its start on; what it handles, exec puts back by itself.
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def choose(driver: str | None) -> str:
@@ -116,7 +112,7 @@ def variables(package: Package, root: str, outer: Mapping[str, str]) -> dict[str
 
 
 def _become(argv: list[str], environment: dict[str, str]) -> NoReturn:
-    reset_signals()
+    syscalls.reset_signals()
     try:
         os.execve(argv[0], argv, environment)
     except PermissionError as error:
@@ -133,9 +129,3 @@ def _missing(program: str) -> str:
     if Path(program).exists():
         return "the interpreter in its first line, or its loader, is not on this machine"
     return "the package has no such file"
-
-
-def reset_signals() -> None:
-    """Let the program meet the signals that Python ignores, as it would from a shell."""
-    for number in _IGNORED_BY_PYTHON:
-        signal.signal(number, signal.SIG_DFL)

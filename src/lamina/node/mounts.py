@@ -15,12 +15,11 @@ from typing import Protocol
 
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.formats import erofs, squashfs, xar
-from lamina.linux import drivers, syscalls
+from lamina.linux import drivers
+from lamina.node.attach import EROFS as EROFS
+from lamina.node.attach import SQUASHFS as SQUASHFS
 
-SQUASHFS, EROFS = "squashfs", "erofs"
 MOST_LAYERS = 500  # overlayfs stacks no more
-WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
-READ_ONLY = syscalls.MOUNT_ATTR_RDONLY | WRITABLE
 
 
 class Driver(Protocol):

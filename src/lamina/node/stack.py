@@ -8,17 +8,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lamina.core.errors import HostError
 from lamina.linux import namespaces, syscalls
-from lamina.node.mounts import READ_ONLY, WRITABLE, Upper
 
+TYPE_CHECKING = False  # `typing` is dear
 if TYPE_CHECKING:
     import socket
 
     from lamina.node.jobs import Open
+    from lamina.node.mounts import Upper
 
 
 def stack(layers: Sequence[int], upper: Upper | None = None, *, user: bool = False) -> int:
@@ -55,7 +54,9 @@ def _by_descriptors(layers: Sequence[int], written: Open | None, *, user: bool) 
             syscalls.fsconfig_fd(context, "upperdir", written.upper)
             syscalls.fsconfig_fd(context, "workdir", written.work)
         syscalls.fsconfig_create(context)
-        return syscalls.fsmount(context, READ_ONLY if written is None else WRITABLE)
+        return syscalls.fsmount(
+            context, syscalls.READ_ONLY if written is None else syscalls.WRITABLE
+        )
     finally:
         os.close(context)
 
@@ -85,7 +86,7 @@ def _by_names(layers: Sequence[int], written: Open | None, *, user: bool) -> int
 
 
 def _name(descriptor: int) -> str:
-    return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name  # noqa: PTH115 - no file has it
+    return os.readlink(f"/proc/self/fd/{descriptor}").rpartition("/")[2]  # noqa: PTH115
 
 
 def _in_child(make: Callable[[], int]) -> int:

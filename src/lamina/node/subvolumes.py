@@ -44,9 +44,9 @@ class SubvolumeDriver:
     def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
         """A detached mount of the images, bottom first; to be written to, a snapshot."""
         folder = package(images, local.default_folder())
-        attributes = mounts.READ_ONLY
+        attributes = syscalls.READ_ONLY
         if upper is not None:
-            attributes = mounts.WRITABLE
+            attributes = syscalls.WRITABLE
             folder = _snapshot(folder, upper)
         try:
             mount = syscalls.open_tree(str(folder), recursive=False)

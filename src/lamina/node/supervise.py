@@ -20,7 +20,7 @@ from lamina.core.errors import HostError
 from lamina.formats.runtimespec import INIT
 from lamina.linux import mountinfo, namespaces, syscalls
 from lamina.linux.cgroups import Group
-from lamina.node import launch, running
+from lamina.node import running
 
 _FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
@@ -90,7 +90,7 @@ def _become(wanted: Start, life: int, complain: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in _FORWARDED:
             signal.signal(number, signal.SIG_DFL)
-        launch.reset_signals()
+        syscalls.reset_signals()
         os.execv(wanted.argv[0], list(wanted.argv))
     except HostError as error:
         os.write(complain, error.message.encode())

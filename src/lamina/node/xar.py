@@ -19,9 +19,8 @@ from typing import NoReturn
 
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.formats import xar
-from lamina.linux import mountinfo, process
+from lamina.linux import mountinfo, process, syscalls
 from lamina.node import mounts
-from lamina.node.launch import reset_signals
 
 _ROOTS = (Path("/mnt/xarfuse"), Path("/dev/shm"))
 _ROOT_MODE = 0o1777
@@ -221,7 +220,7 @@ def run(path: Path, args: Sequence[str], environment: Mapping[str, str]) -> NoRe
         variables["XARFUSE_NEW_MOUNT"] = "1"
     script = where / target
     _hold_open(script)
-    reset_signals()
+    syscalls.reset_signals()
     os.execve("/bin/sh", ["/bin/sh", "-e", str(script), str(path), *args], variables)
 
 

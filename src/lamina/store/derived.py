@@ -37,6 +37,11 @@ def place(kind: str, name: str, folder: Path) -> Path:
     return folder / kind / name[:2] / name[2:]
 
 
+def note(name: str, folder: Path) -> Path:
+    """Where it is told how it was when it was done; its time is that of the last use."""
+    return place(_NOTES, name, folder)
+
+
 def of_file(path: Path) -> str:
     """The state of a file: who writes into it changes that."""
     return " ".join(map(str, filesystem.identity(path.stat())))
@@ -45,14 +50,14 @@ def of_file(path: Path) -> str:
 def kept(kind: str, name: str, folder: Path, state: State = of_file) -> Path | None:
     """Where it lies, if it is there and as it was made."""
     path = place(kind, name, folder)
-    note = place(_NOTES, name, folder)
+    own = note(name, folder)
     try:
-        if note.read_text().partition("\n")[0] != state(path):
+        if own.read_text().partition("\n")[0] != state(path):
             return None
     except (OSError, ValueError):
         return None
     with contextlib.suppress(OSError):  # somebody else's store
-        os.utime(note)
+        os.utime(own)
     return path
 
 
@@ -116,7 +121,7 @@ def making(
 
 def _note(store: LocalStore, name: str, state: str, content: str, members: Iterable[str]) -> None:
     text = "".join(f"{line}\n" for line in (state, content, *dict.fromkeys(members)))
-    filesystem.write_atomic(place(_NOTES, name, store.folder), text.encode(), scratch=store.scratch)
+    filesystem.write_atomic(note(name, store.folder), text.encode(), scratch=store.scratch)
 
 
 def members(name: str, folder: Path) -> set[str]:
@@ -132,7 +137,7 @@ def content(name: str, folder: Path) -> str:
 
 def _lines(name: str, folder: Path) -> list[str]:
     try:
-        return place(_NOTES, name, folder).read_text(errors="replace").split("\n")
+        return note(name, folder).read_text(errors="replace").split("\n")
     except OSError:
         return []
 
@@ -140,7 +145,7 @@ def _lines(name: str, folder: Path) -> list[str]:
 def last_use(name: str, folder: Path) -> float:
     """When it was last used, in seconds since the epoch."""
     try:
-        return place(_NOTES, name, folder).stat().st_mtime
+        return note(name, folder).stat().st_mtime
     except OSError:
         return 0.0
 
@@ -160,4 +165,4 @@ def remove(path: Path, store: LocalStore) -> None:
 
 def forget(name: str, folder: Path) -> None:
     """Remove the note of what was removed."""
-    place(_NOTES, name, folder).unlink(missing_ok=True)
+    note(name, folder).unlink(missing_ok=True)

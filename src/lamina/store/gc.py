@@ -19,7 +19,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci
 from lamina.linux import filesystem
-from lamina.store import derived, leases, partial, whole
+from lamina.store import derived, leases, partial, starts, whole
 from lamina.store.local import LocalStore
 from lamina.store.trust import signatures
 
@@ -100,6 +100,7 @@ def sweep(store: LocalStore, bounds: Bounds) -> Swept:
                 freed += piece.size
                 used -= piece.size
                 excess -= piece.size
+    starts.sweep(os.fspath(store.folder), lambda name: store.find(name) is not None)
     for path in signatures.orphans(store):
         filesystem.remove_tree(path)
     return Swept(removed, freed, used, max(excess, 0))

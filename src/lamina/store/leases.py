@@ -20,8 +20,10 @@ from pathlib import Path
 
 from lamina.core.digest import Digest
 from lamina.linux import filesystem
+from lamina.store.claim import FOLDER as FOLDER
+from lamina.store.claim import LOCK as LOCK
+from lamina.store.claim import USED as USED
 
-FOLDER, LOCK, USED = "leases", "gc.lock", "used"
 _PACKAGE, _MOUNT = "package ", "mount "
 _HASH = 64  # hexadecimal digits
 

@@ -17,6 +17,7 @@ Layout (see docs/formats.md):
     workspaces/<16 hex>/        what is known of one workspace's files between two runs
     leases/, gc.lock            what must stay, each locked by who needs it (`leases`)
     pins/<64 hex>, used/<64 hex>  packages that stay; when they were last started (`gc`)
+    starts/<user>-<reference>   what a start of a package came to (`starts`)
     partial/<64 hex>            the begin of a blob that is being fetched, locked by who does
     pulled/<32 hex>             what a tag stood for when it was pulled
     whole, removals/            manifests with all that they name, and since when (`whole`)
@@ -51,7 +52,7 @@ from pathlib import Path
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.linux import btrfs, filesystem
-from lamina.store import whole
+from lamina.store import place, starts, whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held, Upstream
 from lamina.store.scratch import Scratch
@@ -62,16 +63,13 @@ _CHUNK = 1 << 20
 _CONTENTS = (
     "blobs", "executables", "actions", "packages", "images", "verified", "merged", "extracted",
     "joined", "made", "cells", "workspaces", "partial", "pulled", "pushed", "pins", "signatures",
-    "used", whole.TOKEN,
+    "used", starts.FOLDER, whole.TOKEN,
 )  # fmt: skip
 
 
 def default_folder() -> Path:
     """Where the store lies: `$LAMINA_STORE`, else `lamina` in the user's cache folder."""
-    if given := os.environ.get("LAMINA_STORE"):
-        return Path(given).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache).absolute() / "lamina"
+    return Path(place.folder())
 
 
 class LocalStore:

@@ -127,6 +127,14 @@ def resolve(reference: str, store: LocalStore) -> Digest:
         raise _unknown(reference, store) from error
 
 
+def places(reference: str, store: LocalStore) -> list[Path]:
+    """The files that tell what a reference names; none for one by digest."""
+    name, _, version = reference.partition(":")
+    if "sha256:" in reference:
+        return []
+    return [_path(store, name, each) for each in ([version] if version else [LATEST, PULLED])]
+
+
 def _by_digest(hexadecimal: str, reference: str, store: LocalStore) -> Digest:
     try:
         found = store.find(Digest.from_oci(f"sha256:{hexadecimal}", 0).hash)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lamina.core.errors import UserError
 
@@ -13,12 +12,15 @@ VARIABLE = "LAMINA_POLICY"
 SYSTEM = "/etc/lamina/policy.toml"
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """A file with a policy."""
 
-    path: str
-    data: bytes
+    __slots__ = ("data", "path")
+
+    def __init__(self, path: str, data: bytes) -> None:
+        """Its path, and what was read there."""
+        self.path = path
+        self.data = data
 
 
 def in_force() -> list[Place]:

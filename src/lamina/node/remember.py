@@ -1,0 +1,79 @@
+"""Keeps what a start came to, for the next one (`node.warm`)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.core.digest import Digest
+from lamina.core.manifest import Package
+from lamina.linux import drivers, filesystem
+from lamina.node import find, launch, mounts, parts, plan
+from lamina.store import derived, starts
+from lamina.store.local import LocalStore
+from lamina.store.trust import places
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A reference, and the state of the files that tell what it names."""
+
+    reference: str
+    files: tuple[tuple[str, str], ...]
+
+
+def see(reference: str, store: LocalStore) -> Seen:
+    """To be called before the reference is looked up: what changes later is seen to change."""
+    paths = [os.fspath(path) for path in find.places(reference, store)]
+    return Seen(reference, tuple((path, starts.state(path)) for path in paths))
+
+
+def remember(
+    seen: Seen,
+    package: Package,
+    digest: Digest,
+    images: Sequence[Path],
+    store: LocalStore,
+    driver: str | None,
+) -> None:
+    """Keep how a package is started by the driver `kernel` on this machine's own root.
+
+    Every other start is found out each time. Raises what mounting raises.
+    """
+    place = starts.path(os.fspath(store.folder), seen.reference)
+    if os.geteuid() or package.base_layers or place is None or places.in_force():
+        return
+    if launch.choose(driver) != drivers.KERNEL:
+        return
+    found = [
+        _image(path) for path in parts.images(plan.of(images, plan.KERNEL), mounts.MOST_LAYERS)
+    ]
+    root = f"/packages/{package.title}"
+    program, *arguments = package.entry_point
+    start = starts.Start(
+        digest.hash,
+        package.title,
+        [f"{root}/{program}", *arguments],
+        [f"{name}={value}" for name, value in launch.variables(package, root, {}).items()],
+        found,
+        list(seen.files),
+        _notes([Path(path) for path, *_ in found], store),
+    )
+    with contextlib.suppress(OSError):  # somebody else's store, or a full one
+        filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+
+
+def _image(path: Path) -> tuple[str, str, int, str]:
+    with mounts.opened(path) as image:
+        state = starts.of(os.fstat(image.descriptor))
+        return os.fspath(path.absolute()), image.kind, image.offset, state
+
+
+def _notes(images: Sequence[Path], store: LocalStore) -> list[str]:
+    """The notes of merged images, whose time tells when these were used."""
+    merged = store.folder / derived.MERGED
+    names = [path.parent.name + path.name for path in images if path.parent.parent == merged]
+    return [os.fspath(derived.note(name, store.folder)) for name in names]
