@@ -12,7 +12,7 @@ import pytest
 
 from lamina.formats import erofs
 from lamina.linux import namespaces
-from lamina.node import kernel, mounts
+from lamina.node import attach, kernel
 
 from .conftest import Launcher, Person, leftovers
 
@@ -96,10 +96,10 @@ def test_a_kernel_that_wants_a_device_is_given_one(
     if os.geteuid():
         pytest.skip("needs the rights of root")
 
-    def refuse(_: mounts.Image) -> int:
+    def refuse(_: int) -> int:
         raise OSError(code, "not from a file")
 
-    monkeypatch.setattr(kernel, "_from_file", refuse)
+    monkeypatch.setattr(attach, "_from_file", refuse)
 
     mount = kernel._layer(erofs_image({"run": SHELL}), {})
 

@@ -1,11 +1,24 @@
-"""The environment of this process as it was given; without the modules that start programs."""
+"""What this process was given, for a program in its place; nothing dear is imported here."""
 
 from __future__ import annotations
 
 import os
 
+# Of `signal` itself, which is dear as it makes its names an enumeration.
+from _signal import SIG_DFL, SIGPIPE, SIGXFSZ, signal  # type: ignore[import-not-found]
+
 # What Python sets LC_CTYPE to where the locale is C (PEP 538).
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
+# Python ignores these from its start on; what it handles, exec puts back by itself.
+_IGNORED_BY_PYTHON = (SIGPIPE, SIGXFSZ)
+
+
+def reset_signals() -> None:
+    """Let the program meet the signals that Python ignores, as it would from a shell."""
+    for number in _IGNORED_BY_PYTHON:
+        signal(number, SIG_DFL)
 
 
 def inherited() -> dict[str, str]:

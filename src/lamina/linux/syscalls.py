@@ -45,7 +45,6 @@ _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
-_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ: the same on all that is built for now
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
@@ -64,8 +63,6 @@ _PIVOT_ROOT = {"x86_64": 155, "ppc64le": 203, "s390x": 217}.get(os.uname().machi
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-_libc.signal.restype = ctypes.c_void_p
 
 
 class _MountAttr(ctypes.Structure):
@@ -182,15 +179,6 @@ def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) 
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     call = (_MOUNT_SETATTR, descriptor, b"", flags, ctypes.byref(wanted), size)
     _check(_libc.syscall(*call))
-
-
-def reset_signals() -> None:
-    """Let a program meet the signals that Python ignores, as it would from a shell.
-
-    What Python handles, exec puts back by itself.
-    """
-    for number in _IGNORED_BY_PYTHON:
-        _libc.signal(number, None)
 
 
 def die_with_parent(signal: int) -> None:

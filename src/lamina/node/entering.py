@@ -18,6 +18,7 @@ from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
 from lamina.formats.runtimespec import INIT
 from lamina.linux import syscalls
+from lamina.linux.environment import reset_signals
 from lamina.node import running, runtimes, supervise
 from lamina.node.bubble import FILTER
 from lamina.node.running import Running
@@ -132,7 +133,7 @@ def _become(program: _Program, namespaces: Sequence[int]) -> NoReturn:
         os.chdir("/")
         if program.filter:
             _wall_in(program.filter)
-        syscalls.reset_signals()
+        reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvpe(program.argv[0], list(program.argv), dict(program.environment))
     except LaminaError as error:

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, namespaces, syscalls
-from lamina.linux.environment import inherited
+from lamina.linux import drivers, namespaces
+from lamina.linux.environment import inherited, reset_signals
 from lamina.node import based, mounts
 
 
@@ -112,7 +112,7 @@ def variables(package: Package, root: str, outer: Mapping[str, str]) -> dict[str
 
 
 def _become(argv: list[str], environment: dict[str, str]) -> NoReturn:
-    syscalls.reset_signals()
+    reset_signals()
     try:
         os.execve(argv[0], argv, environment)
     except PermissionError as error:

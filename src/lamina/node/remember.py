@@ -48,9 +48,8 @@ def remember(
         return
     if launch.choose(driver) != drivers.KERNEL:
         return
-    found = [
-        _image(path) for path in parts.images(plan.of(images, plan.KERNEL), mounts.MOST_LAYERS)
-    ]
+    mounts.check_count(images)
+    mounted = parts.images(plan.of(images, plan.KERNEL), mounts.MOST_LAYERS)
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
     start = starts.Start(
@@ -58,9 +57,9 @@ def remember(
         package.title,
         [f"{root}/{program}", *arguments],
         [f"{name}={value}" for name, value in launch.variables(package, root, {}).items()],
-        found,
+        [_image(path) for path in mounted],
         list(seen.files),
-        _notes([Path(path) for path, *_ in found], store),
+        _notes(mounted, store),
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)

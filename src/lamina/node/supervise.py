@@ -20,6 +20,7 @@ from lamina.core.errors import HostError
 from lamina.formats.runtimespec import INIT
 from lamina.linux import mountinfo, namespaces, syscalls
 from lamina.linux.cgroups import Group
+from lamina.linux.environment import reset_signals
 from lamina.node import running
 
 _FORWARDED = (
@@ -90,7 +91,7 @@ def _become(wanted: Start, life: int, complain: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in _FORWARDED:
             signal.signal(number, signal.SIG_DFL)
-        syscalls.reset_signals()
+        reset_signals()
         os.execv(wanted.argv[0], list(wanted.argv))
     except HostError as error:
         os.write(complain, error.message.encode())

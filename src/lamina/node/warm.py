@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from lamina.core.errors import LaminaError
-from lamina.linux import loop, namespaces, syscalls
-from lamina.linux.environment import inherited
+from lamina.linux import loop, namespaces
+from lamina.linux.environment import inherited, reset_signals
 from lamina.node import attach
 from lamina.node.stack import stack
 from lamina.store import claim, place, starts
@@ -39,14 +39,14 @@ def start(words: list[str]) -> None:
     except (OSError, LaminaError):
         return
     try:
-        _become(known, words[2:])
+        _become(known, words[2:], lease)
     except (OSError, LaminaError):
         return  # whoever finds out what is wrong tells it
     finally:
         os.close(lease)
 
 
-def _become(known: starts.Start, words: list[str]) -> None:
+def _become(known: starts.Start, words: list[str], lease: int) -> None:
     if any(starts.state(path) != state for path, state in known.files):
         return
     namespaces.own_mounts()
@@ -57,7 +57,8 @@ def _become(known: starts.Start, words: list[str]) -> None:
     for note in known.notes:
         os.utime(note)
     variables = dict(text.partition("=")[::2] for text in known.variables)
-    syscalls.reset_signals()
+    os.set_inheritable(lease, True)  # it ends with the program
+    reset_signals()
     os.execve(known.arguments[0], [*known.arguments, *words], {**inherited(), **variables})
 
 

@@ -19,7 +19,8 @@ from typing import NoReturn
 
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.formats import xar
-from lamina.linux import mountinfo, process, syscalls
+from lamina.linux import mountinfo, process
+from lamina.linux.environment import reset_signals
 from lamina.node import mounts
 
 _ROOTS = (Path("/mnt/xarfuse"), Path("/dev/shm"))
@@ -220,7 +221,7 @@ def run(path: Path, args: Sequence[str], environment: Mapping[str, str]) -> NoRe
         variables["XARFUSE_NEW_MOUNT"] = "1"
     script = where / target
     _hold_open(script)
-    syscalls.reset_signals()
+    reset_signals()
     os.execve("/bin/sh", ["/bin/sh", "-e", str(script), str(path), *args], variables)
 
 
