@@ -18,13 +18,14 @@ records = st.builds(
     Start,
     words,
     words,
+    words,
     st.lists(words, min_size=1, max_size=3),
     st.lists(words, max_size=3),
     st.lists(st.tuples(words, words, numbers, words), max_size=3),
     st.lists(st.tuples(words, words), max_size=3),
     st.lists(words, max_size=3),
 )
-RECORD = Start("ab", "t-1", ["/packages/t-1/t"], ["A=1"], [("/b", "erofs", 0, "1")], [], [])
+RECORD = Start("ab", "t-1", "", ["/packages/t-1/t"], ["A=1"], [("/b", "erofs", 0, "1")], [], [])
 
 
 def fields(found: Start | None) -> list[object]:
@@ -53,7 +54,7 @@ def test_a_record_that_was_cut_off_is_none(record: Start, data: st.DataObject) -
     assert starts.decode(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
-@given(st.binary(max_size=60) | st.binary(max_size=60).map(b"lamina start 1\0".__add__))
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(b"lamina start 2\0".__add__))
 def test_what_is_no_record_is_none(data: bytes) -> None:
     assert starts.decode(data) is None
 
