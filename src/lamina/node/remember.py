@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
-from lamina.linux import drivers, filesystem, process
+from lamina.linux import drivers, filesystem
 from lamina.node import find, launch, mounts, parts, plan
 from lamina.store import derived, starts
 from lamina.store.local import LocalStore
@@ -51,7 +51,7 @@ def remember(
         return
     if usual not in _WAYS:
         return
-    server = str(process.require("squashfuse_ll")) if usual == drivers.FUSE else ""
+    server = _squashfuse() if usual == drivers.FUSE else ""
     mounts.check_count(images)
     mounted = parts.images(plan.of(images, costs := _WAYS[usual]), costs.most)
     root = f"/packages/{package.title}"
@@ -68,6 +68,12 @@ def remember(
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+
+
+def _squashfuse() -> str:
+    from lamina.linux import process  # dear, and the driver `kernel` does without
+
+    return str(process.require("squashfuse_ll"))
 
 
 def _image(path: Path) -> tuple[str, str, int, str]:
