@@ -67,7 +67,8 @@ def remember(
         _notes(mounted, store),
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
-        filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+        if starts.read(os.fspath(store.folder), seen.reference) != start:
+            filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
 
 
 def _squashfuse() -> str:

@@ -52,6 +52,10 @@ class Start:
         self.files = files  # path, state
         self.notes = notes  # paths
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both tell of the same start."""
+        return isinstance(other, Start) and encode(self) == encode(other)
+
 
 def state(path: str) -> str:
     """What tells a file from what it was before, or that it is not there."""
