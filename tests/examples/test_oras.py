@@ -25,7 +25,9 @@ def registry(tmp_path: Path) -> Iterator[servers.Registry]:
 
 
 @pytest.fixture
-def client(registry: servers.Registry) -> Client:
+def client(registry: servers.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    # It unpacks in temporary folders, and leaves them there.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return Client(hostname=registry.host, insecure=True)
 
 
@@ -88,14 +90,18 @@ def test_a_signature_is_where_oras_looks_for_it(
     ran(lamina(article, "sign", "A", "--key", "key.key"))
     ran(lamina(article, "push", "A", f"{registry.host}/a:v1"))
 
-    digest = json.loads(ran(lamina(article, "inspect", "--json", f"{registry.host}/a:v1")))[
-        "digest"
-    ]
-    tags = client.get_tags(f"{registry.host}/a")
-    index = client.get_manifest(f"{registry.host}/a:{digest.replace(':', '-')}")
+    package = f"{registry.host}/a"
+    found = json.loads(ran(lamina(article, "inspect", "--json", f"{package}:v1")))
+    tag = found["digest"].replace(":", "-")
+    (named,) = client.get_manifest(f"{package}:{tag}")["manifests"]
+    signature = client.get_manifest(f"{package}@{named['digest']}")
+    (layer,) = signature["layers"]
+    envelope = client.get_blob(package, layer["digest"]).content
 
-    assert digest.replace(":", "-") in tags
-    assert index["manifests"]
+    assert tag in client.get_tags(package)
+    assert signature["subject"]["digest"] == found["digest"]
+    assert Digest.of(envelope).oci == layer["digest"]
+    assert json.loads(envelope)["payloadType"] == "application/vnd.in-toto+json"
 
 
 def test_an_artifact_of_others_is_no_package_and_is_copied_as_it_is(
@@ -108,12 +114,23 @@ def test_an_artifact_of_others_is_no_package_and_is_copied_as_it_is(
         disable_path_validation=True,
     )
 
-    refused = lamina(article, "exec", f"{registry.host}/notes:v1")
+    place = f"{registry.host}/notes:v1"
+    ran(lamina(article, "sign", "--generate-key", "key"))
+    refused = {
+        words[0]: lamina(article, *words)
+        for words in (
+            ("exec", place),
+            ("pull", place),
+            ("sign", place, "--key", "key.key"),
+            ("verify", place, "--key", "key.pub"),
+        )
+    }
     ran(lamina(article, "copy", f"{registry.host}/notes:v1", f"{registry.host}/kept:v2"))
 
-    assert refused.returncode == 125
-    assert refused.stderr.startswith("error: ")
-    assert "Traceback" not in refused.stderr
+    codes = {name: done.returncode for name, done in refused.items()}
+    assert codes == {"exec": 125, "pull": 3, "sign": 3, "verify": 3}
+    for done in refused.values():
+        assert done.stderr.startswith(f"error: `{place}` is no lamina package")
     assert ran(lamina(article, "tags", f"{registry.host}/kept")).split() == ["v2"]
     _, (file,) = pulled(client, f"{registry.host}/kept:v2", tmp_path / "kept")
     assert file.read_text() == "theirs"

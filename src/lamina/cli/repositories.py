@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.core.manifest import Package
     from lamina.node.pull import Pulled
     from lamina.store.local import LocalStore
-    from lamina.store.repository import Repository
+    from lamina.store.repository import Manifest, Repository
     from lamina.store.transport import Access
     from lamina.store.trust.signatures import Fetched
 
@@ -172,6 +172,17 @@ def reader(repository: Repository, manifest: bytes) -> Callable[[Digest], bytes]
         return found
 
     return read
+
+
+def described(wanted: Reference, repository: Repository, manifest: Manifest) -> Package:
+    """The package that a manifest in a repository describes; UserError where it is of none."""
+    from lamina.formats import oci
+
+    if not oci.is_package(manifest.data):
+        raise UserError(
+            f"`{wanted}` is no lamina package", hint="`lamina inspect` tells what it is"
+        )
+    return oci.decode_package(manifest.data, reader(repository, manifest.data))
 
 
 def add_pull(parser: argparse.ArgumentParser) -> None:

@@ -84,14 +84,12 @@ def _sign_here(args: argparse.Namespace) -> tuple[Digest, str]:
 
 def _sign_there(args: argparse.Namespace) -> tuple[Digest, str]:
     """Sign a package of a repository, and put the signature beside it."""
-    from lamina.formats import oci
     from lamina.store.trust import signatures
 
     wanted = reference.parse(args.reference)
     with repositories.opened(wanted, args) as repository:
         manifest = repository.manifest(wanted.wanted)
-        read = repositories.reader(repository, manifest.data)
-        package = oci.decode_package(manifest.data, read)
+        package = repositories.described(wanted, repository, manifest)
         signed, key = _signed(args, package, manifest.digest, manifest.media_type)
         signatures.send([signed], repository)
     return manifest.digest, key

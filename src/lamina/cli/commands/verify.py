@@ -105,14 +105,12 @@ def _here(args: argparse.Namespace) -> _Found:
 
 
 def _there(args: argparse.Namespace) -> _Found:
-    from lamina.formats import oci
     from lamina.store.trust import signatures
 
     wanted = reference.parse(args.reference)
     with repositories.opened(wanted, args) as repository:
         manifest = repository.manifest(wanted.wanted)
-        read = repositories.reader(repository, manifest.data)
-        package = oci.decode_package(manifest.data, read)
+        package = repositories.described(wanted, repository, manifest)
         fetched = signatures.fetch(manifest.digest, repository)
     return _Found(manifest.digest, package, fetched)
 
