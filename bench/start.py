@@ -50,7 +50,8 @@ def _cached(lamina: Lamina, folder: Path, rounds: int) -> list[Table]:
     workspaces.stack(folder, 8)
     floor, bare, launcher = peers(lamina, folder, "main")
     lamina.package("//:main", folder)
-    execs = [
+    execs = [Case("lamina exec", partial(lamina.first_line, "exec", "main", cwd=folder.parent))]
+    execs += [
         Case(
             f"lamina exec --driver {driver}",
             partial(lamina.first_line, "exec", "--driver", driver, "main", cwd=folder.parent),

@@ -135,12 +135,12 @@ def _cases(lamina: Lamina, root: Path, peers: _Peers) -> Iterator[Case]:
     )
     (plain,) = (path for path in out.iterdir() if path.is_dir())
     yield Case(_PLAIN, partial(first_line, [str(plain / "main")], root, env))
+    yield Case("lamina exec", partial(lamina.first_line, "exec", "main", cwd=root))
     for driver in lamina.drivers:
         words = ("exec", "--driver", driver, "main")
-        yield Case(f"lamina exec, {driver}", partial(lamina.first_line, *words, cwd=root))
-    yield Case(
-        "lamina exec --contain", partial(lamina.first_line, "exec", "--contain", "main", cwd=root)
-    )
+        yield Case(f"exec --driver {driver}", partial(lamina.first_line, *words, cwd=root))
+    contained = ("exec", "--contain", "main")
+    yield Case("exec --contain", partial(lamina.first_line, *contained, cwd=root))
     words_of_tar = ("--format", "tar.gz", "-o", str(out), "--version", "v", "//:main")
     lamina("package", "-q", *words_of_tar, cwd=root)
     (archive,) = out.glob("*.tar.gz")
@@ -215,7 +215,8 @@ def _unpacked(archive: Path, to: Path, env: dict[str, str]) -> Figures:
 
 def _mounted_anew(argv: list[str], cwd: Path, env: dict[str, str]) -> Figures:
     """What stays mounted for the next start is taken down before."""
-    servers.unmount_below(Path("/mnt/xarfuse"))
+    for folder in ("/mnt/xarfuse", f"/dev/shm/uid-{os.geteuid()}"):
+        servers.unmount_below(Path(folder))
     return first_line(argv, cwd, env)
 
 

@@ -266,6 +266,17 @@ def test_a_runtime_that_does_not_work_is_passed_by(tmp_path: Path) -> None:
     assert chosen.name == RUNC
 
 
+ASKED = ("--pull", "never")  # any option: all is found out then
+WARM = {
+    *("lamina.cli", "lamina.cli.start", "lamina.core", "lamina.core.errors"),
+    *("lamina.linux", "lamina.node", "lamina.store", "lamina.store.trust"),
+    *(f"lamina.linux.{name}" for name in ("environment", "fusemount", "identity", "loop")),
+    *("lamina.linux.namespaces", "lamina.linux.syscalls"),
+    *(f"lamina.node.{name}" for name in ("attach", "keeper", "served", "stack", "warm")),
+    *(f"lamina.store.{name}" for name in ("claim", "place", "starts", "trust.places")),
+}
+
+
 def loaded(project: Project, *words: str) -> set[str]:
     """The modules that a start imports; an earlier one has looked at the layers."""
     done = project(
@@ -283,8 +294,10 @@ def test_a_start_loads_no_dear_module_and_a_bare_one_nothing_of_containers(
     project: Project,
 ) -> None:
     project("exec", project.name, "--", "pass")
-    bare, contained = loaded(project), loaded(project, "--contain")
+    warm, bare, contained = (loaded(project, *words) for words in ((), ASKED, ("--contain",)))
 
+    assert {name for name in warm if name.startswith("lamina.")} <= WARM
+    assert warm & {*DEAR, "argparse", "dataclasses", "enum", "pathlib", "re", "typing"} == set()
     assert "lamina.node.launch" in bare
     assert bare & {*DEAR, "lamina.core.container", "lamina.node.contain"} == set()
     assert "lamina.node.contain" in contained

@@ -34,6 +34,14 @@ def told(*words):
     print("cold" if dear & set(sys.modules) else "warm", flush=True)
     real(*words)
 os.execve = told
+from lamina.node import warm
+if "WITHOUT_KERNEL" in os.environ:
+    start = warm.start
+    def once(words):
+        start(words)
+        from lamina.linux import drivers
+        drivers._missing_for_kernel = lambda: ["loop devices"]
+    warm.start = once
 from lamina.cli.start import program
 sys.exit(program())
 """
@@ -46,6 +54,7 @@ class Bench:
     lamina: Lamina
     root: Path
     store: Path
+    environment: dict[str, str]  # besides the usual one
 
     def start(self, *words: str, code: int = 0, given: str = "", **more: str) -> list[str]:
         """The lines that a start prints, the first of which is `warm` or `cold`."""
@@ -56,6 +65,7 @@ class Bench:
                 **os.environ,
                 "LAMINA_STORE": str(self.store),
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                **self.environment,
                 **more,
             },
             input=given,
@@ -79,13 +89,15 @@ class Bench:
         return [path for path in found if path.read_bytes()[4096:4100] == b"hsqs"]
 
 
-@pytest.fixture
-def bench(lamina: Lamina, tmp_path: Path) -> Bench:
+@pytest.fixture(params=["kernel", "fuse"])
+def bench(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """By either driver, as the one that this machine allows."""
     root = tmp_path / "workspace"
     root.mkdir()
     (root / "lamina.toml").write_text("")
     (root / "BUILD").write_text(_BUILD)
-    found = Bench(lamina, root, tmp_path / "store")
+    environment = {"WITHOUT_KERNEL": "1"} if request.param == "fuse" else {}
+    found = Bench(lamina, root, tmp_path / "store", environment)
     found.package("one")
     return found
 
@@ -127,7 +139,7 @@ def test_a_package_by_digest_and_by_version_is_warm_too(bench: Bench) -> None:
 def test_what_was_pulled_is_warm_without_its_repository(bench: Bench, tmp_path: Path) -> None:
     place = f"oci:{tmp_path}/hub:v1"
     assert bench.lamina(bench.root, "push", "program", place).returncode == 0
-    other = Bench(bench.lamina, bench.root, tmp_path / "other")
+    other = Bench(bench.lamina, bench.root, tmp_path / "other", bench.environment)
 
     kinds = [other.start(place)[0] for _ in range(3)]
     shutil.rmtree(tmp_path / "hub")
@@ -189,7 +201,7 @@ def test_a_lease_holds_while_a_warm_start_runs(bench: Bench) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "lamina.cli", "exec", "program", "--", "read"],
         cwd=bench.root,
-        env={**os.environ, "LAMINA_STORE": str(bench.store)},
+        env={**os.environ, "LAMINA_STORE": str(bench.store), **bench.environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

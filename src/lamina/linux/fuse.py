@@ -12,32 +12,19 @@ import subprocess
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import namespaces, process
+from lamina.linux import fusemount, process
 
 _DEVICE_HINT = "as root: `modprobe fuse` and `chmod 666 /dev/fuse`"
 
 
 def connect(source: str, attributes: int) -> tuple[int, int]:
-    """A detached FUSE mount, and the /dev/fuse that its server reads.
-
-    The caller may mount: it is root, or has a user and a mount namespace of its own. Until the
-    server answers, every access waits; when the last copy of the device closes, it fails.
-    """
+    """A detached FUSE mount (`fusemount.detached`), and the /dev/fuse that its server reads."""
     try:
-        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        device = fusemount.opened()
     except OSError as error:
         raise HostError(f"can not open /dev/fuse: {error.strerror}", hint=_DEVICE_HINT) from error
-    options = {
-        "source": source,
-        "fd": str(device),
-        "rootmode": "40000",
-        "user_id": str(os.geteuid()),
-        "group_id": str(os.getegid()),
-        "default_permissions": "",
-        "allow_other": "",
-    }
     try:
-        return namespaces.detached("fuse", options, attributes), device
+        return fusemount.detached(device, source, attributes), device
     except OSError:
         os.close(device)
         raise

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import fuse, namespaces, process, syscalls
-from lamina.node import mounts, parts, plan
+from lamina.node import mounts, parts, plan, served
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
 
@@ -69,8 +69,7 @@ class FuseDriver:
             layer, device = fuse.connect(str(path), syscalls.READ_ONLY)
         except OSError as error:
             raise mounts.refused(f"`{path}`", error) from error
-        argv = [self._squashfuse, "-f", "-o", f"offset={offset}", str(path.absolute()), "/dev/fd/3"]
-        keeper.serve(argv, [device])
+        keeper.serve(served.command(self._squashfuse, str(path.absolute()), offset), [device])
         os.close(device)
         return layer
 

@@ -14,11 +14,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import socket
-from collections.abc import Sequence
+
+# Of `signal` itself, which is dear, as `socket` is: most programs start without.
+from _signal import (  # type: ignore[import-not-found]
+    SIG_DFL,
+    SIGCHLD,
+    SIGHUP,
+    SIGINT,
+    SIGKILL,
+    SIGTERM,
+    signal,
+)
+from collections.abc import Callable, Sequence
 
 from lamina.linux import syscalls
+
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    import socket
 
 _FIRST = 3  # a server finds its descriptors at 3, 4, 5, ...
 _MOST_DESCRIPTORS = 253  # in one message, a limit of the kernel
@@ -30,13 +43,17 @@ class Keeper:
 
     def __init__(self) -> None:
         """Start the keeper; in the mount namespace that the servers shall live in."""
+        import socket
+
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._words = os.memfd_create("lamina-servers")
-        _orphan(theirs, self._words)
+        self._words = words = os.memfd_create("lamina-servers")
+        _orphan(lambda: _keep(theirs, words))
         theirs.close()
 
     def serve(self, argv: Sequence[str], descriptors: Sequence[int]) -> None:
         """Start a server with descriptors 3, 4, 5, ...; its death shows in what it serves."""
+        import socket
+
         message = "\0".join(argv).encode(errors="surrogateescape")
         socket.send_fds(self._channel, [message], list(descriptors))
 
@@ -51,7 +68,20 @@ class Keeper:
         os.close(self._words)
 
 
-def _orphan(channel: socket.socket, words: int) -> None:
+def ready(servers: Sequence[tuple[Sequence[str], int]]) -> int:
+    """Start a keeper of these servers and no more, each with its one descriptor, from 3 on, as 3.
+
+    They begin when a byte is written to the descriptor that comes back: a server ends at once
+    where nothing is mounted that it could serve. What they print is lost; whether they serve shows
+    in what they serve.
+    """
+    theirs, ours = os.pipe2(os.O_CLOEXEC)
+    _orphan(lambda: _keep_these(servers, theirs))
+    os.close(theirs)
+    return ours
+
+
+def _orphan(run: Callable[[], None]) -> None:
     """Fork twice, so that the keeper is nobody's child whom a program could wait for."""
     child = os.fork()
     if child:
@@ -60,13 +90,26 @@ def _orphan(channel: socket.socket, words: int) -> None:
     try:
         os.setsid()
         if os.fork() == 0:
-            _keep(channel, words)
+            run()
     finally:
         os._exit(0)
 
 
+def _keep_these(servers: Sequence[tuple[Sequence[str], int]], begin: int) -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    _forget_the_caller([begin, *(device for _, device in servers)], null)
+    if not os.read(begin, 1):
+        return  # the caller has ended
+    for argv, device in servers:
+        _start([os.fsencode(word) for word in argv], [device])
+        os.close(device)
+    _wait_for_all()
+
+
 def _keep(channel: socket.socket, words: int) -> None:
-    _forget_the_caller(channel.fileno(), words)
+    import socket
+
+    _forget_the_caller([channel.fileno()], words)
     while True:
         message, descriptors, _, _ = socket.recv_fds(
             channel, _MESSAGE, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
@@ -80,16 +123,16 @@ def _keep(channel: socket.socket, words: int) -> None:
     _wait_for_all()
 
 
-def _forget_the_caller(channel: int, words: int) -> None:
+def _forget_the_caller(kept: Sequence[int], words: int) -> None:
     """Let go of the caller's files: who reads its output must not wait for the keeper's end."""
     null = os.open("/dev/null", os.O_RDWR)
     for standard, descriptor in enumerate((null, words, words)):
         os.dup2(descriptor, standard)
-    keep = sorted({channel, 2})
+    keep = sorted({*kept, 2})
     for low, high in zip(keep, [*keep[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
         os.closerange(low + 1, high)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    for number in (SIGINT, SIGTERM, SIGHUP, SIGCHLD):
+        signal(number, SIG_DFL)
     os.chdir("/")
 
 
@@ -98,7 +141,7 @@ def _start(argv: list[bytes], descriptors: list[int]) -> None:
     if os.fork():
         return
     try:
-        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.die_with_parent(SIGKILL)
         if os.getppid() == keeper:  # else it died before the call above could tell of it
             _place(descriptors)
             os.execvp(argv[0], argv)

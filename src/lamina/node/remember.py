@@ -16,6 +16,8 @@ from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 from lamina.store.trust import places
 
+_WAYS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -39,30 +41,40 @@ def remember(
     store: LocalStore,
     driver: str | None,
 ) -> None:
-    """Keep how a package is started by the driver `kernel` on this machine's own root.
+    """Keep how a package is started on this machine's own root, by the driver that is chosen here.
 
     Every other start is found out each time. Raises what mounting raises.
     """
     place = starts.path(os.fspath(store.folder), seen.reference)
-    if os.geteuid() or package.base_layers or place is None or places.in_force():
+    usual = launch.choose(None)
+    if package.base_layers or place is None or places.in_force() or driver not in (None, usual):
         return
-    if launch.choose(driver) != drivers.KERNEL:
+    if usual not in _WAYS:
         return
+    server = _squashfuse() if usual == drivers.FUSE else ""
     mounts.check_count(images)
-    mounted = parts.images(plan.of(images, plan.KERNEL), mounts.MOST_LAYERS)
+    mounted = parts.images(plan.of(images, costs := _WAYS[usual]), costs.most)
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
     start = starts.Start(
         digest.hash,
         package.title,
+        server,
         [f"{root}/{program}", *arguments],
         [f"{name}={value}" for name, value in launch.variables(package, root, {}).items()],
         [_image(path) for path in mounted],
-        list(seen.files),
+        [*seen.files, *((path, starts.state(path)) for path in (server,) if path)],
         _notes(mounted, store),
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
-        filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+        if starts.read(os.fspath(store.folder), seen.reference) != start:
+            filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+
+
+def _squashfuse() -> str:
+    from lamina.linux import process  # dear, and the driver `kernel` does without
+
+    return str(process.require("squashfuse_ll"))
 
 
 def _image(path: Path) -> tuple[str, str, int, str]:

@@ -11,7 +11,7 @@ import os
 from lamina.core.errors import LaminaError
 from lamina.linux import loop, namespaces
 from lamina.linux.environment import inherited, reset_signals
-from lamina.node import attach
+from lamina.node import attach, served
 from lamina.node.stack import stack
 from lamina.store import claim, place, starts
 from lamina.store.trust import places
@@ -24,7 +24,7 @@ def start(words: list[str]) -> None:
 
     Then nothing has happened but that this process may have mounts of its own.
     """
-    if os.geteuid() or not words or words[0].startswith("-") or words[1:2] not in ([], ["--"]):
+    if not words or words[0].startswith("-") or words[1:2] not in ([], ["--"]):
         return
     if any(name in os.environ for name in _ELSEWHERE):
         return
@@ -49,8 +49,7 @@ def start(words: list[str]) -> None:
 def _become(known: starts.Start, words: list[str], lease: int) -> None:
     if any(starts.state(path) != state for path, state in known.files):
         return
-    namespaces.own_mounts()
-    mount = _stacked(known.images)
+    mount = _served(known) if known.server else _mounted(known)
     if mount is None:
         return
     namespaces.enter_root({known.title: mount})
@@ -62,12 +61,20 @@ def _become(known: starts.Start, words: list[str], lease: int) -> None:
     os.execve(known.arguments[0], [*known.arguments, *words], {**inherited(), **variables})
 
 
-def _stacked(images: list[tuple[str, str, int, str]]) -> int | None:
-    """A detached mount of the images; None where one is not what it was."""
+def _served(known: starts.Start) -> int | None:
+    """A detached mount of images that a program serves; None where one is not what it was."""
+    if any(starts.state(path) != state for path, _, _, state in known.images):
+        return None
+    return served.stacked(known.server, [(path, at) for path, _, at, _ in known.images])
+
+
+def _mounted(known: starts.Start) -> int | None:
+    """A detached mount of images that the kernel reads; None where one is not what it was."""
+    namespaces.own_mounts()
     devices = loop.bound()
     layers: list[int] = []
     try:
-        for path, kind, offset, state in images:
+        for path, kind, offset, state in known.images:
             image = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 if starts.of(os.fstat(image)) != state:

@@ -5,7 +5,8 @@ state all files were that had a say in it: those of the images, and those that t
 the reference names. It holds as long as they are unchanged; else all is found out anew. It is for
 one user, and only what this user alone may write is believed.
 
-Its fields end with NUL bytes: the form; the hash of the package; its title; then lists, each after
+Its fields end with NUL bytes: the form; the hash of the package; its title; the program
+that serves images, if one does; then lists, each after
 its length: arguments, variables, images (path, kind, offset, state), files that had a say (path,
 state), notes of use that are to be renewed (path); `end`. Nothing dear is imported here.
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from lamina.linux.identity import identity
 
 FOLDER = "starts"
-_FORMAT = "lamina start 1"
+_FORMAT = "lamina start 2"
 _END = "end"
 _ABSENT = "-"
 _LONGEST = 200  # characters of a name
@@ -28,12 +29,13 @@ _LONGEST = 200  # characters of a name
 class Start:
     """What was found out; plain, as data classes are dear to import."""
 
-    __slots__ = ("arguments", "files", "images", "notes", "package", "title", "variables")
+    __slots__ = ("arguments", "files", "images", "notes", "package", "server", "title", "variables")
 
     def __init__(
         self,
         package: str,
         title: str,
+        server: str,
         arguments: list[str],
         variables: list[str],
         images: list[tuple[str, str, int, str]],
@@ -43,11 +45,16 @@ class Start:
         """The fields of a record."""
         self.package = package  # the hash of its manifest
         self.title = title  # its folder below `/packages`
+        self.server = server  # the program that serves images; empty where the kernel reads them
         self.arguments = arguments  # the first is a path
         self.variables = variables  # `NAME=value`, that the program gets besides those around it
         self.images = images  # path, `squashfs` or `erofs`, offset in bytes, state; bottom first
         self.files = files  # path, state
         self.notes = notes  # paths
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both tell of the same start."""
+        return isinstance(other, Start) and encode(self) == encode(other)
 
 
 def state(path: str) -> str:
@@ -71,7 +78,7 @@ def path(store: str, reference: str) -> str | None:
 
 def encode(found: Start) -> bytes:
     """The record, to be written to `path`."""
-    fields = [_FORMAT, found.package, found.title]
+    fields = [_FORMAT, found.package, found.title, found.server]
     for many in (found.arguments, found.variables, found.images, found.files, found.notes):
         fields.append(str(len(many)))
         for each in many:
@@ -106,6 +113,7 @@ def decode(data: bytes) -> Start | None:
         if fields.text() != _FORMAT:
             return None
         found = Start(
+            fields.text(),
             fields.text(),
             fields.text(),
             [fields.text() for _ in range(fields.number())],

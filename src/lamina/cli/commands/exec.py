@@ -26,13 +26,17 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
-    from lamina.node import remember, report
+    from lamina.node import report
     from lamina.store import leases, local, packages
 
     told = report.wanted(os.environ, output.warning)
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
-    seen = remember.see(args.package, store)
+    seen = None
+    if wanted is None and told is None and args.writable is None:
+        from lamina.node import remember
+
+        seen = remember.see(args.package, store)
     digest = repositories.find(args.package, store, args)
     lease = leases.running if wanted is None else leases.leased_package
     with lease(store.folder, digest):
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             return containing.run(wanted, found, digest, images, args, report=told)
         from lamina.node import launch
 
-        if told is None and args.writable is None:
+        if seen is not None:
             remember.remember(seen, found, digest, images, store, args.driver)
         launch.launch(
             found,

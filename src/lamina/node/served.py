@@ -1,0 +1,46 @@
+"""Images served by processes, which are all known before; nothing dear is imported here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lamina.linux import fusemount, namespaces, syscalls
+from lamina.node import keeper
+from lamina.node.stack import stack
+
+
+def command(squashfuse: str, image: str, offset: int) -> list[str]:
+    """What serves an image file, from an offset in bytes on, to the device that it gets as 3."""
+    return [squashfuse, "-f", "-o", f"offset={offset}", image, "/dev/fd/3"]
+
+
+def stacked(squashfuse: str, images: Sequence[tuple[str, int]]) -> int:
+    """A detached mount of images (path and offset), bottom first, for who has none of its own yet.
+
+    An ordinary user is in a user namespace after that. Raises OSError and HostError.
+    """
+    is_user = os.geteuid() != 0
+    if is_user:
+        namespaces.own_user()
+    devices = [fusemount.opened() for _ in images]
+    layers: list[int] = []
+    try:
+        # The keeper and the servers must not hold the mount namespace that they serve.
+        commands = [command(squashfuse, path, offset) for path, offset in images]
+        begin = keeper.ready(list(zip(commands, devices, strict=True)))
+        try:
+            namespaces.own_mounts()
+            for (path, _), device in zip(images, devices, strict=True):
+                layers.append(fusemount.detached(device, path, syscalls.READ_ONLY))
+            os.write(begin, b"1")
+        finally:
+            os.close(begin)
+            for device in devices:
+                os.close(device)
+        top = stack(layers, user=is_user)
+        os.fstatvfs(top)  # fails where no server answers
+        return top
+    finally:
+        for layer in layers:
+            os.close(layer)
