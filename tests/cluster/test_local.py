@@ -60,7 +60,9 @@ def _containers(bench: Bench, job: str) -> list[str]:
     """The containers of a job's package that run."""
     package = json.loads(bench.call("describe", "--json", job))["package"]
     running = json.loads(bench.call("ps", "--json"))["running"]
-    return [each["id"] for each in running if each["digest"].partition("/")[0] in package]
+    # Those of other tests run too, and what comes from a workspace has no digest.
+    names = [(each["id"], each["digest"].partition("/")[0]) for each in running]
+    return [name for name, digest in names if digest and digest in package]
 
 
 def _running(mark: str) -> list[str]:
