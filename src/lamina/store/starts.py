@@ -5,10 +5,10 @@ state all files were that had a say in it: those of the images, and those that t
 the reference names. It holds as long as they are unchanged; else all is found out anew. It is for
 one user, and only what this user alone may write is believed.
 
-Its fields end with NUL bytes: the form; the hash of the package; its title; the program
-that serves images, if one does; then lists, each after
-its length: arguments, variables, images (path, kind, offset, state), files that had a say (path,
-state), notes of use that are to be renewed (path); `end`. Nothing dear is imported here.
+Its fields end with NUL bytes: the form; the hash of the package; its title; the program that
+serves images, if one does; then lists, each after its length: arguments, variables, images (path,
+kind, offset, state), files that had a say (path, state), notes of use that are to be renewed
+(path); `end`. Nothing dear is imported here.
 """
 
 from __future__ import annotations
@@ -161,5 +161,5 @@ def sweep(store: str, is_here: Callable[[str], bool]) -> None:
                 found = decode(file.read())
             if found is None or not is_here(found.package):
                 os.unlink(place)  # noqa: PTH108
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, PermissionError):
+            continue  # it has gone meanwhile, or is another user's to remove
