@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -105,19 +106,19 @@ def test_a_file_that_changes_has_another_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes a user who may not remove the file")
-def test_a_record_that_another_user_keeps_stays_and_stops_nobody(
-    place: Path, tmp_path: Path
-) -> None:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o005 != 0o005 and folder != Path("/"):
-            folder.chmod(0o755)
-    os.seteuid(4321)
-    try:
-        starts.sweep(str(tmp_path), set[str]().__contains__)
-    finally:
-        os.seteuid(0)
+def test_a_record_that_another_user_keeps_stays_and_stops_nobody() -> None:
+    with tempfile.TemporaryDirectory() as store:  # pytest's own are closed to other users
+        Path(store).chmod(0o755)
+        found = Path(store, starts.FOLDER, "0-a")
+        found.parent.mkdir(mode=0o755)
+        found.write_bytes(starts.encode(RECORD))
+        os.seteuid(4321)
+        try:
+            starts.sweep(store, set[str]().__contains__)
+        finally:
+            os.seteuid(0)
 
-    assert place.exists()
+        assert found.exists()
 
 
 def test_records_of_packages_that_are_gone_are_removed(place: Path, tmp_path: Path) -> None:
