@@ -158,12 +158,15 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def tell_of_copy(args: argparse.Namespace) -> None:
-    """Tell where nothing is mounted though nobody asked for that; the driver is chosen then."""
+def tell_of_copy(args: argparse.Namespace, *, stays: bool = False) -> None:
+    """Tell where nothing is mounted though nobody asked for that; the driver is chosen then.
+
+    `stays` is for a mount of the caller's own namespace.
+    """
     from lamina.linux import drivers
 
     if args.driver is None:
-        choice = drivers.choose()
+        choice = drivers.choose_to_stay() if stays else drivers.choose()
         args.driver = choice.driver
         if choice.driver == drivers.COPY:
             from lamina.cli import output

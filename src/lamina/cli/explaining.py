@@ -20,7 +20,7 @@ def explain(
 
     What an ordinary user mounts so that it `stays` is one image.
     """
-    choice = drivers.choose(driver)
+    choice = (drivers.choose_to_stay if stays else drivers.choose)(driver)
     output.data(f"driver {choice.driver}: {choice.reason}")
     base = package.base_layers
     stacks = {"base image": range(base), "package": range(base, len(images))}

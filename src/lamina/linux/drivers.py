@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lamina.core.errors import UserError
+from lamina.linux import rights
 
 KERNEL = "kernel"
 FUSE = "fuse"
@@ -32,11 +33,19 @@ def choose(wanted: str | None = None) -> Choice:
     """The driver asked for, else the best that this machine allows; UserError if unknown."""
     if wanted:
         return decide(wanted, root=False, missing={})
-    is_root = os.geteuid() == 0
+    is_root = rights.may_mount()
     missing = {KERNEL: _missing_for_kernel() if is_root else [_FOR_ROOT]}
     if missing[KERNEL]:
         missing[FUSE] = missing_for_fuse()
     return decide(None, root=is_root, missing=missing)
+
+
+def choose_to_stay(wanted: str | None = None) -> Choice:
+    """The same for a mount that stays, in the caller's own namespace: by fusermount3 for a user."""
+    choice = choose(wanted)
+    if wanted or choice.driver != FUSE or rights.may_become_root():
+        return choice
+    return Choice(COPY, f"{choice.reason}; `fusermount3` gets no rights in this container")
 
 
 def decide(wanted: str | None, *, root: bool, missing: Mapping[str, Sequence[str]]) -> Choice:
@@ -50,13 +59,13 @@ def decide(wanted: str | None, *, root: bool, missing: Mapping[str, Sequence[str
         return Choice(wanted, "asked for")
     if root and not missing.get(KERNEL):
         return Choice(KERNEL, "root, with loop devices, squashfs and overlayfs in the kernel")
-    reason = f"this kernel has no {', '.join(missing[KERNEL])}" if root else _FOR_ROOT
+    reason = f"there is no {', '.join(missing[KERNEL])}" if root else _FOR_ROOT
     if missing.get(FUSE):
         return Choice(COPY, f"{reason}; FUSE lacks {', '.join(missing[FUSE])}")
     return Choice(FUSE, reason)
 
 
-_FOR_ROOT = "an ordinary user may not mount squashfs or attach loop devices"
+_FOR_ROOT = "only root may mount squashfs or attach loop devices, and not in most containers"
 
 
 def _names() -> str:
@@ -73,31 +82,27 @@ def _missing_for_kernel() -> list[str]:
 def missing_for_fuse() -> list[str]:
     """What mounting by FUSE lacks here, as far as it can be told at once."""
     missing = []
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+    if not _opens("/dev/fuse"):
         missing.append("`/dev/fuse`")
     if not _on_path("squashfuse_ll"):
         missing.append("`squashfuse_ll`")
-    if os.geteuid() and any(_reads(path) == no for path, no in _NO_USERS):
+    if not missing and not rights.may_mount() and not rights.may_isolate():
         missing.append("user namespaces")
     return missing
 
 
-_NO_USERS = (
-    ("/proc/sys/user/max_user_namespaces", "0"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
-)
+def _opens(device: str) -> bool:
+    """Whether a device can be opened: a container may show one that it keeps closed."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _on_path(tool: str) -> bool:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return any(os.access(f"{folder}/{tool}", os.X_OK) for folder in folders if folder)
-
-
-def _reads(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
 
 
 def has_file_system(kind: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.errors import LaminaError
-from lamina.linux import btrfs, drivers, fuse, loop, namespaces, process, syscalls
+from lamina.linux import btrfs, drivers, fuse, loop, namespaces, process, rights, syscalls
 
 TOOL = "tool"
 KERNEL = "kernel"
@@ -59,8 +59,8 @@ def probe(store: Path | None = None) -> list[Feature]:
     found = [*map(_tool, _TOOLS), _kernel_release(), *_kernel()]
     works = {feature.name for feature in found if feature.found}
     lacks = {name: [each for each in needed if each not in works] for name, needed in _NEED.items()}
-    if os.geteuid():
-        lacks[drivers.KERNEL].insert(0, "root")
+    if not rights.may_mount():
+        lacks[drivers.KERNEL].insert(0, "root" if os.geteuid() else "the capability to mount")
         lacks[drivers.FUSE] += [] if "user namespace" in works else ["user namespace"]
         lacks[drivers.BTRFS] = [] if "user namespace" in works else ["user namespace"]
     if store is None or not btrfs.works(_nearest(store)):
@@ -79,7 +79,8 @@ def _driver(name: str, lacks: list[str]) -> Feature:
     detail = f"lacks {', '.join(lacks)}" if lacks else "can be used"
     hint = "set LAMINA_STORE to a folder on btrfs" if lacks and name == drivers.BTRFS else ""
     if lacks and not hint:
-        hint = "see the lines of what it lacks; root is asked for by `sudo`"
+        hint = "see the lines of what it lacks"
+        hint += "" if rights.is_in_container() else "; root is asked for by `sudo`"
     return Feature(f"driver `{name}`", DRIVER, not lacks, detail, hint, "mounting")
 
 
@@ -110,15 +111,19 @@ def _kernel_release() -> Feature:
 
 def _kernel() -> list[Feature]:
     rootless = "mounting without root"
+    around = rights.TO_ALLOW if rights.is_in_container() else ""
+    fuse_hint = around or "`modprobe fuse` and `chmod 666 /dev/fuse` as root"
     return [
         _attempt("squashfs", _has("squashfs"), _NO_MODULE, "driver `kernel`"),
         _attempt("overlayfs", _has("overlay"), _NO_MODULE, "stacking layers"),
         _attempt("EROFS", _has("erofs"), _NO_MODULE, "layers as EROFS"),
-        _attempt("loop devices", _loop, "run as root; `modprobe loop`", "driver `kernel`"),
-        _attempt("mount namespace", _mounts, "run as root", "driver `kernel`"),
-        _attempt("user namespace", _user, namespaces.USER_HINT, rootless),
+        _attempt(
+            "loop devices", _loop, around or "run as root; `modprobe loop`", "driver `kernel`"
+        ),
+        _attempt("mount namespace", _mounts, around or "run as root", "driver `kernel`"),
+        _attempt("user namespace", _user, namespaces.hint(), rootless),
         _attempt("overlayfs in a user namespace", _user_overlay, _OVERLAY_HINT, rootless),
-        _attempt("FUSE", _fuse, "`modprobe fuse` and `chmod 666 /dev/fuse` as root", rootless),
+        _attempt("FUSE", _fuse, fuse_hint, rootless),
     ]
 
 
@@ -202,7 +207,7 @@ _OVERLAY_OPTIONS = "lowerdir=lower:upper,userxattr"
 
 def _fuse() -> None:
     """A mount without a server: the kernel makes it, and it dies with its descriptor."""
-    if os.geteuid():
+    if not rights.may_mount():
         namespaces.own_user()
     namespaces.own_mounts()
     for descriptor in fuse.connect("lamina", 0):

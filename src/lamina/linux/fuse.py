@@ -12,9 +12,10 @@ import subprocess
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import fusemount, process
+from lamina.linux import fusemount, process, rights
 
 _DEVICE_HINT = "as root: `modprobe fuse` and `chmod 666 /dev/fuse`"
+_NO_RIGHTS = "`fusermount3` gets no rights in this container: `--driver copy` mounts nothing"
 
 
 def connect(source: str, attributes: int) -> tuple[int, int]:
@@ -47,7 +48,8 @@ def mount(where: Path, source: str, subtype: str) -> int:
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
         words = helper.communicate()[1].decode(errors="replace").strip()
     if helper.returncode or not descriptors:
-        raise HostError(f"can not mount FUSE at `{where}`: {words}", hint=_DEVICE_HINT)
+        hint = _DEVICE_HINT if rights.may_become_root() else _NO_RIGHTS
+        raise HostError(f"can not mount FUSE at `{where}`: {words}", hint=hint)
     return descriptors[0]
 
 

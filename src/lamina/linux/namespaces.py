@@ -9,7 +9,7 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 
 from lamina.core.errors import HostError
-from lamina.linux import syscalls
+from lamina.linux import rights, syscalls
 
 USER_HINT = (
     "allow them: `sysctl kernel.unprivileged_userns_clone=1` (Debian), "
@@ -18,13 +18,18 @@ USER_HINT = (
 )
 
 
+def hint() -> str:
+    """What to do where this process may have no namespaces of its own."""
+    return rights.TO_ALLOW if rights.is_in_container() else USER_HINT
+
+
 def own_mounts() -> None:
     """Give this process a mount namespace of its own; no mount travels in or out of it."""
     try:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     except PermissionError as error:
-        raise HostError("may not make a mount namespace", hint=USER_HINT) from error
+        raise HostError("may not make a mount namespace", hint=hint()) from error
 
 
 def own_user(*, as_root: bool = False) -> None:
@@ -59,10 +64,7 @@ def _no_user_namespace(error: OSError) -> HostError:
             "a process with several threads can not enter a user namespace",
             hint="this is lamina's own fault: end all threads before a package is started",
         )
-    return HostError(
-        f"this machine does not let an ordinary user make a user namespace: {error.strerror}",
-        hint=USER_HINT,
-    )
+    return HostError(f"may not make a user namespace: {error.strerror}", hint=hint())
 
 
 def _write(path: str, text: str) -> None:
@@ -231,12 +233,17 @@ def _pivot(root: int, *, writable: bool = False) -> None:
     """Make a filled tmpfs, attached over the old root, the root, and let go of the old one.
 
     The old root is detached as a whole: that ends this namespace's view of it, the file systems
-    live on where they came from.
+    live on where they came from. Where the call is refused, as filters of system calls do and the
+    first file system of a kernel, the old root stays, with no path that leads there.
     """
     syscalls.mount_setattr(root, syscalls.WRITABLE if writable else syscalls.READ_ONLY)
     os.fchdir(root)
-    syscalls.pivot_root(".", ".")
-    syscalls.umount(".", syscalls.MNT_DETACH)
+    try:
+        syscalls.pivot_root(".", ".")
+    except OSError:
+        os.chroot(".")
+    else:
+        syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
 
 

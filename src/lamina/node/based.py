@@ -21,15 +21,20 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.core.manifest import Package
-from lamina.linux import namespaces
+from lamina.linux import drivers, namespaces
 from lamina.node import mounts
 from lamina.node.stack import stack
 
 _PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def check(package: Package) -> None:
-    """Raise HostError where a package with a base image cannot be mounted here."""
+def check(package: Package, driver: str) -> None:
+    """Raise HostError where a package with a base image cannot be mounted here, by a driver."""
+    if driver == drivers.COPY:
+        raise HostError(
+            f"`{package.name}` has a base image, which can only be mounted",
+            hint="`lamina doctor` shows what it takes to mount here",
+        )
     machine = _PROCESSORS.get(os.uname().machine, os.uname().machine)
     if package.image.architecture not in ("", machine):
         raise HostError(

@@ -33,7 +33,7 @@ from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.formats import runtimespec
 from lamina.formats.runtimespec import Identity, Node, Surroundings
-from lamina.linux import cgroups, drivers, groupusage
+from lamina.linux import cgroups, groupusage, rights
 from lamina.linux.cgroups import Group
 from lamina.node import launch, mounts, rootfs, running, runtimes, supervise
 from lamina.node.janitor import Janitor
@@ -149,7 +149,7 @@ def _named(name: str) -> tuple[int, int]:
 def identity(runtime: str) -> Identity:
     """Who this process is, and what a runtime calls it inside."""
     uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
+    if rights.may_mount():
         return Identity(uid, gid)
     if runtime == RUNC:  # it wants to be root inside, and there is one user alone
         return Identity(uid, gid, 0, 0)
@@ -221,17 +221,12 @@ def run(
     """
     runtime = runtimes.choose(order.runtime, _attempt)
     name = launch.choose(driver)
-    if name == drivers.COPY:
-        raise UserError(
-            "a container needs mounts, and the driver `copy` has none",
-            hint="`lamina doctor` tells what the other drivers lack here",
-        )
     chosen = mounts.driver(name)
     mounts.check_count(images)
     if package.base_layers:
         from lamina.node import based
 
-        based.check(package)
+        based.check(package, name)
     who, id_ = identity(runtime.name), os.urandom(6).hex()
     usual = container(package, args, order, id_, who)
     _check_sources(usual)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import fuse, namespaces, process, syscalls
+from lamina.linux import fuse, namespaces, process, rights, syscalls
 from lamina.node import mounts, parts, plan, served
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
@@ -30,7 +30,7 @@ class FuseDriver:
 
     def __init__(self) -> None:
         self._squashfuse = str(process.require("squashfuse_ll"))
-        self.is_user = os.geteuid() != 0
+        self.is_user = not rights.may_mount() or rights.in_user_namespace()
         self._keeper: Keeper | None = None
 
     def enter(self, *, writable: bool = False) -> None:
@@ -39,7 +39,7 @@ class FuseDriver:
         The keeper starts between the two: /dev/fuse must be opened in the user namespace that
         mounts it, and the servers must not hold the mount namespace that they serve.
         """
-        if self.is_user:
+        if not rights.may_mount():
             namespaces.own_user(as_root=writable)
         self._keeper = Keeper()
         namespaces.own_mounts()

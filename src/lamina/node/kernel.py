@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import loop, namespaces
+from lamina.linux import loop, namespaces, rights
 from lamina.node import attach, mounts, parts, plan
 from lamina.node.stack import stack
 
-_NOT_ROOT = "run as root, or let lamina choose the driver `fuse`"
+_NOT_ROOT = "run as root outside of containers, or let lamina choose the driver"
 
 
 class KernelDriver:
@@ -22,7 +22,7 @@ class KernelDriver:
 
     def enter(self, *, writable: bool = False) -> None:  # noqa: ARG002 - root may always write
         """Move this process into a mount namespace of its own."""
-        if os.geteuid():
+        if not rights.may_mount():
             raise HostError("the mount driver `kernel` is for root", hint=_NOT_ROOT)
         namespaces.own_mounts()
 

@@ -44,11 +44,11 @@ def launch(
     name = choose(driver)
     mounts.check_count(images)
     if package.base_layers:
-        based.check(package)
+        based.check(package, name)
     if name == drivers.COPY:
         from lamina.node import copied
 
-        root = str(copied.root(package, images, writable))
+        root = str(copied.root(images, writable))
         if mounted is not None:
             mounted()
     else:

@@ -25,7 +25,7 @@ MOST_LAYERS = 500  # overlayfs stacks no more
 class Driver(Protocol):
     """A way to mount images for one program."""
 
-    is_user: bool  # whether an ordinary user mounts
+    is_user: bool  # whether it mounts in a user namespace
 
     def enter(self, *, writable: bool = False) -> None:
         """Move this process into a mount namespace of its own.
@@ -56,10 +56,9 @@ def driver(name: str) -> Driver:
 
         return SubvolumeDriver()
     if name == drivers.COPY:
-        raise HostError(
-            "the driver `copy` mounts nothing, which is needed here",
-            hint="`lamina doctor` shows which drivers can be used",
-        )
+        from lamina.node.copied import CopyDriver
+
+        return CopyDriver()
     from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
 
     return FuseDriver()

@@ -33,9 +33,9 @@ def attempt(runtime: Runtime) -> str:
 def _attempt_and_tell(runtime: Runtime, writer: int) -> None:
     words = "the attempt crashed"
     try:
-        null = os.open("/dev/null", os.O_RDWR)
-        for standard in range(3):
-            os.dup2(null, standard)
+        null, said = os.open("/dev/null", os.O_RDWR), os.memfd_create("lamina-said")
+        for standard, descriptor in enumerate((null, null, said)):
+            os.dup2(descriptor, standard)
         words = _attempt(runtime)
     except HostError as error:
         words = error.message
@@ -66,8 +66,15 @@ def _attempt(runtime: Runtime) -> str:
         around = contain.surroundings(str(bundle / "rootfs"), who, layout, tried)
         pid = contain.start(runtime, tried, around, bundle, id_, Group(), None, layout)
         code = supervise.wait(pid, 0, lambda _: None)
-        return runtimes.log_of(bundle) or (f"exit code {code}" if code else "")
+        said = _last_line() or f"exit code {code}"
+        return runtimes.log_of(bundle) or (said if code else "")
     finally:
         janitor.end()
         if lock >= 0:
             os.close(lock)
+
+
+def _last_line() -> str:
+    """What the runtime has said last on standard error."""
+    text = os.pread(2, 4096, 0).decode(errors="replace").strip()
+    return text.splitlines()[-1] if text else ""

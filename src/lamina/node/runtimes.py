@@ -2,7 +2,8 @@
 
 That one is installed says little: crun refuses hosts with control groups of both versions, and in
 many containers nothing may mount /proc. So each is tried, with the same kind of container, and the
-answer is kept until the machine starts anew or the program's file changes.
+answer is kept until the machine starts anew or the program's file changes, for those with the same
+rights.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.errors import HostError, LaminaError, UserError
-from lamina.linux import filesystem
+from lamina.linux import filesystem, rights
 from lamina.node import records
 
 CRUN, RUNC, BWRAP = "crun", "runc", "bwrap"
 NAMES = (CRUN, RUNC, BWRAP)
 _INITS = ("tini-static", "tini", "catatonit", "docker-init")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_MOST_KNOWN = 30  # answers: containers may share the folder of this user, and each has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,19 @@ def choose(wanted: str | None, attempt: Try) -> Runtime:
         tried.append(_remembered(name, attempt))
         if tried[-1].works and tried[-1].path is not None:
             return Runtime(name, tried[-1].path)
-    raise HostError(
-        "no runtime of containers works here: "
-        + "; ".join(f"{each.name}: {each.complaint}" for each in tried),
-        hint="on Debian or Ubuntu: `apt-get install crun`; without `--contain` none is needed",
-    )
+    raise HostError(f"no runtime of containers works here: {_told(tried)}", hint=_hint(tried))
+
+
+def _told(tried: Sequence[Tried]) -> str:
+    if len(complaints := {each.complaint for each in tried}) == 1:
+        return complaints.pop()
+    return "; ".join(f"{each.name}: {each.complaint}" for each in tried)
+
+
+def _hint(tried: Sequence[Tried]) -> str:
+    if any(each.path for each in tried) and rights.is_in_container():
+        return rights.TO_ALLOW
+    return "on Debian or Ubuntu: `apt-get install crun`; without `--contain` none is needed"
 
 
 def named(name: str) -> Runtime:
@@ -102,8 +112,10 @@ def _remembered(name: str, attempt: Try, *, anew: bool = False) -> Tried:
     key, file = _key(path), records.state() / "runtimes.json"
     known = _known(file)
     if anew or key not in known:
+        known.pop(key, None)
         known[key] = _complaint(attempt, Runtime(name, path))
-        filesystem.write_atomic(file, json.dumps(known).encode())
+        latest = dict(list(known.items())[-_MOST_KNOWN:])
+        filesystem.write_atomic(file, json.dumps(latest).encode())
     return Tried(name, path, known[key])
 
 
@@ -125,7 +137,8 @@ def _known(file: Path) -> dict[str, str]:
 
 def _key(path: Path) -> str:
     stat = path.stat()
-    return f"{_boot()} {path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {os.geteuid()}"
+    file = f"{path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+    return f"{_boot()} {file} {os.geteuid()} {rights.context()}"
 
 
 def _boot() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from lamina.linux import fusemount, namespaces, syscalls
+from lamina.linux import fusemount, namespaces, rights, syscalls
 from lamina.node import keeper
 from lamina.node.stack import stack
 
@@ -18,10 +18,9 @@ def command(squashfuse: str, image: str, offset: int) -> list[str]:
 def stacked(squashfuse: str, images: Sequence[tuple[str, int]]) -> int:
     """A detached mount of images (path and offset), bottom first, for who has none of its own yet.
 
-    An ordinary user is in a user namespace after that. Raises OSError and HostError.
+    Who may not mount is in a user namespace after that. Raises OSError and HostError.
     """
-    is_user = os.geteuid() != 0
-    if is_user:
+    if not rights.may_mount():
         namespaces.own_user()
     devices = [fusemount.opened() for _ in images]
     layers: list[int] = []
@@ -38,7 +37,7 @@ def stacked(squashfuse: str, images: Sequence[tuple[str, int]]) -> int:
             os.close(begin)
             for device in devices:
                 os.close(device)
-        top = stack(layers, user=is_user)
+        top = stack(layers, user=rights.in_user_namespace())
         os.fstatvfs(top)  # fails where no server answers
         return top
     finally:

@@ -12,12 +12,11 @@ without unpacking another layer. The program sees the package's subvolume, bind-
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import btrfs, namespaces, syscalls
+from lamina.linux import btrfs, namespaces, rights, syscalls
 from lamina.node import jobs, lay, mounts, plan
 from lamina.node.compose import composed
 from lamina.store import derived, local
@@ -31,13 +30,13 @@ class SubvolumeDriver:
     """Mounts of subvolumes."""
 
     def __init__(self) -> None:
-        self.is_user = os.geteuid() != 0
+        self.is_user = not rights.may_mount() or rights.in_user_namespace()
 
     def enter(self, *, writable: bool = False) -> None:
         """Move this process into a mount namespace of its own, as a user into one of users too."""
         if writable:
             jobs.own(local.default_folder())  # who removes that must see the machine as it is
-        if self.is_user:
+        if not rights.may_mount():
             namespaces.own_user()
         namespaces.own_mounts()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
-from lamina.linux import drivers, filesystem, fuse, mountinfo, process, syscalls
+from lamina.linux import drivers, filesystem, fuse, mountinfo, process, rights, syscalls
 from lamina.node import based, merge, mounts, records
 from lamina.node.records import Mounted
 from lamina.store import local
@@ -38,14 +38,14 @@ def mount(
     mounts.check_count(images)
     where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
-    driver = drivers.choose(driver).driver
+    driver = drivers.choose_to_stay(driver).driver
     if package.base_layers:
-        based.check(package)
         if driver not in _BY_MOUNTS:
             raise HostError(
                 f"`{package.name}` has a base image, which only root can mount for all to see",
                 hint="`lamina run` and `lamina exec` start its program for any user",
             )
+        based.check(package, driver)
     _check(driver, upper)
     # Merging may take seconds, in which other mounts should not have to wait.
     made = None
@@ -67,7 +67,7 @@ _BY_MOUNTS = (drivers.KERNEL, drivers.BTRFS)
 
 def _check(driver: str, upper: mounts.Upper | None) -> None:
     """HostError for what this driver or user can not do in the machine's own namespace."""
-    if driver in _BY_MOUNTS and os.geteuid():
+    if driver in _BY_MOUNTS and not rights.may_mount():
         raise HostError(
             f"only root can mount by the driver `{driver}` for all to see",
             hint="`lamina mount` without `--driver` takes one that you can use",

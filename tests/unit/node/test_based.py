@@ -16,8 +16,8 @@ def package(architecture: str) -> Package:
 
 def test_an_image_of_another_processor_is_told() -> None:
     with pytest.raises(HostError, match=r"is for `pdp11`, this machine is `(amd64|arm64|\w+)`"):
-        based.check(package("pdp11"))
+        based.check(package("pdp11"), "kernel")
 
 
 def test_an_image_that_does_not_say_is_taken() -> None:
-    based.check(package(""))
+    based.check(package(""), "fuse")

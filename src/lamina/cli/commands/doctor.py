@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
@@ -50,10 +51,18 @@ def run(args: argparse.Namespace) -> int:
     )
     output.data(f"mount driver: {choice.driver} ({choice.reason})")
     output.data(f"runtime of containers: {used}; control groups: {_LAYOUTS[layout]}")
+    for hint, names in _hints(found).items():
+        output.note(f"hint: {', '.join(names)}: {hint}")
+    return 0
+
+
+def _hints(found: Sequence[Feature]) -> dict[str, list[str]]:
+    """What to do, each once, with what that is for."""
+    hints: dict[str, list[str]] = {}
     for feature in found:
         if not feature.found and feature.hint:
-            output.note(f"hint: {feature.name}: {feature.hint}")
-    return 0
+            hints.setdefault(feature.hint, []).append(feature.name)
+    return hints
 
 
 _LAYOUTS = {

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             from lamina.cli import explaining
 
             return explaining.explain(found, images, args.driver, stays=True)
-        arguments.tell_of_copy(args)
+        arguments.tell_of_copy(args, stays=True)
         where = visible.mount(found, images, args.at, driver=args.driver, upper=args.writable)
         leases.mounted(store.folder, digest, where)
     if args.json:
