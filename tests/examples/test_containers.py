@@ -208,10 +208,6 @@ def test_programs_without_walls_are_listed_too(project: Project) -> None:
         (("--device", "vendor.com/gpu=0"), "tells of a device `vendor.com/gpu=0`"),
         (("-t",), "`-t` needs a terminal as standard input"),
         (("--read-only", "--writable", "tmpfs"), "`--read-only` and `--writable` contradict"),
-        (
-            ("--contain", "--driver", "copy"),
-            "a container needs mounts, and the driver `copy` has none",
-        ),
         (("--mount", "type=bind,src=/no/such,dst=/x"), "there is no `/no/such` to show"),
         (("--user", "nobody-of-that-name"), "nobody-of-that-name"),
     ],
@@ -224,6 +220,19 @@ def test_what_can_not_be_is_told_before_anything_runs(
     assert done.returncode == 125
     assert complaint in done.stderr
     assert "ran" not in done.stdout
+
+
+def test_where_no_layer_can_be_mounted_a_container_shows_a_folder(project: Project) -> None:
+    code = "print(__file__); open(__file__, 'a')"
+
+    closed = project("exec", project.name, "--contain", "--driver", "copy", "--", code)
+    words = ("--writable", "tmpfs", "--driver", "copy", "--contain")
+    opened = project("exec", project.name, *words, "--", code)
+
+    place = f"own\n/packages/{project.title}/main.py\n"
+    assert (closed.returncode, closed.stdout) == (1, place)
+    assert "Permission denied" in closed.stderr
+    assert (opened.returncode, opened.stdout) == (0, place), opened.stderr
 
 
 def test_enter_of_nothing_is_told(project: Project) -> None:

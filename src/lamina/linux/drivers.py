@@ -34,7 +34,7 @@ def choose(wanted: str | None = None) -> Choice:
     if wanted:
         return decide(wanted, root=False, missing={})
     is_root = rights.may_mount()
-    missing = {KERNEL: _missing_for_kernel() if is_root else [_FOR_ROOT]}
+    missing = {KERNEL: _missing_for_kernel() if is_root else [_not_root()]}
     if missing[KERNEL]:
         missing[FUSE] = missing_for_fuse()
     return decide(None, root=is_root, missing=missing)
@@ -59,13 +59,19 @@ def decide(wanted: str | None, *, root: bool, missing: Mapping[str, Sequence[str
         return Choice(wanted, "asked for")
     if root and not missing.get(KERNEL):
         return Choice(KERNEL, "root, with loop devices, squashfs and overlayfs in the kernel")
-    reason = f"there is no {', '.join(missing[KERNEL])}" if root else _FOR_ROOT
+    lacks = missing.get(KERNEL, [_FOR_ROOT])
+    reason = f"this machine lacks {', '.join(lacks)}" if root else lacks[0]
     if missing.get(FUSE):
         return Choice(COPY, f"{reason}; FUSE lacks {', '.join(missing[FUSE])}")
     return Choice(FUSE, reason)
 
 
-_FOR_ROOT = "only root may mount squashfs or attach loop devices, and not in most containers"
+_FOR_ROOT = "an ordinary user may not mount squashfs or attach loop devices"
+_FOR_OTHER_ROOT = "root may not mount in this container"
+
+
+def _not_root() -> str:
+    return _FOR_ROOT if os.geteuid() else _FOR_OTHER_ROOT
 
 
 def _names() -> str:

@@ -117,9 +117,7 @@ def _kernel() -> list[Feature]:
         _attempt("squashfs", _has("squashfs"), _NO_MODULE, "driver `kernel`"),
         _attempt("overlayfs", _has("overlay"), _NO_MODULE, "stacking layers"),
         _attempt("EROFS", _has("erofs"), _NO_MODULE, "layers as EROFS"),
-        _attempt(
-            "loop devices", _loop, around or "run as root; `modprobe loop`", "driver `kernel`"
-        ),
+        _attempt("loop devices", _loop, around or _LOOP_HINT, "driver `kernel`"),
         _attempt("mount namespace", _mounts, around or "run as root", "driver `kernel`"),
         _attempt("user namespace", _user, namespaces.hint(), rootless),
         _attempt("overlayfs in a user namespace", _user_overlay, _OVERLAY_HINT, rootless),
@@ -127,6 +125,7 @@ def _kernel() -> list[Feature]:
     ]
 
 
+_LOOP_HINT = "run as root; `modprobe loop`"
 _OVERLAY_HINT = "needs Linux 5.11 and a user namespace; without it layers are merged, once"
 
 

@@ -31,7 +31,7 @@ def test_the_reason_names_what_the_kernel_lacks() -> None:
     missing = {"kernel": ["loop devices", "squashfs"]}
     choice = drivers.decide(None, root=True, missing=missing)
 
-    assert choice.reason == "this kernel has no loop devices, squashfs"
+    assert choice.reason == "this machine lacks loop devices, squashfs"
 
     missing["fuse"] = ["`/dev/fuse`", "`squashfuse_ll`"]
     choice = drivers.decide(None, root=True, missing=missing)
