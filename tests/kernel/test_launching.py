@@ -329,17 +329,18 @@ def test_a_package_without_an_entry_point_says_so(launcher: Launcher, shell: Pat
 OLD_KERNEL = """
 import errno
 from lamina.node import stack
-def refuse(*args, **options): raise OSError(errno.EINVAL, "as an older kernel")
+def refuse(*args, **options): raise OSError(errno.%s, "as an older kernel")
 stack._by_descriptors = refuse
 """
 
 
+@pytest.mark.parametrize("code", ["EINVAL", "EOPNOTSUPP"])
 def test_layers_are_stacked_by_name_where_the_kernel_takes_no_descriptors(
-    launcher: Launcher, image: Image, shell: Path
+    launcher: Launcher, image: Image, shell: Path, code: str
 ) -> None:
     images = [shell, *(image({"same": str(n)}) for n in range(3)), *[shell] * 60]
 
-    assert launcher.output(images, "cat ${0%/*}/same", before=OLD_KERNEL) == "2"
+    assert launcher.output(images, "cat ${0%/*}/same", before=OLD_KERNEL % code) == "2"
 
 
 NO_USER_OVERLAY = """

@@ -74,9 +74,16 @@ def groups() -> Iterator[Path]:
     assert Group((top,)).remove()
 
 
-@pytest.fixture(params=["topmost", "alone", "crowded", "delegated", "foreign"])
+# Where lamina is started: who may do what there differs.
+WITH_LIMITS = ("topmost", "alone", "crowded", "delegated")
+HOLDING = pytest.mark.parametrize("group", WITH_LIMITS, indirect=True)
+FOREIGN = pytest.mark.parametrize("group", ["foreign"], indirect=True)
+ANYWHERE = pytest.mark.parametrize("group", [*WITH_LIMITS, "foreign"], indirect=True)
+
+
+@pytest.fixture
 def group(request: pytest.FixtureRequest, groups: Path) -> Iterator[Path]:
-    """Where lamina is started: who may do what there differs."""
+    """One of these groups."""
     if request.param == "topmost":
         yield TOP
         return
@@ -123,11 +130,10 @@ print(*dict(record.group).values(), sep=":")
 """
 
 
+@HOLDING
 def test_a_program_that_wants_more_memory_is_killed_and_told_of(
-    containers: Containers, group: Path, shell: Path
+    containers: Containers, shell: Path
 ) -> None:
-    if group.name == "foreign":
-        pytest.skip("no limit holds there: see below")
     hog = "/usr/bin/python3 -c 'x = bytearray(300 << 20)'; exit $?"
 
     ended = containers.run([shell], hog, order=f"{{{ALL}}}")
@@ -138,9 +144,8 @@ def test_a_program_that_wants_more_memory_is_killed_and_told_of(
     assert "no effect" not in ended.words
 
 
-def test_processes_are_bounded(containers: Containers, group: Path, shell: Path) -> None:
-    if group.name == "foreign":
-        pytest.skip("no limit holds there: see below")
+@HOLDING
+def test_processes_are_bounded(containers: Containers, shell: Path) -> None:
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 1; echo survived"
 
     ended = containers.run([shell], bomb, order=f"{{{ALL}}}")
@@ -149,11 +154,10 @@ def test_processes_are_bounded(containers: Containers, group: Path, shell: Path)
     assert "fork" in ended.words.lower()
 
 
+@HOLDING
 def test_the_processor_is_bounded_and_what_is_used_is_told(
-    containers: Containers, group: Path, shell: Path
+    containers: Containers, shell: Path
 ) -> None:
-    if group.name == "foreign":
-        pytest.skip("no limit holds there: see below")
     busy = "echo ready; while :; do :; done"
     started = containers.start([shell], busy, order=f"{{{ALL}, 'stop_timeout': 1}}")
     assert started.stdout is not None
@@ -192,12 +196,8 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_where_nothing_is_delegated_that_is_told(
-    containers: Containers, group: Path, shell: Path
-) -> None:
-    if group.name != "foreign":
-        pytest.skip("limits hold there: see above")
-
+@FOREIGN
+def test_where_nothing_is_delegated_that_is_told(containers: Containers, shell: Path) -> None:
     warned = containers.run([shell], "echo ran", order=f"{{{ALL}}}")
     refused = containers.run([shell], "echo ran", order=f"{{{ALL}, 'require_limits': True}}")
 
@@ -210,8 +210,9 @@ def test_where_nothing_is_delegated_that_is_told(
     assert "systemd-run --user --scope -p Delegate=yes" in refused.words
 
 
+@ANYWHERE
 def test_without_limits_nothing_is_said_and_what_is_used_is_known(
-    containers: Containers, group: Path, shell: Path
+    containers: Containers, shell: Path
 ) -> None:
     started = containers.start([shell], "echo ready; read line", stdin=-1)
     assert started.stdout is not None
@@ -226,6 +227,7 @@ def test_without_limits_nothing_is_said_and_what_is_used_is_known(
     assert int(found["pids"]) >= 1
 
 
+@ANYWHERE
 def test_all_of_a_killed_start_goes(containers: Containers, shell: Path) -> None:
     code = "setsid sleep 1000 & echo ready; sleep 1000"
     started = containers.start([shell], code, order=f"{{{ALL}}}")
@@ -237,11 +239,10 @@ def test_all_of_a_killed_start_goes(containers: Containers, shell: Path) -> None
     started.wait(30)
 
 
+@HOLDING
 def test_two_at_once_from_one_group_each_have_their_limits(
     containers: Containers, group: Path, shell: Path
 ) -> None:
-    if group.name == "foreign":
-        pytest.skip("no limit holds there: see above")
     first = containers.start([shell], "echo ready; read line", stdin=-1, order=f"{{{ALL}}}")
     assert first.stdout is not None
     assert first.stdout.readline() == b"ready\n"

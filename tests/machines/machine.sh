@@ -18,7 +18,7 @@ boot() {
   mkdir -p first/bin first/modules first/{proc,sys,dev,below,written,root}
   cp "$(command -v busybox)" first/bin/busybox
   modules='virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci
-    netfs fscache 9pnet 9pnet_virtio 9p overlay loop squashfs fuse bfq'
+    netfs fscache 9pnet 9pnet_virtio 9p overlay loop squashfs erofs fuse bfq tun'
   for module in $modules; do
     find kernel -name "$module.ko" -exec cp {} first/modules \;
   done
@@ -66,7 +66,7 @@ for one in $($run cat /root/sys/fs/cgroup/cgroup.controllers); do
   echo +$one >/root/sys/fs/cgroup/cgroup.subtree_control
 done
 $run chmod 1777 /root/tmp /root/dev/shm
-$run chmod 666 /root/dev/fuse
+for device in fuse net/tun; do $run chmod 666 /root/dev/$device; done
 $run mkdir /root/tmp/out
 $run mount -t 9p -o trans=virtio,version=9p2000.L out /root/tmp/out
 $run hostname another

@@ -36,8 +36,9 @@ def may_become_root() -> bool:
 
 
 def is_in_container() -> bool:
-    """Whether this process is under a filter of system calls, or in a user namespace of others."""
-    return _status().get("Seccomp") == "2" or in_user_namespace()
+    """Whether this process seems to be in one: it may less than its user may on a machine."""
+    is_filtered = _status().get("Seccomp") == "2"
+    return is_filtered or in_user_namespace() or (os.geteuid() == 0 and not may_mount())
 
 
 def in_user_namespace() -> bool:

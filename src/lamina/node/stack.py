@@ -37,10 +37,13 @@ def _stack(layers: Sequence[int], written: Open | None, *, user: bool) -> int:
     try:
         return _by_descriptors(layers, written, user=user)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in _OLD:
             raise
-    # Linux before 6.15 stacks only what is attached, before 6.5 only by one option string.
     return _in_child(lambda: _by_names(layers, written, user=user))
+
+
+# Linux before 6.15 stacks only what is attached, before 6.5 only by one option string.
+_OLD = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def _by_descriptors(layers: Sequence[int], written: Open | None, *, user: bool) -> int:

@@ -52,12 +52,13 @@ def run(args: argparse.Namespace) -> int:
         arguments.tell_of_copy(args)
         if told is not None:
             told.told("pulled")
+        if seen is not None:
+            remember.remember(seen, found, digest, images, store, args.driver)
+        store.close()  # else its scratch would stay when the program takes this process's place
         if wanted is not None:
             return containing.run(wanted, found, digest, images, args, report=told)
         from lamina.node import launch
 
-        if seen is not None:
-            remember.remember(seen, found, digest, images, store, args.driver)
         launch.launch(
             found,
             images,
