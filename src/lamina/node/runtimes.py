@@ -68,6 +68,8 @@ def choose(wanted: str | None, attempt: Try) -> Runtime:
 
 
 def _told(tried: Sequence[Tried]) -> str:
+    if not any(each.path for each in tried):
+        return f"none of {', '.join(NAMES)} is installed"
     if len(complaints := {each.complaint for each in tried}) == 1:
         return complaints.pop()
     return "; ".join(f"{each.name}: {each.complaint}" for each in tried)
