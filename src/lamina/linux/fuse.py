@@ -15,7 +15,7 @@ from lamina.core.errors import HostError
 from lamina.linux import fusemount, process, rights
 
 _DEVICE_HINT = "as root: `modprobe fuse` and `chmod 666 /dev/fuse`"
-_NO_RIGHTS = "`fusermount3` gets no rights in this container: `--driver copy` mounts nothing"
+_NO_RIGHTS = "`fusermount3` gets no rights in this container; `--driver copy` needs none to mount"
 
 
 def connect(source: str, attributes: int) -> tuple[int, int]:
