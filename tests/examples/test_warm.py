@@ -37,10 +37,11 @@ os.execve = told
 from lamina.node import warm
 if "WITHOUT_KERNEL" in os.environ:
     start = warm.start
-    def once(words):
-        start(words)
+    def once(*words):
+        code = start(*words)
         from lamina.linux import drivers
         drivers._missing_for_kernel = lambda: ["loop devices"]
+        return code
     warm.start = once
 from lamina.cli.start import program
 sys.exit(program())

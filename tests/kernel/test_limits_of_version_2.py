@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lamina.linux import cgroups
-from lamina.linux.cgroups import Group
+from lamina.linux.group import Group
 from lamina.node.runtimes import NAMES
 
 from .conftest import PATH, Person, new_area
@@ -71,7 +71,7 @@ def groups() -> Iterator[Path]:
         for each in cgroups.CONTROLLERS:
             (folder / "cgroup.subtree_control").write_text(f"+{each}")
     yield top
-    assert Group((top,)).remove()
+    assert Group([("memory", str(top))]).remove()
 
 
 # Where lamina is started: who may do what there differs.
