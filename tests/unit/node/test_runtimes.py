@@ -9,7 +9,7 @@ import pytest
 
 from lamina.core.errors import HostError
 from lamina.linux import rights
-from lamina.node import records, runtimes
+from lamina.node import runtimes, state
 from lamina.node.runtimes import NAMES, Runtime
 
 
@@ -19,7 +19,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in NAMES:
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.setattr(runtimes, "_where", lambda name: tmp_path / name)
-    monkeypatch.setattr(records, "state", lambda: tmp_path)
+    monkeypatch.setattr(state, "folder", lambda: str(tmp_path))
     return tmp_path
 
 
