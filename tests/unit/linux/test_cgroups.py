@@ -100,6 +100,43 @@ def test_a_group_with_other_processes_is_not_taken(
     assert "the control group of this process has other processes in it" in group.missing[0]
 
 
+MEMORY = frozenset({"memory", "pids"})
+
+
+def test_root_leaves_a_group_with_other_processes_for_one_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    tree_of_version_2(tmp_path, "session", "lamina", on="memory pids")
+    (tmp_path / "session/cgroup.subtree_control").write_text("")
+    within = Layout((Hierarchy(2, tmp_path / "session", tmp_path, MEMORY),))
+
+    group = cgroups.create("lamina-x", Limits(memory=64 << 20), within)
+
+    assert group.folders == (str(tmp_path / "lamina/lamina-x"),)
+
+
+def test_who_is_alone_in_a_group_moves_to_a_leaf_of_it(tmp_path: Path) -> None:
+    tree_of_version_2(tmp_path, "scope", "scope/lamina")
+    (tmp_path / "scope/cgroup.procs").write_text(f"{os.getpid()}\n")
+    within = Layout((Hierarchy(2, tmp_path / "scope", tmp_path, MEMORY),))
+
+    group = cgroups.create("lamina-x", Limits(memory=64 << 20), within)
+
+    assert group.folders == (str(tmp_path / "scope/lamina-x"),)
+    assert (tmp_path / "scope/lamina/cgroup.procs").read_text().split()[0] == str(os.getpid())
+    assert "+pids" in (tmp_path / "scope/cgroup.subtree_control").read_text()  # the last
+
+
+def test_what_is_started_from_such_a_leaf_has_its_group_beside_it(tmp_path: Path) -> None:
+    tree_of_version_2(tmp_path, "scope", "scope/lamina", on="memory pids")
+    within = Layout((Hierarchy(2, tmp_path / "scope/lamina", tmp_path, MEMORY),))
+
+    group = cgroups.create("lamina-x", Limits(memory=64 << 20), within)
+
+    assert group.folders == (str(tmp_path / "scope/lamina-x"),)
+
+
 @pytest.mark.root
 def test_limits_are_set_for_real_and_the_group_goes() -> None:
     layout = cgroups.layout()
