@@ -71,8 +71,8 @@ def _by_names(layers: Sequence[int], written: Open | None, *, user: bool) -> int
     syscalls.move_mount(folder, "/")
     with namespaces.elsewhere(folder):
         for number, layer in enumerate(layers):
-            # Before 6.7 the top of the stack takes over the mode that the kernel knows of a layer's:
-            # of FUSE none, which lets nobody in, until its server was asked.
+            # Before 6.7 a stack takes over the mode that the kernel knows of a layer: of FUSE none,
+            # which lets nobody in, until its server was asked.
             os.fstat(layer)
             os.mkdir(f"{number:x}", dir_fd=folder)
             syscalls.move_mount(layer, f"{number:x}", at=folder)
