@@ -17,16 +17,20 @@ from lamina.node.stack import stack
 from lamina.store import claim, place, starts
 from lamina.store.trust import places
 
-_ELSEWHERE = ("LAMINA_REPORT", "_ARGCOMPLETE")  # with these there is more to do
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    from lamina.node.report import Report
+
+_Warn = Callable[[str], None]
 
 
-def start(words: Sequence[str], warn: Callable[[str], None]) -> int | None:
+def start(words: Sequence[str], warn: _Warn) -> int | None:
     """Become the program of `lamina exec`, whose words these are, or run it in a container.
 
     Then the exit code comes back. None where it can not: then nothing has happened but that this
     process may have mounts of its own. Raises Failed for what became of a container.
     """
-    if any(name in os.environ for name in _ELSEWHERE):
+    if "_ARGCOMPLETE" in os.environ:
         return None
     end = words.index("--") if "--" in words else len(words)
     store = place.folder()
@@ -39,18 +43,35 @@ def start(words: Sequence[str], warn: Callable[[str], None]) -> int | None:
         lease = claim.again(store, known.package)
     except (OSError, LaminaError):
         return None
+    asked = os.environ.get(_REPORT)
     try:
-        if any(starts.fact(kind, of) != value for kind, of, value in known.facts):
-            return None
-        if known.walls:
-            from lamina.node import warmwalls
-
-            return warmwalls.run(known, words[end + 1 :], warn)
-        _become(known, words[end + 1 :], lease)
+        return _start(known, words[end + 1 :], lease, warn)
     except (OSError, LaminaError):
         return None  # whoever finds out what is wrong tells it
     finally:
         os.close(lease)
+        if asked is not None:
+            os.environ[_REPORT] = asked
+
+
+_REPORT = "LAMINA_REPORT"
+
+
+def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -> int | None:
+    told = None
+    if _REPORT in os.environ:
+        from lamina.node import report
+
+        told = report.wanted(os.environ, warn)
+    if any(starts.fact(kind, of) != value for kind, of, value in known.facts):
+        return None
+    if told is not None:
+        told.told("pulled")
+    if known.walls:
+        from lamina.node import warmwalls
+
+        return warmwalls.run(known, words, told, warn)
+    _become(known, words, told, lease)
     return None
 
 
@@ -63,15 +84,19 @@ class Failed(Exception):
         self.cause = cause
 
 
-def _become(known: starts.Start, words: Sequence[str], lease: int) -> None:
+def _become(known: starts.Start, words: Sequence[str], told: Report | None, lease: int) -> None:
     mount = mounted(known)
     if mount is None:
         return
+    if told is not None:
+        told.mounted()
     namespaces.enter_root({known.title: mount})
     for note in known.notes:
         os.utime(note)
     variables = dict(text.partition("=")[::2] for text in known.variables)
     os.set_inheritable(lease, True)  # it ends with the program
+    if told is not None:
+        told.ready()
     reset_signals()
     os.execve(known.arguments[0], [*known.arguments, *words], {**inherited(), **variables})
 

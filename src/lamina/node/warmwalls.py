@@ -15,16 +15,22 @@ from lamina.linux import group, namespaces
 from lamina.node import cell, supervise, walls, warm
 from lamina.store import starts
 
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    from lamina.node.report import Report
 
-def run(known: starts.Start, arguments: Sequence[str], warn: Callable[[str], None]) -> int | None:
+
+def run(
+    known: starts.Start, arguments: Sequence[str], told: Report | None, warn: Callable[[str], None]
+) -> int | None:
     """The exit code of the program; None where not all is as it was.
 
     Raises OSError and LaminaError where it was not started, Failed for what came after that.
     """
-    told = walls.decode(starts.Fields(known.walls))
-    if cell.shelf() != told.shelf:
+    last = walls.decode(starts.Fields(known.walls))
+    if cell.shelf() != last.shelf:
         return None
-    running = _Running(known, told.again(os.urandom(6).hex()), arguments)
+    running = _Running(known, last.again(os.urandom(6).hex()), arguments, told)
     try:
         return running.to_its_end(warn)
     except (OSError, LaminaError) as error:
@@ -34,10 +40,17 @@ def run(known: starts.Start, arguments: Sequence[str], warn: Callable[[str], Non
 
 
 class _Running:
-    def __init__(self, known: starts.Start, told: walls.Walls, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        known: starts.Start,
+        own: walls.Walls,
+        arguments: Sequence[str],
+        told: Report | None,
+    ) -> None:
         self.began = False
         self._known = known
-        self._walls = told
+        self._walls = own
+        self._told = told
         self._arguments = arguments
 
     def to_its_end(self, warn: Callable[[str], None]) -> int | None:
@@ -48,12 +61,15 @@ class _Running:
             program = [*self._known.arguments, *self._arguments]
             pid = walls.begin(told, bundle, own, self._arguments, self._variables())
             self.began = True
+            if self._told is not None:
+                self._told.ready()
             walls.tell(told.record, told.id, bundle, own, pid, program)
             code = supervise.wait(pid, told.stop_timeout, walls.target(told.config, program))
             if own.out_of_memory() or (code and walls.complained(bundle)):
                 from lamina.node import contain
 
-                contain.explain(code, told.command[0], bundle, own, warn)
+                if contain.explain(code, told.command[0], bundle, own, warn) and self._told:
+                    self._told.out_of_memory()
             return code
 
     def _group(self) -> group.Group:
@@ -68,6 +84,8 @@ class _Running:
         namespaces.show_root(f"{bundle}/{ROOT}", {self._known.title: mount}, OWN, places)
         for note in self._known.notes:
             os.utime(note)
+        if self._told is not None:
+            self._told.mounted()
         return True
 
     def _variables(self) -> dict[str, str]:

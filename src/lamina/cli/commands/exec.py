@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     seen = None
-    if told is None and args.writable is None and (wanted is None or containing.is_steady(args)):
+    if args.writable is None and (wanted is None or containing.is_steady(args)):
         from lamina.node import remember
 
         seen = remember.see(args.package, _lasting(args, wanted), store)
