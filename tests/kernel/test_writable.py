@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,9 @@ def test_a_program_runs_by_every_driver(writer: Launcher, layers: list[Path]) ->
 def test_what_it_writes_is_seen_by_it_alone_and_gone_with_it(
     writer: Launcher, layers: list[Path]
 ) -> None:
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    if writer.driver == "fuse" and release < (6, 6):
+        pytest.skip("a tmpfs of this kernel keeps no mark of a user's that a folder is removed")
     change = "echo new > new && echo changed > same && rm -r d && echo in > to && cat same && ls"
 
     seen = writer.output(layers, change, writable="tmpfs")
