@@ -105,7 +105,7 @@ class Casd:
                 start_new_session=True,
             )  # fmt: skip
         until = time.monotonic() + _PATIENCE
-        while not _listens(self.port):
+        while not is_listening(self.port):
             assert self.process.poll() is None and time.monotonic() < until, self.folder
             time.sleep(0.02)
 
@@ -128,7 +128,7 @@ class Casd:
         return self.folder / "cas" / "objects" / sha256[:2] / sha256[2:]
 
 
-def _listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
