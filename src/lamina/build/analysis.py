@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
 from lamina.core.action import Action, Artifact, Output, Source
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label
 from lamina.core.tree import check_path, under

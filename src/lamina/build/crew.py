@@ -13,7 +13,6 @@ import queue
 import select
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
@@ -21,6 +20,7 @@ from lamina.build.events import Outcome
 from lamina.build.performer import Performer, Task
 from lamina.build.workers import BROKEN, Answer, Files, Worker, Workers
 from lamina.core.action import Action
+from lamina.core.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from lamina.build.performer import NotThere, Performer, Task, UndeclaredFile
 from lamina.build.plan import Plan, plan
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, IntegrityError, LaminaError
 from lamina.core.label import Label

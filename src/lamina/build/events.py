@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.core.action import Action
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.core.tree import Node, Tree

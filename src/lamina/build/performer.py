@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +21,7 @@ from lamina.build.memo import Memo
 from lamina.build.sandbox import Run, Sandbox
 from lamina.build.workers import Answer, Files
 from lamina.core.action import Action, ActionResult
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError
 from lamina.core.tree import File, Node, Tree, conflicts

@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from lamina.build import builtins, identity, links, memo, workers
 from lamina.build.identity import Described
 from lamina.build.sandbox import WORK
 from lamina.core.action import Action, ActionResult
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, IntegrityError, UserError
 from lamina.core.tree import File, Symlink, Tree

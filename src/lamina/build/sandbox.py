@@ -15,12 +15,12 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.build import links
 from lamina.build.stage import Stage
 from lamina.core.action import OUTPUT_FOLDER, ActionResult
+from lamina.core.classes import dataclass
 from lamina.core.errors import ActionError, HostError
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux import filesystem, process

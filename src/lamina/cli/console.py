@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.cli import excerpt, output
+from lamina.core.classes import dataclass, field
 
 if TYPE_CHECKING:
     from lamina.build.events import Outcome

@@ -112,8 +112,7 @@ def settings(words: Sequence[str], workspace: Workspace) -> Farm | None:
 
 
 def _with(farm: Farm, key: str, value: str) -> Farm:
-    from dataclasses import replace
-
+    from lamina.core.classes import replace
     from lamina.store.remote.settings import KEYS, Endpoint, faults
 
     assert key in KEYS, key

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lamina.cli import bases
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version

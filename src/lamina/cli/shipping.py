@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:

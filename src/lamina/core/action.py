@@ -7,8 +7,7 @@ action has its digest (that of the Remote Execution API's Action message) and ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Node
 

@@ -10,8 +10,8 @@ most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.formats import delta, oci, pack, transfer
 from lamina.formats.oci import Document

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.formats import transfer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, UserError
 from lamina.core.manifest import Package, is_version

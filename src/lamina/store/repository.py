@@ -6,10 +6,10 @@ Specification: github.com/opencontainers/distribution-spec.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError, ServiceError
 from lamina.core.reference import Reference

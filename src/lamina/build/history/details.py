@@ -17,10 +17,10 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.linux import filesystem
 
 KEPT = 20  # builds that have a file of their own

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.history import details, index
 from lamina.build.history.details import LISTS, STATES, Execution, Failure, Step, Table
 from lamina.core.action import Action, Output, Source
+from lamina.core.classes import replace
 from lamina.core.tree import File, Node, Symlink, Tree
 
 if TYPE_CHECKING:

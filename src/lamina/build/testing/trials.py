@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -20,6 +19,7 @@ from lamina.build.disk import join
 from lamina.build.providers import Analysed, TestInfo
 from lamina.build.rules.running import WORKSPACE, roots
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 from lamina.core.tree import Symlink, under

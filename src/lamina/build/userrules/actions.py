@@ -10,13 +10,13 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
 from lamina.build.rules import running
 from lamina.build.userrules.files import Files, tool_root
 from lamina.core.action import OUTPUT_FOLDER, Action, Artifact, Literal
+from lamina.core.classes import dataclass, replace
 
 if TYPE_CHECKING:
     from lamina.build.analysis import Context

@@ -11,11 +11,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from lamina.core.action import OUTPUT_FOLDER, Action
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.formats import reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lamina.core import classes
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.errors import UserError
 
 _SCHEMES = ("grpc", "grpcs")
@@ -194,7 +195,7 @@ _KEYS: Mapping[str, Check] = {
     "credential_helper": _TEXT,
 }
 KEYS = tuple(_KEYS)
-assert set(KEYS) == {each.name for each in fields(Farm)} - {"root"}
+assert set(KEYS) == {*classes.names(Farm)} - {"root"}
 
 
 def faults(table: object) -> Iterator[tuple[str, str]]:

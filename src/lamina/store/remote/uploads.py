@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
 from lamina.store.local import LocalStore
