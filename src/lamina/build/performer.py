@@ -19,11 +19,13 @@ from lamina.build import declared, identity, memo, undeclared, workers
 from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
 from lamina.build.memo import Memo
-from lamina.build.sandbox import Run, Sandbox
+from lamina.build.race import FETCHED, Lost, Race, Side, Undecided, is_doubtful
+from lamina.build.sandbox import Cancelled, Run, Sandbox
 from lamina.build.workers import Answer, Files
 from lamina.core.action import Action, ActionResult
+from lamina.core.cancellation import Cancellation, Ended
 from lamina.core.digest import Digest
-from lamina.core.errors import ActionError
+from lamina.core.errors import ActionError, LaminaError
 from lamina.core.tree import File, Node, Tree, conflicts
 from lamina.store.actioncache import ActionCache
 from lamina.store.local import LocalStore
@@ -165,10 +167,10 @@ class Performer:
                 return _known(action, dict(result.outputs), begun, digest)
         return Task(action, tree, begun, names=names, sets=tuple(more))
 
-    def ask(self, action: Action, tree: Tree) -> Outcome:
+    def ask(self, action: Action, tree: Tree, race: Race | None = None) -> Outcome:
         """Let the build farm find or make the outputs of an action that are not known here.
 
-        Raises NotThere where it does neither, ActionError.
+        Raises NotThere where it does neither, ActionError; of a race also Lost and Undecided.
         """
         assert self._remote is not None
         task = self.look_up(action, tree, time.monotonic())
@@ -177,14 +179,59 @@ class Performer:
         found = None if action.again else self._remote.find(action, tree, task.names)
         if found is not None and declared.is_whole(action, found.result):
             return self._learnt(task, found)
-        found = self._remote.run(action, tree, anew=action.again)
+        found = self._run_there(task, race)
         if found is None:
             raise NotThere(task)
         if found.result.exit_code:
-            raise self._failure(action, tree, found.result)
+            failure = self._failure(action, tree, found.result)
+            raise Undecided(failure) if race and _is_doubtful(found.result) else failure
         if not self._is_complete(action, found.result):
             raise NotThere(task)  # there are farms that drop links; what is wrong here tells itself
-        return self._kept(task, found.result, found)
+        if race is None:
+            return self._kept(task, found.result, found)
+        return self._won(task, race, Side.FARM, found.result, found)
+
+    def _run_there(self, task: Task, race: Race | None) -> Found | None:
+        assert self._remote is not None
+        action, tree = task.action, task.inputs
+        if not self._remote.may_run(action, tree):
+            return None
+        if race is None:
+            return self._remote.run(action, tree, anew=action.again)
+        race.enter(task)
+        try:
+            return self._remote.run(action, tree, anew=action.again, waiting=race.there)
+        except Ended:
+            raise Lost from None
+
+    def compete(self, task: Task, race: Race) -> Outcome:
+        """Run here what runs in the build farm too.
+
+        Raises Lost, Undecided, ActionError. That needs the inputs: if they lie in the farm, and are
+        large, it is out of the race.
+        """
+        files = (node.digest for node in task.inputs.values() if isinstance(node, File))
+        if sum(digest.size for digest in self._store.far(files)) > FETCHED:
+            race.is_fit = False
+            raise Lost
+        try:
+            result = self._result(task.action, task.inputs, race.here)
+        except Cancelled:
+            raise Lost from None
+        except (LaminaError, OSError) as error:
+            raise Undecided(error) from error
+        if result.exit_code:
+            failure = self._failure(task.action, task.inputs, result)
+            raise Undecided(failure) if _is_doubtful(result) else failure
+        return self._won(task, race, Side.HERE, result)
+
+    def _won(
+        self, task: Task, race: Race, side: Side, result: ActionResult, found: Found | None = None
+    ) -> Outcome:
+        """Keep the result of a side, if it is the first one."""
+        if not race.claim(side):
+            raise Lost
+        return replace(self._kept(task, result, found), raced=race.had_both)
 
     def _is_complete(self, action: Action, result: ActionResult) -> bool:
         told = not action.depfile or action.depfile in dict(result.outputs)
@@ -296,18 +343,23 @@ class Performer:
     def _run(self, action: Action, tree: Tree) -> ActionResult:
         if self._dry:
             raise NotRun(action, tree)
+        result = self._result(action, tree)
+        if result.exit_code != 0:
+            raise self._failure(action, tree, result)
+        return result
+
+    def _result(
+        self, action: Action, tree: Tree, cancellation: Cancellation | None = None
+    ) -> ActionResult:
+        """What comes of an action here, also of one that fails."""
         try:
             if action.builtin:
-                result = self._builtins.run(action, tree)
-            else:
-                result = self._sandbox.run(_prepared(action, tree))
+                return self._builtins.run(action, tree)
+            return self._sandbox.run(_prepared(action, tree), cancellation)
         except (ActionError, BuiltinFailed) as error:
             failure = ActionError(f"`{action.owner}`: {action}: {error.message}", hint=error.hint)
             failure.exit_code = error.exit_code
             raise failure from error
-        if result.exit_code != 0:
-            raise self._failure(action, tree, result)
-        return result
 
     def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
         words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
@@ -343,6 +395,10 @@ class UndeclaredFile(ActionError):
 def _check(action: Action, tree: Tree) -> None:
     for file, inner in conflicts(tree):
         raise ActionError(f"`{action.owner}`: `{file}` is both a file and a folder of `{inner}`")
+
+
+def _is_doubtful(result: ActionResult) -> bool:
+    return is_doubtful(result.exit_code, result.stderr)
 
 
 def _prepared(action: Action, tree: Tree) -> Run:

@@ -28,6 +28,7 @@ from lamina.store.remote import results
 from lamina.store.remote.errors import Absent, FarmError
 from lamina.store.remote.execution import Executed, TookTooLong
 from lamina.store.remote.service import Service
+from lamina.store.remote.waiting import Waiting
 
 _SETS = 4  # of inputs that a hint tells
 _LARGEST = 1 << 20  # bytes of the paths in a hint, unpacked
@@ -54,6 +55,8 @@ class Remote:
         self._platform = service.farm.platform
         self._sets: dict[memo.Key, list[Used]] = {}  # that a hint told, by what names a command
         self.jobs = service.farm.jobs
+        # Seconds after which what runs there may run here too; None for never.
+        self.race_delay = service.farm.race_delay / 1000 if service.farm.races else None
 
     def cancel(self) -> None:
         """End what somebody waits for."""
@@ -125,15 +128,20 @@ class Remote:
             self._service.expect(blobs)
         return result
 
-    def run(self, action: Action, tree: Tree, *, anew: bool = False) -> Found | None:
+    def may_run(self, action: Action, tree: Tree) -> bool:
+        """Whether the farm runs an action."""
+        return self._service.executes and self._sees_all(action, tree)
+
+    def run(
+        self, action: Action, tree: Tree, *, anew: bool = False, waiting: Waiting | None = None
+    ) -> Found | None:
         """Let the farm run an action, `anew` even if it knows what comes of it.
 
-        None where it has to run here. Raises ActionError.
+        None where it has to run here. Raises ActionError; Ended where the wait was ended.
         """
-        if not self._service.executes or not self._may_run(action, tree):
-            return None
         try:
-            return self._received(action, tree, self._run(action, tree, anew=anew))
+            executed = self._run(action, tree, anew=anew, waiting=waiting or Waiting())
+            return self._received(action, tree, executed)
         except TookTooLong as error:
             if action.timeout:
                 raise ActionError(
@@ -158,7 +166,7 @@ class Remote:
             return None
         return Found(_NOTHING, result, cached=executed.cached)
 
-    def _run(self, action: Action, tree: Tree, *, anew: bool) -> Executed:
+    def _run(self, action: Action, tree: Tree, *, anew: bool, waiting: Waiting) -> Executed:
         # What a farm keeps by itself it keeps for good: not so a test that fails.
         how = reapi.Execution(do_not_cache=bool(action.fleeting))
         described = self._described(action, tree, run=how)
@@ -168,9 +176,11 @@ class Remote:
                 wanted.setdefault(node.digest, None)
         uploads = self._service.uploads
         for left in range(_ATTEMPTS - 1, -1, -1):
-            uploads.ensure(wanted)
+            uploads.ensure(wanted, waiting)
             try:
-                return self._service.execution.run(described.digest, action, anew=anew)
+                return self._service.execution.run(
+                    described.digest, action, anew=anew, waiting=waiting
+                )
             except Absent as absent:
                 # It has lost what it had, or has begun anew with nothing at all.
                 uploads.forget(absent.digests or wanted)
@@ -227,7 +237,7 @@ class Remote:
 
         self._service.uploads.later(blobs, then)
 
-    def _may_run(self, action: Action, tree: Tree) -> bool:
+    def _sees_all(self, action: Action, tree: Tree) -> bool:
         """Whether a worker of the farm sees all that an action needs: /usr, and its inputs."""
         if action.builtin or action.network or action.mounts or workers.knows(action):
             return False

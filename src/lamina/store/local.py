@@ -221,13 +221,17 @@ class LocalStore:
         """Bring at once what of some blobs lies upstream; raises BlobMissing for what is lost."""
         if self.upstream is None:
             return
-        lacking = {digest for digest in digests if self._is_nowhere(digest)}
+        lacking = self.far(digests)
         if lacking:
             self.upstream.bring(lacking)
         for digest in sorted(lacking):
             self._held.release(digest)
             if not self._is_here(digest):
                 raise BlobMissing(digest)
+
+    def far(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those of some blobs that would have to be brought."""
+        return {digest for digest in digests if self._is_nowhere(digest)}
 
     def forget_upstream(self) -> None:
         """Believe nothing any more of what was said to lie upstream."""

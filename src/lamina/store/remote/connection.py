@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from lamina.core.action import Action
+from lamina.core.cancellation import Cancellation
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, UserError
 from lamina.formats import remote_pb2 as pb
@@ -122,9 +123,18 @@ class Connection:
         return found
 
     def receive(
-        self, method: str, request: Message, answer: type[M], seconds: float, meta: Metadata
+        self,
+        method: str,
+        request: Message,
+        answer: type[M],
+        seconds: float,
+        meta: Metadata,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[M]:
-        """One question, many messages; once. The server is told when they are not read on."""
+        """One question, many messages; once. The server is told when they are not read on.
+
+        Once it is cancelled they end with the fault CANCELLED.
+        """
         call = self._open().unary_stream(
             method,
             request_serializer=_bytes,
@@ -132,7 +142,8 @@ class Connection:
         )
         answers: Any = call(request, timeout=seconds, metadata=meta)
         try:
-            yield from answers
+            with (cancellation or Cancellation()).ends_by(answers.cancel):
+                yield from answers
         finally:
             answers.cancel()
 

@@ -68,6 +68,8 @@ class Service:
         """End what somebody waits for, now."""
         if "execution" in self.__dict__:
             self.execution.cancel()
+        if self._uploads is not None:
+            self._uploads.cancel()
         self._asking.cancel()
         self._running.cancel()
 
@@ -173,6 +175,11 @@ class Service:
         """Its blobs."""
         return Cas(self._moving, self.farm.instance, self.can)
 
+    @cached_property
+    def _near(self) -> Cas:
+        """The same, for blobs that somebody waits for here."""
+        return Cas(self._asking, self.farm.instance, self.can)
+
     @property
     def uploads(self) -> Uploads:
         """Blobs on their way there."""
@@ -197,22 +204,23 @@ class Service:
 
     def bring(self, digests: Collection[Digest]) -> None:
         """Put blobs into the store of this machine; those that cannot be had are not there then."""
-        if self.can is _OFF or self._moving.breaker.is_open:
+        if self.can is _OFF or self._asking.breaker.is_open:
             return
         small, write = [each for each in digests if self.cas.is_small(each)], self.store.write
         try:
-            lost = self.cas.read_small(small, lambda _, data: write(data, durable=False))
+            lost = self._near.read_small(small, lambda _, data: write(data, durable=False))
             for digest in sorted(set(digests).difference(small)):
                 try:
                     with self.store.incoming(durable=False) as incoming:
-                        self.cas.read_large(digest, incoming)
+                        self._near.read_large(digest, incoming)
                         incoming.adopt()
                 except BlobMissing:
                     lost.append(digest)
-        except (FarmError, Stopped) as error:
+        except Stopped:
+            return  # nobody waits for them any more
+        except FarmError as error:
             self.lose()
-            if isinstance(error, FarmError):
-                self.failed(error)
+            self.failed(error)
             return
         except IntegrityError as error:
             self.lose()
