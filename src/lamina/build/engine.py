@@ -279,7 +279,9 @@ class Engine:
         side = Side.FARM if done.asked else Side.HERE
         undecided: Exception | None = None
         try:
-            self._take(state, done.result())
+            outcome = done.result()
+            if race.claim(side):  # what was known has raced with nobody
+                self._take(state, outcome)
         except NotThere as here:
             race.task = here.task
         except Lost:
