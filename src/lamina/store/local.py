@@ -56,7 +56,7 @@ from lamina.store import place, starts, whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held, Upstream
 from lamina.store.scratch import Scratch
-from lamina.store.streams import Hashing, Incoming
+from lamina.store.streams import Distant, Hashing, Incoming
 
 FORMAT = "1"
 _CHUNK = 1 << 20
@@ -257,6 +257,12 @@ class LocalStore:
         if executable:
             return self._executable(digest)
         return self._file(digest)
+
+    def source(self, digest: Digest) -> Path | Distant:
+        """A file with the blob's bytes, or what reads them where they lie upstream alone."""
+        if self.upstream is not None and self._is_nowhere(digest):
+            return self.upstream.distant(digest)
+        return self.path(digest)
 
     def _file(self, digest: Digest) -> Path:
         """The file of a blob, which is made of what is held where there is none yet."""

@@ -10,6 +10,7 @@ import pytest
 from lamina.core.digest import Digest
 from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
+from lamina.store.streams import Distant
 
 A, B = b"a blob", b"another one"
 
@@ -21,6 +22,9 @@ class Far:
         self._store = store
         self.blobs = {Digest.of(data): data for data in blobs}
         self.asked: list[set[Digest]] = []
+
+    def distant(self, digest: Digest) -> Distant:
+        raise NotImplementedError
 
     def bring(self, digests: Collection[Digest]) -> None:
         self.asked.append(set(digests))

@@ -208,6 +208,40 @@ class Cas:
         if incoming.size != digest.size or incoming.sha256 != digest.hash:
             raise mismatch(digest)
 
+    def read_piece(self, digest: Digest, offset: int, size: int) -> bytes:
+        """So many bytes of a blob that has them; raises BlobMissing, IntegrityError or FarmError.
+
+        They are not compared with anything.
+        """
+        name = self._name(f"blobs/{digest.hash}/{digest.size}")
+        found = bytearray()
+
+        def once(seconds: float, metadata: Metadata) -> None:
+            request = pb.ReadRequest(
+                resource_name=name,
+                read_offset=offset + len(found),
+                read_limit=size - len(found),
+            )
+            for each in self._connection.receive(
+                f"{_STREAM}/Read", request, pb.ReadResponse, seconds, metadata
+            ):
+                found.extend(each.data)
+                if len(found) >= size:
+                    return  # there are servers that know of no limit
+
+        try:
+            self._connection.repeated(
+                once, timeout=self._time_for(digest), advanced=lambda: len(found)
+            )
+        except FarmError as error:
+            if error.code == "NOT_FOUND":
+                raise BlobMissing(digest) from error
+            raise
+        self.moved.add(received=len(found))
+        if len(found) < size:
+            raise mismatch(digest)
+        return bytes(found[:size])
+
     def write_large(self, digest: Digest, content: Content) -> None:
         """Stream a blob there; raises FarmError.
 

@@ -14,6 +14,7 @@ from lamina.store.remote import capabilities
 from lamina.store.remote.capabilities import Capabilities
 from lamina.store.remote.cas import Cas
 from lamina.store.remote.connection import Connection
+from lamina.store.remote.distant import Distant
 from lamina.store.remote.errors import FarmError, FarmRefuses, Stopped
 from lamina.store.remote.execution import Execution
 from lamina.store.remote.results import Results
@@ -21,6 +22,7 @@ from lamina.store.remote.settings import Farm
 from lamina.store.remote.uploads import Uploads
 
 _TOLD = 5  # failures
+_LOST = "the build farm has lost blobs that it had"
 _OFF = Capabilities(batch=0, version=(0, 0))
 
 
@@ -202,6 +204,20 @@ class Service:
         self.careful = True
         self.uploads.forget(digests)
 
+    def distant(self, digest: Digest) -> Distant:
+        """A blob, to be read without having it here."""
+
+        def failed(error: FarmError | IntegrityError) -> None:
+            self.lose([digest] if isinstance(error, BlobMissing) else ())
+            if isinstance(error, FarmError):
+                self.failed(error)
+            elif isinstance(error, BlobMissing):
+                self.note(_LOST)
+            else:
+                self.note(f"the build farm sent wrong bytes: {error.message}")
+
+        return Distant(self._near, digest, failed)
+
     def bring(self, digests: Collection[Digest]) -> None:
         """Put blobs into the store of this machine; those that cannot be had are not there then."""
         if self.can is _OFF or self._asking.breaker.is_open:
@@ -228,4 +244,4 @@ class Service:
             return
         if lost:
             self.lose(lost)
-            self.note("the build farm has lost blobs that it had")
+            self.note(_LOST)
