@@ -207,7 +207,7 @@ def test_programs_without_walls_are_listed_too(project: Project) -> None:
         (("--runtime", "docker"), "no runtime is called `docker`"),
         (("--device", "vendor.com/gpu=0"), "tells of a device `vendor.com/gpu=0`"),
         (("-t",), "`-t` needs a terminal as standard input"),
-        (("--memory", "1g", "--writable", "tmpfs"), "`--writable` is for programs that run in no"),
+        (("--read-only", "--writable", "tmpfs"), "`--read-only` and `--writable` contradict"),
         (
             ("--contain", "--driver", "copy"),
             "a container needs mounts, and the driver `copy` has none",

@@ -26,7 +26,7 @@ from pathlib import Path
 from lamina.core.container import *
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Image, Package
-from lamina.node import contain
+from lamina.node import contain, jobs, mounts
 asked = json.loads(sys.argv[1])
 exec(asked["before"])
 program = tuple(asked["entry_point"])

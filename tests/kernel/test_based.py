@@ -262,6 +262,26 @@ def test_a_base_image_is_the_root_of_a_container_too(
     wait_for_no_container(area)
 
 
+@pytest.mark.parametrize("containers", every(), indirect=True)
+def test_a_base_image_can_be_writable_in_a_container(
+    containers: Containers, base: list[Path], program: Path, area: Path
+) -> None:
+    (area / "shown").mkdir()
+    code = (
+        "cd /data; echo other > kept; echo > new; ls; echo x > ${0%/*}/x; cat ${0%/*}/x kept; ls /"
+    )
+    order = (
+        f"{{'writable': mounts.Upper(None, 'package'), 'binds': (Bind('{area}/shown', '/made'),)}}"
+    )
+
+    ended = containers.run([*base, program], code, base=len(base), order=order)
+
+    assert ended.code == 0, ended.words
+    words = ended.out.split()
+    assert {"new", "x", "other", "made"} <= {*words}
+    wait_for_no_container(area)
+
+
 def test_merged_layers_of_a_base_image_are_what_the_kernel_stacks(
     show: Callable[..., str],
 ) -> None:

@@ -240,6 +240,35 @@ def test_a_place_that_can_not_be_made_is_told(containers: Containers, shell: Pat
     assert "the container has no `/usr/not/there` to mount on" in ended.words
 
 
+def test_what_it_writes_to_its_package_goes_where_it_is_told(
+    containers: Containers, shell: Path, area: Path
+) -> None:
+    code = (
+        "cd $LAMINA_PACKAGE; ls; echo $1 > new; stat -c %u new; rm -f run; "
+        "touch /usr/no /packages/no || ls; grep CapEff /proc/self/status"
+    )
+    mine, none = str(containers.inside), ["CapEff:", "0" * 16]
+    upper = area / f"upper-{containers.runtime}-{containers.person.uid}"
+    upper.mkdir()
+    os.chown(upper, containers.person.uid, containers.person.uid)
+
+    closed = containers.run([shell], "touch $LAMINA_PACKAGE/new || echo closed")
+    gone = [
+        containers.output([shell, shell], code, order="{'writable': mounts.Upper(None, 'package')}")
+        for _ in range(2)
+    ]
+    kept = [
+        containers.output([shell, shell], keep, order=f"{{'writable': jobs.chosen('{upper}')}}")
+        for keep in ("cd $LAMINA_PACKAGE; echo first > new", "cat $LAMINA_PACKAGE/new")
+    ]
+
+    assert closed.out == "closed\n"
+    assert [each.split() for each in gone] == [["run", mine, "new", *none]] * 2
+    assert kept == ["", "first\n"]
+    assert [path.name for path in (upper / "package-upper").iterdir()] == ["new"]
+    assert (upper / "package-upper/new").stat().st_uid == containers.person.uid
+
+
 def test_without_a_network_there_is_only_the_loop(containers: Containers, shell: Path) -> None:
     none = containers.output(
         [shell], "tail -n +3 /proc/net/dev | wc -l", order="{'network': 'none'}"

@@ -47,7 +47,7 @@ _FLAGS = (
     ("contain", ("--contain",), "run it in a container"),
     ("terminal", ("-t", "--tty"), "give it a terminal"),
     ("interactive", ("-i", "--interactive"), "accepted: standard input is always passed on"),
-    ("read_only", ("--read-only",), "accepted: the root is always read-only"),
+    ("read_only", ("--read-only",), "accepted: the root is read-only but for `--writable`"),
     ("require_limits", ("--require-limits",), "fail where a limit can not be had"),
     ("dry_run", ("--dry-run",), "print the `config.json` of the container, and run nothing"),
 )
@@ -77,11 +77,8 @@ def order(args: argparse.Namespace, usual: Mapping[str, Any] | None = None) -> O
     names = [name for name, *_ in (*_FLAGS, *_VALUES, *_LISTS) if name != "interactive"]
     if not any(getattr(args, name) for name in names):
         return None
-    if args.writable is not None:
-        raise UserError(
-            "`--writable` is for programs that run in no container",
-            hint="`--tmpfs` and `--mount` give a container places to write to",
-        )
+    if args.read_only and args.writable is not None:
+        raise UserError("`--read-only` and `--writable` contradict each other")
     return _order(args)
 
 
@@ -130,6 +127,7 @@ def _order(args: argparse.Namespace) -> Order:
         runtime=args.runtime,
         stop_timeout=timeout,
         require_limits=args.require_limits,
+        writable=args.writable,
     )
 
 

@@ -28,12 +28,14 @@ def options(
     """
     words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if around.identity.rootless:
-        words += ["--unshare-user"]
+        words += ["--unshare-user", "--uid", str(around.identity.inside)]
+        words += ["--gid", str(around.identity.inside_group)]
     if container.network != HOST and not around.network:
         words += ["--unshare-net"]
     words += ["--die-with-parent", "--as-pid-1", "--new-session", "--cap-drop", "ALL"]
     words += ["--hostname", container.hostname, "--seccomp", str(filter_)]
-    words += ["--ro-bind", around.root, "/", "--proc", "/proc", "--dev", "/dev"]
+    words += ["--bind" if around.writable else "--ro-bind", around.root, "/"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--ro-bind", "/sys", "/sys"]
     for path in closed:
         words += ["--ro-bind", path, path]

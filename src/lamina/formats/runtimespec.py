@@ -55,7 +55,7 @@ class Node:
 class Surroundings:
     """What a bundle needs to know of the machine."""
 
-    root: str  # the folder that is the root file system; read-only as it is mounted
+    root: str  # the folder that is the root file system
     machine: str  # as `uname -m` calls it
     identity: Identity
     init: str = ""  # a program that reaps and forwards signals; empty: there is none
@@ -65,6 +65,7 @@ class Surroundings:
     nodes: tuple[Node, ...] = ()  # what the container's devices are
     console: tuple[int, int] | None = None  # rows and columns of the terminal
     network: bool = False  # whether there is a network namespace already, to be joined
+    writable: bool = False  # whether the program may write to its root
 
 
 def config(container: Container, around: Surroundings) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def config(container: Container, around: Surroundings) -> dict[str, Any]:
     return {
         "ociVersion": VERSION,
         "process": _process(container, around),
-        "root": {"path": around.root, "readonly": True},
+        "root": {"path": around.root, "readonly": not around.writable},
         "hostname": container.hostname,
         "mounts": list(_mounts(container, around)),
         "linux": {

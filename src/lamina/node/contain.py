@@ -64,6 +64,7 @@ class Order:
     runtime: str | None = None  # None: the first that works
     stop_timeout: float = STOP_TIMEOUT
     require_limits: bool = False
+    writable: mounts.Upper | None = None  # where that goes which is written to the package
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +165,10 @@ def plan(
     who = identity(runtime.name)
     launch.choose(driver)
     usual = container(package, args, order, "lamina", who)
-    full = replace(usual, binds=(*rootfs.shown(), *usual.binds), tmpfs=_tmpfs(usual))
-    return runtimespec.config(full, surroundings("rootfs", who, cgroups.layout(), full))
+    binds = (*_binds(package, order, Path()), *usual.binds)
+    full = replace(usual, binds=binds, tmpfs=_tmpfs(usual))
+    around = surroundings(rootfs.ROOT, who, cgroups.layout(), full)
+    return runtimespec.config(full, replace(around, writable=_opens_root(package, order)))
 
 
 def _tmpfs(usual: Container, at: Path | None = None) -> tuple[Tmpfs, ...]:
@@ -237,13 +240,16 @@ def run(
     _check_sources(usual)
     layout = cgroups.layout()
     with _cell(id_, usual, layout, runtime, order, told) as (bundle, group):
-        chosen.enter()
-        rootfs.attach(chosen, package, images, bundle / "rootfs", usual)
+        chosen.enter(writable=order.writable is not None)
+        who = replace(who, uid=os.geteuid(), gid=os.getegid())
+        rootfs.attach(chosen, package, images, bundle, usual, order.writable)
         told.mounted()
-        rootfs.check_program(bundle / "rootfs", package)
-        at = bundle / "rootfs" if package.base_layers else None
-        full = replace(usual, binds=(*_names(package), *usual.binds), tmpfs=_tmpfs(usual, at))
-        around = surroundings(str(bundle / "rootfs"), who, layout, full)
+        rootfs.check_program(bundle / rootfs.ROOT, package)
+        at = bundle / rootfs.ROOT if package.base_layers else None
+        binds = (*_binds(package, order, bundle), *usual.binds)
+        full = replace(usual, binds=binds, tmpfs=_tmpfs(usual, at))
+        around = surroundings(str(bundle / rootfs.ROOT), who, layout, full)
+        around = replace(around, writable=_opens_root(package, order))
         with _terminal_kept(order), _network(order.network, around) as (network, around):
             pid = start(runtime, full, around, bundle, id_, group, network, layout)
             running.write(running.Running(
@@ -260,8 +266,17 @@ def run(
         return _explained(code, runtime, bundle, group, order.limits, told)
 
 
-def _names(package: Package) -> tuple[Bind, ...]:
-    return () if package.base_layers else rootfs.shown()
+def _binds(package: Package, order: Order, bundle: Path) -> tuple[Bind, ...]:
+    """What is shown on this machine's own root besides what was asked for."""
+    if package.base_layers:
+        return ()
+    if order.writable is None:
+        return rootfs.shown()
+    return (*rootfs.shown(), rootfs.written(package, bundle))
+
+
+def _opens_root(package: Package, order: Order) -> bool:
+    return order.writable is not None and package.base_layers > 0
 
 
 def _check_sources(usual: Container) -> None:
@@ -283,7 +298,7 @@ def _cell(
     lock = -1
     try:
         lock = running.claim(folder)
-        (folder / "rootfs").mkdir()
+        (folder / rootfs.ROOT).mkdir()
         group = cgroups.create(name, _with_overhead(usual.limits, runtime), layout)
         if group.missing and order.require_limits:
             raise HostError("; ".join(group.missing), hint=_DELEGATE)

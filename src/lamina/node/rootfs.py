@@ -18,6 +18,8 @@ from lamina.linux import namespaces, syscalls
 from lamina.node import based, mounts
 
 OWN = ("dev", "proc", "run", "sys", "tmp")  # of the container, not of the machine
+ROOT = "rootfs"  # in the bundle
+_WRITTEN = "package"
 _NAMES = Path("/etc/resolv.conf")
 
 
@@ -34,23 +36,52 @@ def shown() -> tuple[Bind, ...]:
 
 
 def attach(
-    driver: mounts.Driver, package: Package, images: Sequence[Path], at: Path, container: Container
+    driver: mounts.Driver,
+    package: Package,
+    images: Sequence[Path],
+    bundle: Path,
+    container: Container,
+    upper: mounts.Upper | None = None,
 ) -> None:
-    """Attach the root at an empty folder; in a mount namespace of this process's own."""
+    """Attach the root at a folder of the bundle; in a mount namespace of this process's own.
+
+    With an upper a base image is writable; so is the package, which `written` tells of without one.
+    """
+    at = bundle / ROOT
     paths = [image.absolute() for image in images]
-    if package.base_layers:
-        root, top = based.stacked(driver, package.title, paths, package.base_layers)
-        try:
-            syscalls.move_mount(root, str(at))
-            syscalls.move_mount(top, str(at / "packages" / package.title))
-        except OSError as error:
-            raise mounts.refused(f"the root of `{package.title}`", error) from error
-        finally:
-            os.close(root)
-            os.close(top)
+    if not package.base_layers:
+        top = driver.stack(paths, upper)
+        if upper is not None:
+            top = _closed(top, bundle)
+        attach_host(at, {package.title: top}, container)
+        return
+    root, top = based.stacked(driver, package.title, paths, package.base_layers, upper)
+    try:
+        syscalls.move_mount(root, str(at))
+        syscalls.move_mount(top, str(at / "packages" / package.title))
+    except OSError as error:
+        raise mounts.refused(f"the root of `{package.title}`", error) from error
+    finally:
+        os.close(root)
+        os.close(top)
+    if upper is None:  # else the runtime makes what is not there
         _check_places(container, at, {})
-    else:
-        attach_host(at, {package.title: driver.stack(paths)}, container)
+
+
+def _closed(top: int, bundle: Path) -> int:
+    """Attach a writable package beside the root; a copy, of which all is closed with the root."""
+    place = bundle / _WRITTEN
+    try:
+        place.mkdir()
+        syscalls.move_mount(top, str(place))
+        return syscalls.open_tree(str(place))
+    finally:
+        os.close(top)
+
+
+def written(package: Package, bundle: Path) -> Bind:
+    """What shows a writable package in a root that is read-only."""
+    return Bind(str(bundle / _WRITTEN), f"/packages/{package.title}")
 
 
 def attach_host(at: Path, packages: Mapping[str, int], container: Container) -> None:
