@@ -119,7 +119,7 @@ def test_a_farm_without_a_free_worker_costs_the_delay_alone(full: Casd, ada: Mac
     assert "warning" not in said.err
 
 
-@pytest.mark.parametrize("silent", ["Execute", "FindMissingBlobs"])
+@pytest.mark.parametrize("silent", ["Execute", "FindMissingBlobs", "GetActionResult"])
 def test_a_farm_that_never_answers_holds_up_nothing(
     proxy: Proxy, ada: Machine, silent: str
 ) -> None:

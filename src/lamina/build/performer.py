@@ -176,10 +176,26 @@ class Performer:
         task = self.look_up(action, tree, time.monotonic())
         if isinstance(task, Outcome):
             return task
-        found = None if action.again else self._remote.find(action, tree, task.names)
+        if race is None:
+            return self._asked(task, None)
+        if self._remote.may_run(action, tree):
+            race.enter(task)
+        try:
+            return self._asked(task, race)
+        except Ended:
+            raise Lost from None
+
+    def _asked(self, task: Task, race: Race | None) -> Outcome:
+        assert self._remote is not None
+        action, tree, waiting = task.action, task.inputs, race.there if race else None
+        found = None if action.again else self._remote.find(action, tree, task.names, waiting)
         if found is not None and declared.is_whole(action, found.result):
+            if race is not None and not race.claim(Side.FARM):
+                raise Lost
             return self._learnt(task, found)
-        found = self._run_there(task, race)
+        if not self._remote.may_run(action, tree):
+            raise NotThere(task)
+        found = self._remote.run(action, tree, anew=action.again, waiting=waiting)
         if found is None:
             raise NotThere(task)
         if found.result.exit_code:
@@ -190,19 +206,6 @@ class Performer:
         if race is None:
             return self._kept(task, found.result, found)
         return self._won(task, race, Side.FARM, found.result, found)
-
-    def _run_there(self, task: Task, race: Race | None) -> Found | None:
-        assert self._remote is not None
-        action, tree = task.action, task.inputs
-        if not self._remote.may_run(action, tree):
-            return None
-        if race is None:
-            return self._remote.run(action, tree, anew=action.again)
-        race.enter(task)
-        try:
-            return self._remote.run(action, tree, anew=action.again, waiting=race.there)
-        except Ended:
-            raise Lost from None
 
     def compete(self, task: Task, race: Race) -> Outcome:
         """Run here what runs in the build farm too.

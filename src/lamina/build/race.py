@@ -1,9 +1,9 @@
 """Races: what the build farm has not done after a while runs here too, and the first result counts.
 
-                                      delay             here is done first
-    asked ──▶ runs in the farm ─────────┬───────────────────┬──▶ cancelled there
-                                        └─▶ runs here too ──┘
-                                            where nothing else needs the place
+                                            delay             here is done first
+    looked up there ──▶ runs there ───────────┬───────────────────┬──▶ cancelled there
+                                              └─▶ runs here too ──┘
+                                                  where nothing else needs the place
 
 A result counts once its side has claimed the race; the other one is ended then, and whatever it
 still makes is thrown away before anybody knows of it. A side that comes to nothing, or to what may
@@ -58,7 +58,7 @@ class Race:
 
     def __init__(self) -> None:
         self.there, self.here = Waiting(), Cancellation()
-        self.task: Task | None = None  # from when it runs in the farm
+        self.task: Task | None = None  # from when the farm is asked for it
         self.since = 0.0  # time.monotonic() at that moment, or when a side last left
         self.is_fit = True  # whether it may run here
         self.error: Exception | None = None  # of a side that left it undecided
@@ -68,7 +68,7 @@ class Race:
         self._lock = threading.Lock()
 
     def enter(self, task: Task) -> None:
-        """Know that it runs in the farm from now on."""
+        """Know that the farm is asked for it, and would run it, from now on."""
         self.since = time.monotonic()
         self.task = task
 

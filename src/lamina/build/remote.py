@@ -71,8 +71,10 @@ class Remote:
         """Whether there is anything to ask it."""
         return self._service.reads or self._service.executes
 
-    def find(self, action: Action, tree: Tree, names: memo.Key = b"") -> Found | None:
-        """The result of an action, if the farm knows it.
+    def find(
+        self, action: Action, tree: Tree, names: memo.Key = b"", waiting: Waiting | None = None
+    ) -> Found | None:
+        """The result of an action, if the farm knows it; raises Ended where the wait was ended.
 
         `names` is set where the action tells what it reads.
         """
@@ -80,18 +82,22 @@ class Remote:
             return None
         try:
             if names:
-                return self._find_narrow(action, tree, names)
+                return self._find_narrow(action, tree, names, waiting)
             described = self._described(action, tree)
-            return self._accepted(described.digest, self._get(described.digest, action))
+            return self._accepted(described.digest, self._get(described.digest, action, waiting))
         except FarmError as error:
             self._service.failed(error)
             return None
 
-    def _get(self, digest: Digest, action: Action) -> reapi_pb2.ActionResult | None:
-        return self._service.results.get(digest, action)
+    def _get(
+        self, digest: Digest, action: Action, waiting: Waiting | None
+    ) -> reapi_pb2.ActionResult | None:
+        return self._service.results.get(digest, action, waiting)
 
-    def _find_narrow(self, action: Action, tree: Tree, names: memo.Key) -> Found | None:
-        hint = self._get(self._hint(action, names).digest, action)
+    def _find_narrow(
+        self, action: Action, tree: Tree, names: memo.Key, waiting: Waiting | None
+    ) -> Found | None:
+        hint = self._get(self._hint(action, names).digest, action, waiting)
         if hint is None:
             return None
         newest, sets = _decode_hint(hint.stdout_raw)
@@ -103,7 +109,7 @@ class Remote:
             digest = self._described(action, narrow, names).digest
             if digest == newest:
                 hint.ClearField("stdout_raw")
-            kept = hint if digest == newest else self._get(digest, action)
+            kept = hint if digest == newest else self._get(digest, action, waiting)
             if (found := self._accepted(digest, kept)) is not None:
                 return replace(found, used=used)
         return None

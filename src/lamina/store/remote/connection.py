@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from lamina.core.action import Action
-from lamina.core.cancellation import Cancellation
+from lamina.core.cancellation import Cancellation, Ended
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, UserError
 from lamina.formats import remote_pb2 as pb
@@ -91,8 +91,13 @@ class Connection:
         timeout: float = 0.0,
         action: Action | None = None,
         digest: Digest | None = None,
+        cancellation: Cancellation | None = None,
     ) -> M:
-        """One question, one answer; within `timeout` seconds, else those of the settings."""
+        """One question, one answer; within `timeout` seconds, else those of the settings.
+
+        Raises Ended once it is cancelled.
+        """
+        import grpc
 
         def once(seconds: float, metadata: Metadata) -> M:
             call = self._open().unary_unary(
@@ -100,7 +105,16 @@ class Connection:
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            found: M = call(request, timeout=seconds, metadata=metadata)
+            if cancellation is None:
+                found: M = call(request, timeout=seconds, metadata=metadata)
+                return found
+            cancellation.check()
+            answer_to_come: Any = call.future(request, timeout=seconds, metadata=metadata)
+            with cancellation.ends_by(answer_to_come.cancel):
+                try:
+                    found = answer_to_come.result()
+                except grpc.FutureCancelledError:
+                    raise (Ended if cancellation.is_ended else Stopped) from None
             return found
 
         return self.repeated(once, timeout=timeout, action=action, digest=digest)
