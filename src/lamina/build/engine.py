@@ -14,8 +14,9 @@ from lamina.build import workers
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.crew import Crew, Done
 from lamina.build.events import Listener, Outcome
+from lamina.build.failures import UndeclaredFile
 from lamina.build.memo import Memo
-from lamina.build.performer import NotThere, Performer, Task, UndeclaredFile
+from lamina.build.performer import NotThere, Performer, Task
 from lamina.build.plan import Plan, plan
 from lamina.build.race import Lost, Races, Side, Undecided
 from lamina.build.sources import Sources

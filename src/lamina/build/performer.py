@@ -9,15 +9,15 @@ of another one is noticed.
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from lamina.build import declared, identity, memo, undeclared, workers
+from lamina.build import declared, identity, memo, workers
 from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
+from lamina.build.failures import Failures, Ground
 from lamina.build.memo import Memo
 from lamina.build.race import FETCHED, Lost, Race, Side, Undecided, is_doubtful
 from lamina.build.sandbox import Cancelled, Run, Sandbox
@@ -35,16 +35,6 @@ if TYPE_CHECKING:
 
 _UNKNOWN = Digest.of(b"")
 _SETS = 8  # of inputs that one command was seen to read, the newest first
-
-
-class Ground(Protocol):
-    """Where actions come from, for advice when one fails."""
-
-    def locate(self, path: str) -> str:
-        """Where on the disk a path from the root of the workspace is."""
-
-    def folder(self, owner: str) -> str:
-        """The folder of the build package of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +77,12 @@ class Performer:
         """A `dry` one runs nothing: what it would run, it raises as NotRun."""
         self._dry = dry
         self._remote = remote
-        self._ground = ground
-        self._root = root
         self._store = store
         self._cache = ActionCache(store)
         self._sandbox = Sandbox(store)
         self._builtins = Builtins(store)
         self.resident = self._sandbox.resident
-        self._show_commands = show_commands
+        self._failures = Failures(ground, root, show_commands=show_commands)
         self._known = known
         self.memo = Memo()  # what was found out, for the next build
         self.used: dict[Action, tuple[str, ...]] = {}
@@ -199,7 +187,7 @@ class Performer:
         if found is None:
             raise NotThere(task)
         if found.result.exit_code:
-            failure = self._failure(action, tree, found.result)
+            failure = self._failures.of(action, tree, found.result)
             raise Undecided(failure) if race and _is_doubtful(found.result) else failure
         if not self._is_complete(action, found.result):
             raise NotThere(task)  # there are farms that drop links; what is wrong here tells itself
@@ -224,7 +212,7 @@ class Performer:
         except (LaminaError, OSError) as error:
             raise Undecided(error) from error
         if result.exit_code:
-            failure = self._failure(task.action, task.inputs, result)
+            failure = self._failures.of(task.action, task.inputs, result)
             raise Undecided(failure) if _is_doubtful(result) else failure
         return self._won(task, race, Side.HERE, result)
 
@@ -278,7 +266,7 @@ class Performer:
         )
         result = ActionResult(outputs, answer.exit_code, b"", answer.stderr)
         if result.exit_code != 0:
-            raise self._failure(task.action, task.inputs, result)
+            raise self._failures.of(task.action, task.inputs, result)
         return self._kept(task, result)
 
     def _kept(self, task: Task, made: ActionResult, found: Found | None = None) -> Outcome:
@@ -348,7 +336,7 @@ class Performer:
             raise NotRun(action, tree)
         result = self._result(action, tree)
         if result.exit_code != 0:
-            raise self._failure(action, tree, result)
+            raise self._failures.of(action, tree, result)
         return result
 
     def _result(
@@ -364,19 +352,6 @@ class Performer:
             failure.exit_code = error.exit_code
             raise failure from error
 
-    def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
-        words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
-        lines = [f"`{action.owner}`: {action} failed with exit code {result.exit_code}"]
-        folder = self._ground.folder(action.owner)
-        missing = undeclared.find(words, self._root, folder, tree)
-        lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
-        if self._show_commands:
-            lines.append(f"command: {shlex.join(action.arguments)}")
-        message = "\n".join((*lines, words)).rstrip()
-        if missing:
-            return UndeclaredFile(message, missing[0])
-        return ActionError(message, hint="`--verbose` shows the whole command")
-
 
 class NotRun(ActionError):
     """An action would run, if this were not a dry run."""
@@ -385,14 +360,6 @@ class NotRun(ActionError):
         super().__init__(f"`{action.owner}`: {action} would run")
         self.action = action
         self.inputs = inputs
-
-
-class UndeclaredFile(ActionError):
-    """An action failed for want of a file that is there, but not among its inputs."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 def _check(action: Action, tree: Tree) -> None:

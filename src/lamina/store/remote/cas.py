@@ -12,13 +12,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
-from typing import IO, Protocol, cast
+from typing import IO, Protocol
 
 from lamina.core.digest import EMPTY, Digest
-from lamina.core.errors import IntegrityError
 from lamina.formats import reapi
 from lamina.formats import remote_pb2 as pb
 from lamina.store.blobs import BlobMissing, mismatch
+from lamina.store.remote import wire
 from lamina.store.remote.capabilities import Capabilities
 from lamina.store.remote.connection import Connection, Metadata
 from lamina.store.remote.errors import Absent, FarmError
@@ -26,7 +26,6 @@ from lamina.store.streams import Incoming
 
 _SERVICE = "/build.bazel.remote.execution.v2.ContentAddressableStorage"
 _STREAM = "/google.bytestream.ByteStream"
-_PIECE = 1 << 20  # bytes of a stream's message
 _ASKED = 4000  # digests in one question; 75 bytes each
 _WORTH = 1 << 10  # bytes from which on compressing pays
 _ZSTD = 1  # Compressor
@@ -130,7 +129,7 @@ class Cas:
             elif each.status.code != _OK:
                 raise self._refused(each.status, digest)
             else:
-                data = _inflated(each.data, digest) if each.compressor == _ZSTD else each.data
+                data = wire.inflated(each.data, digest) if each.compressor == _ZSTD else each.data
                 if Digest.of(data) != digest:
                     raise mismatch(digest)
                 self.moved.add(received=len(each.data))
@@ -191,7 +190,7 @@ class Cas:
                 f"{_STREAM}/Read", request, pb.ReadResponse, seconds, metadata
             )
             pieces = (each.data for each in answers)
-            for piece in _inflating(pieces) if packed else pieces:
+            for piece in wire.inflating(pieces) if packed else pieces:
                 if incoming.size + len(piece) > digest.size:
                     raise mismatch(digest)
                 incoming.write(piece)
@@ -263,7 +262,7 @@ class Cas:
             begun = True
             with content() as file:
                 file.seek(offset)
-                pieces = self._counted(_deflating(file) if packed else _pieces(file))
+                pieces = self._counted(wire.deflating(file) if packed else wire.pieces(file))
                 answer = self._connection.send(
                     f"{_STREAM}/Write",
                     _requests(name, pieces, offset),
@@ -367,54 +366,3 @@ def _requests(name: str, pieces: Iterator[bytes], offset: int) -> Iterator[pb.Wr
         yield pb.WriteRequest(resource_name=name, write_offset=offset, data=waiting)
         offset, name, waiting = offset + len(waiting), "", piece
     yield pb.WriteRequest(resource_name=name, write_offset=offset, data=waiting, finish_write=True)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
-
-
-def _deflating(file: IO[bytes]) -> Iterator[bytes]:
-    import zstandard
-
-    packer = zstandard.ZstdCompressor(level=3).compressobj()
-    for piece in _pieces(file):
-        if small := packer.compress(piece):
-            yield small
-    yield packer.flush()
-
-
-def _inflating(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of a zstd stream, of one frame or several, never more at once than a piece."""
-    import zstandard
-
-    unpacker = zstandard.ZstdDecompressor()
-    source = cast("IO[bytes]", _Source(pieces))
-    with unpacker.stream_reader(source, read_across_frames=True) as reader:
-        try:
-            while piece := reader.read(_PIECE):
-                yield piece
-        except zstandard.ZstdError as error:
-            raise IntegrityError("a blob that was sent is no zstd stream") from error
-
-
-class _Source:
-    """Pieces, read as a file is."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._rest or next(self._pieces, b"")
-        self._rest = data[size:] if 0 <= size < len(data) else b""
-        return data[:size] if size >= 0 else data
-
-
-def _inflated(data: bytes, digest: Digest) -> bytes:
-    found = bytearray()
-    for piece in _inflating(iter([data])):
-        found += piece
-        if len(found) > digest.size:
-            raise mismatch(digest)
-    return bytes(found)
