@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -205,3 +206,28 @@ def test_wrong_bytes_do_not_get_into_a_registry(
 
     assert not registry.blob(digest.hash).exists()
     assert far.careful
+
+
+def test_a_job_runs_what_went_from_the_farm_to_the_registry(
+    proxy: Proxy, registry: servers.Registry, ada: Machine, bob: Machine
+) -> None:
+    lamina = Path(sys.executable).with_name("lamina")
+    bob.write(
+        {
+            "lamina.toml": f"""
+[cluster.lab]
+launcher = "local"
+lamina = "{lamina}"
+container = "never"
+registry = "{registry.host}/jobs"
+"""
+        }
+    )
+    proxy.reset()
+
+    farm = f"--remote-cache={proxy.url}"
+    said = bob.lamina("submit", "//:main", "--on=lab", "--follow", farm)
+
+    assert f"{LARGE}\n" in said.out
+    assert LARGE < proxy.sent["Read"] < 1.1 * LARGE
+    assert "pushed" in said.err
