@@ -101,6 +101,10 @@ def test_what_the_registry_has_is_not_moved(
     assert second["digest"] == third["digest"] == first["digest"]
     assert second["blobs"] == third["blobs"] == 0
     assert proxy.counts["Read"] == 0
+
+    bob.write({"main.py": f"{MAIN}# edited\n"})
+    assert push(bob, proxy, place, "--plain-http")["layers"] == 1
+    assert proxy.counts["Read"] == 0
     assert largest(bob) < LARGE // 10
 
 

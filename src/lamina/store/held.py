@@ -19,6 +19,9 @@ class Upstream(Protocol):
     def bring(self, digests: Collection[Digest]) -> None:
         """Put those that it has into this store. What cannot be had is simply not there then."""
 
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        """Those of some blobs that it does not have, or that cannot be had."""
+
     def distant(self, digest: Digest) -> Distant:
         """A blob, to be read without having it here."""
 

@@ -229,6 +229,12 @@ class LocalStore:
             if not self._is_here(digest):
                 raise BlobMissing(digest)
 
+    def look_up(self, digests: Iterable[Digest]) -> None:
+        """Find out whether upstream has what of some blobs nobody has told of."""
+        unknown = self.missing(digests)
+        if unknown and self.upstream is not None:
+            self.expect(unknown - self.upstream.lacking(unknown))
+
     def far(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those of some blobs that would have to be brought."""
         return {digest for digest in digests if self._is_nowhere(digest)}

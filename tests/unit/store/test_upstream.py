@@ -23,6 +23,9 @@ class Far:
         self.blobs = {Digest.of(data): data for data in blobs}
         self.asked: list[set[Digest]] = []
 
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        return set(digests) - self.blobs.keys()
+
     def distant(self, digest: Digest) -> Distant:
         raise NotImplementedError
 
@@ -89,3 +92,14 @@ def test_without_one_nothing_is_fetched(store: LocalStore) -> None:
 
     with pytest.raises(BlobMissing):
         store.read(Digest.of(A))
+
+
+def test_what_lies_upstream_is_found_without_bringing_it(store: LocalStore) -> None:
+    store.upstream = far = Far(store, A)
+    kept = store.write(b"kept")
+
+    store.look_up([Digest.of(A), Digest.of(B), kept])
+
+    assert store.missing([Digest.of(A), Digest.of(B), kept]) == {Digest.of(B)}
+    assert store.far([Digest.of(A), kept]) == {Digest.of(A)}
+    assert far.asked == []

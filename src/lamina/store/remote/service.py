@@ -204,6 +204,16 @@ class Service:
         self.careful = True
         self.uploads.forget(digests)
 
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        """Those of some blobs that the farm does not have; all where it does not answer."""
+        if self.can is _OFF or self._asking.breaker.is_open:
+            return set(digests)
+        try:
+            return self._near.missing(digests)
+        except FarmError as error:
+            self.failed(error)
+            return set(digests)
+
     def distant(self, digest: Digest) -> Distant:
         """A blob, to be read without having it here."""
 
