@@ -294,3 +294,52 @@ def test_the_log_tells_where_an_action_ran(casd: Casd, ada: Machine) -> None:
     assert "1 of them in the build farm; 2 raced, 1 remote and 1 local first" in shown
     places = {each["target"]: each["place"] for each in ran}
     assert places == {"//:a": "here first", "//:b": "farm first"}
+
+
+def tagged(name: str, tag: str, cmd: str) -> str:
+    return rule(name, cmd).replace("cmd =", f"tags = ['{tag}'], cmd =")
+
+
+def test_tags_say_what_runs_where(casd: Casd, ada: Machine, machine: Machines) -> None:
+    names = {"near": "local", "here": "no-remote-exec", "alone": "no-race", "own": "no-remote"}
+    build = "".join(tagged(name, tag, "sleep 0.5; id -u > $@") for name, tag in names.items())
+    bob = machine("bobby")
+    for each in (ada, bob):
+        each.write({"lamina.toml": "[workspace]\n", "BUILD": build})
+
+    said = ada.lamina(*racing(casd, delay=0))
+    again = bob.lamina(*racing(casd, delay=0))
+
+    assert "4 actions run (1 remote), 0 cached" in said.err
+    assert "raced" not in said.err
+    made = ada.outputs()
+    assert [name for name in names if made[f"{name}.out"] != b"1000\n"] == ["alone"]
+    assert "1 action run, 3 cached (3 remote)" in again.err  # what is the machine's own alone
+
+
+def test_tags_hold_for_each_kind_of_rule_and_after_an_edit(casd: Casd, ada: Machine) -> None:
+    ada.write(
+        {
+            "BUILD": "cc_binary(name = 'c', srcs = ['c.c'], tags = ['no-remote-exec'])\n"
+            "load(':r.bzl', 'r')\nr(name = 'r', srcs = ['r.txt'])\n",
+            "c.c": "int main() { return 0; }\n",
+            "r.txt": "1\n",
+            "r.bzl": """
+def _r(ctx):
+    out = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.run_shell(outputs = [out], inputs = ctx.files.srcs,
+                          command = "cat %s > %s" % (ctx.files.srcs[0].path, out.path),
+                          execution_requirements = {"no-remote-exec": "1"})
+    return [DefaultInfo(files = depset([out]))]
+r = rule(_r, attrs = {"srcs": attr.label_list(allow_files = True)})
+""",
+        }
+    )
+
+    first = ada.lamina(*racing(casd, delay=0))
+    ada.write({"c.c": "int main() { return 1 - 1; }\n", "r.txt": "2\n"})
+    second = ada.lamina(*racing(casd, delay=0))
+
+    for said in (first, second):
+        assert said.ran >= 2
+        assert said.counts[2] is None  # none of them there

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeVar
 
+from lamina.build import placement
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.declare import named_outputs, outputs
@@ -213,6 +214,11 @@ class Context:
         parts = self.runtime_closure(program)
         return [(under(folder, path), file) for part in parts for path, file in part.own.items()]
 
+    @property
+    def placement(self) -> tuple[str, ...]:
+        """What limits where the actions of the target run."""
+        return placement.of(self.texts("tags"))
+
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
         return join(self.folder, path)
@@ -245,6 +251,7 @@ class Context:
             toolchain,
             subject,
             tuple(dict.fromkeys(mounts)),
+            placement=self.placement,
         )
 
     def _files(self, path: str, label: Label) -> list[SourceFile]:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from lamina.build import placement
 from lamina.core.action import Action
 from lamina.core.cancellation import Cancellation
 from lamina.store.remote.waiting import Waiting
@@ -130,6 +131,8 @@ class Races:
         Tests have none: they would be slow, and fail, for what else runs here.
         """
         if self._delay is None or action.timeout or action.fleeting:
+            return None
+        if placement.NO_RACE in action.placement:
             return None
         race = self._races[action] = Race()
         return race

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from lamina.build import builtins, identity, links, memo, workers
+from lamina.build import builtins, identity, links, memo, placement, workers
 from lamina.build.identity import Described
 from lamina.build.sandbox import WORK
 from lamina.core.action import Action, ActionResult
@@ -174,7 +174,8 @@ class Remote:
 
     def _run(self, action: Action, tree: Tree, *, anew: bool, waiting: Waiting) -> Executed:
         # What a farm keeps by itself it keeps for good: not so a test that fails.
-        how = reapi.Execution(do_not_cache=bool(action.fleeting))
+        alone = placement.NO_CACHE in action.placement
+        how = reapi.Execution(do_not_cache=bool(action.fleeting) or alone)
         described = self._described(action, tree, run=how)
         wanted: dict[Digest, bytes | None] = dict(described.blobs)
         for node in tree.values():
@@ -185,7 +186,7 @@ class Remote:
             uploads.ensure(wanted, waiting)
             try:
                 return self._service.execution.run(
-                    described.digest, action, anew=anew, waiting=waiting
+                    described.digest, action, anew=anew or alone, waiting=waiting
                 )
             except Absent as absent:
                 # It has lost what it had, or has begun anew with nothing at all.
@@ -247,6 +248,8 @@ class Remote:
         """Whether a worker of the farm sees all that an action needs: /usr, and its inputs."""
         if action.builtin or action.network or action.mounts or workers.knows(action):
             return False
+        if placement.NO_EXEC in action.placement:
+            return False
         if self._service.can_run.outer_links:
             return True
         links = (node for node in tree.values() if isinstance(node, Symlink))
@@ -269,7 +272,7 @@ class Remote:
 
 def _may_be_kept(action: Action) -> bool:
     """Whether a result is worth its place in the farm: what was downloaded lies elsewhere too."""
-    return action.builtin != builtins.DOWNLOAD
+    return action.builtin != builtins.DOWNLOAD and placement.NO_CACHE not in action.placement
 
 
 def _encode_hint(newest: Digest, sets: Iterable[Used]) -> bytes:
