@@ -217,7 +217,8 @@ class Context:
     @property
     def placement(self) -> tuple[str, ...]:
         """What limits where the actions of the target run."""
-        return placement.of(self.texts("tags"))
+        tags = self.target.attributes.get("tags")
+        return placement.of(tags) if isinstance(tags, tuple) else ()
 
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
