@@ -275,6 +275,12 @@ WARM = {
     *(f"lamina.node.{name}" for name in ("attach", "keeper", "served", "stack", "warm")),
     *(f"lamina.store.{name}" for name in ("claim", "place", "starts", "trust.places")),
 }
+WALLED = {
+    *(f"lamina.core.{name}" for name in ("places", "plainjson", "variables")),
+    *("lamina.linux.descendants", "lamina.linux.group"),
+    *(f"lamina.node.{name}" for name in ("cell", "janitor", "state", "supervise")),
+    *("lamina.node.walls", "lamina.node.warmwalls"),
+}
 
 
 def loaded(project: Project, *words: str) -> set[str]:
@@ -286,6 +292,9 @@ def loaded(project: Project, *words: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
+DEAR_TO_A_WARM_START = {
+    "argparse", "dataclasses", "enum", "json", "pathlib", "re", "shutil", "signal", "typing",
+}  # fmt: skip
 DEAR = {"subprocess", "tempfile", "tomllib", "httpx", "socket", "sqlite3", "cryptography"}
 
 
@@ -293,11 +302,16 @@ DEAR = {"subprocess", "tempfile", "tomllib", "httpx", "socket", "sqlite3", "cryp
 def test_a_start_loads_no_dear_module_and_a_bare_one_nothing_of_containers(
     project: Project,
 ) -> None:
-    project("exec", project.name, "--", "pass")
-    warm, bare, contained = (loaded(project, *words) for words in ((), ASKED, ("--contain",)))
+    for words in ((), ("--contain",)):
+        project("exec", project.name, *words, "--", "pass")
+    warm, walled, bare, contained = (
+        loaded(project, *words) for words in ((), ("--contain",), ASKED, ("--contain", *ASKED))
+    )
 
     assert {name for name in warm if name.startswith("lamina.")} <= WARM
-    assert warm & {*DEAR, "argparse", "dataclasses", "enum", "pathlib", "re", "typing"} == set()
+    assert {name for name in walled if name.startswith("lamina.")} <= {*WARM, *WALLED}
+    for modules in (warm, walled):
+        assert modules & {*DEAR, *DEAR_TO_A_WARM_START} == set()
     assert "lamina.node.launch" in bare
     assert bare & {*DEAR, "lamina.core.container", "lamina.node.contain"} == set()
     assert "lamina.node.contain" in contained

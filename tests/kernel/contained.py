@@ -26,7 +26,7 @@ from pathlib import Path
 from lamina.core.container import *
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Image, Package
-from lamina.node import contain, jobs, mounts
+from lamina.node import contain, jobs, mounts, order
 asked = json.loads(sys.argv[1])
 exec(asked["before"])
 program = tuple(asked["entry_point"])
@@ -34,11 +34,11 @@ package = Package(
     "any", asked["version"], "//:any", (), program, (("OWN", "1"),),
     base_layers=asked["base"], image=Image(environment=("FROM=image",), folder="/data"),
 )
-order = contain.Order(runtime=asked["runtime"], **eval(asked["order"]))
+wanted = order.Order(runtime=asked["runtime"], **eval(asked["order"]))
 told = contain.Told(lambda text: sys.stderr.write(f"warning: {text}\\n"))
 images = list(map(Path, asked["images"]))
 try:
-    code = contain.run(package, images, sys.argv[2:], order, told, driver=asked["driver"])
+    code = contain.run(package, images, sys.argv[2:], wanted, told, driver=asked["driver"])
 except LaminaError as error:
     sys.stderr.write(f"error: {error.message}\\nhint: {error.hint}\\n")
     code = 125

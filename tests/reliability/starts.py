@@ -105,13 +105,13 @@ class Starts:
             if name in told and int(folder.name) != os.getpid():
                 yield f"process {folder.name} {told[:200]!r}"
         # Containers of others may run meanwhile: theirs are kept.
-        from lamina.node import running
+        from lamina.node import cell, running
 
         kept = {each.id for each in running.every()}
         for group in Path("/sys/fs/cgroup").rglob("lamina-????????????"):
             if group.name.partition("-")[2] not in kept:
                 yield f"control group {group}"
-        for folder in running.shelf().glob("*"):
+        for folder in Path(cell.shelf()).glob("*"):
             if folder.name not in kept:
                 yield f"folder {folder}"
 

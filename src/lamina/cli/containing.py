@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,12 @@ from lamina.core.errors import UserError
 if TYPE_CHECKING:
     from lamina.core.digest import Digest
     from lamina.core.manifest import Package
-    from lamina.node.contain import Order
+    from lamina.node.contain import Keep
+    from lamina.node.order import Order
+    from lamina.node.remember import Seen
     from lamina.node.report import Report
+    from lamina.node.walls import Walls
+    from lamina.store.local import LocalStore
 
 # Name of the argument -> (words, help text with its metavar before a colon, or none for a flag).
 _VALUES = (
@@ -51,6 +54,13 @@ _FLAGS = (
     ("require_limits", ("--require-limits",), "fail where a limit can not be had"),
     ("dry_run", ("--dry-run",), "print the `config.json` of the container, and run nothing"),
 )
+# Options that mean the same in each start, whatever is outside; all else is found out each time.
+_STEADY_FLAGS = ("contain", "interactive", "read_only", "require_limits")
+_STEADY_VALUES = (
+    "memory", "cpus", "pids", "io_weight", "network", "workdir", "hostname", "shm_size",
+    "stop_timeout", "runtime", "tmpfs", "env", "ulimit",
+)  # fmt: skip
+_ACCESS = (("--plain-http", False), ("--ca", True))  # to what is here already
 # Options that `lamina run` has for the build: here only where they are not taken.
 _NEED_NO_CONTAINER = ("contain", "interactive")
 
@@ -82,6 +92,25 @@ def order(args: argparse.Namespace, usual: Mapping[str, Any] | None = None) -> O
     return _order(args)
 
 
+def is_steady(args: argparse.Namespace) -> bool:
+    """Whether the words of a command say all of a container: then another is as this one is."""
+    takes = dict(_ACCESS)
+    for name, words, *_ in _FLAGS:
+        takes |= dict.fromkeys(words, False) if name in _STEADY_FLAGS else {}
+    for name, words, *_ in (*_VALUES, *_LISTS):
+        takes |= dict.fromkeys(words, True) if name in _STEADY_VALUES else {}
+    left = [word for word in reversed(args.words[1:]) if word != args.package]
+    while left:
+        word, equals, _ = left.pop().partition("=")
+        if word not in takes or (equals and not takes[word]):
+            return False
+        if takes[word] and not equals:
+            if not left:
+                return False
+            left.pop()
+    return not args.driver and args.network != "private" and args.runtime != "bwrap"
+
+
 def _take(args: argparse.Namespace, usual: Mapping[str, Any]) -> None:
     """Let what a workspace says hold where the command line says nothing."""
     for name, value in usual.items():
@@ -93,7 +122,7 @@ def _take(args: argparse.Namespace, usual: Mapping[str, Any]) -> None:
 
 def _order(args: argparse.Namespace) -> Order:
     from lamina.core import container as parse
-    from lamina.node.contain import Order
+    from lamina.node.order import Order
 
     devices, binds, extra = _devices(args.device)
     binds = [*binds, *map(parse.parse_volume, args.volume)]
@@ -117,7 +146,8 @@ def _order(args: argparse.Namespace) -> Order:
         tmpfs=tuple(tmpfs),
         devices=tuple(devices),
         rlimits=tuple(map(parse.parse_ulimit, args.ulimit)),
-        environment={**extra, **parse.environment(args.env, os.environ.items())},
+        environment=extra,
+        words=tuple(args.env),
         network=network,
         hostname=parse.parse_hostname(args.hostname) if args.hostname else "",
         user=args.user or "",
@@ -193,6 +223,7 @@ def run(
     ready: Callable[[], None] | None = None,
     *,
     report: Report | None = None,
+    keep: Keep | None = None,
 ) -> int:
     """Run a package in a container, or print what that would be; the exit code."""
     from dataclasses import replace
@@ -204,11 +235,34 @@ def run(
     if args.dry_run:
         output.document(contain.plan(package, words, wanted, driver=args.driver))
         return 0
-    told = contain.Told(lambda text: output.note(f"warning: {text}"))
+    told = contain.Told(output.warning)
     if ready is not None:
         told = replace(told, ready=ready)
     if report is not None:
         told = replace(
             told, mounted=report.mounted, ready=report.ready, out_of_memory=report.out_of_memory
         )
-    return contain.run(package, images, words, wanted, told, digest=str(digest), driver=args.driver)
+    return contain.run(
+        package, images, words, wanted, told, digest=str(digest), driver=args.driver, keep=keep
+    )
+
+
+def keeper(
+    seen: Seen | None,
+    package: Package,
+    digest: Digest,
+    images: Sequence[Path],
+    store: LocalStore,
+    driver: str | None,
+) -> Keep | None:
+    """Keeps how the container runs for the next start by the same words; None without words."""
+    if seen is None:
+        return None
+
+    def keep(walls: Walls, variables: dict[str, str]) -> None:
+        from lamina.node import remember, steady
+
+        contained = remember.Contained(walls, variables, tuple(steady.reasons(walls)))
+        remember.remember(seen, package, digest, images, store, driver, contained)
+
+    return keep

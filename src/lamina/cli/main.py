@@ -129,14 +129,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Who read our output has gone; there is nobody to tell. Python would try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except LaminaError as error:
-        output.error(error, as_json=as_json)
-        return _OWN_FAILURE if command in _PROGRAMS else error.exit_code
     except Exception as error:
-        if (fault := _of_disk(error)) is None:
-            return _bug(command)
-        output.error(fault, as_json=as_json)
-        return _OWN_FAILURE if command in _PROGRAMS else fault.exit_code
+        return told(error, command, as_json=as_json)
+
+
+def told(error: Exception, command: str, *, as_json: bool = False) -> int:
+    """Tell a person why a command failed; the exit code."""
+    fault = error if isinstance(error, LaminaError) else _of_disk(error)
+    if fault is None:
+        return _bug(command, error)
+    output.error(fault, as_json=as_json)
+    return _OWN_FAILURE if command in _PROGRAMS else fault.exit_code
 
 
 def _run(words: list[str], command: str) -> int:
@@ -260,10 +263,10 @@ def _of_disk(error: Exception) -> HostError | None:
     return None
 
 
-def _bug(command: str) -> int:
+def _bug(command: str, error: Exception) -> int:
     import traceback
 
-    output.note(traceback.format_exc().rstrip())
+    output.note("".join(traceback.format_exception(error)).rstrip())
     output.note("error: this is a fault of lamina itself")
     output.note("hint: please report it with the lines above and the output of `lamina doctor`")
     return _OWN_FAILURE if command in _PROGRAMS else _BUG

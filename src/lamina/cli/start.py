@@ -11,11 +11,24 @@ def program() -> int:
         if sys.argv[1:2] == ["exec"]:
             from lamina.node import warm
 
-            warm.start(sys.argv[2:])
+            try:
+                code = warm.start(sys.argv[2:], _warn)
+            except warm.Failed as failed:
+                from lamina.cli import main
+
+                return main.told(failed.cause, "exec")
+            if code is not None:
+                return code
         from lamina.cli import main
     except KeyboardInterrupt:
         return 130  # as `main` has it once it handles signals: 128 and SIGINT
     return main.program()
+
+
+def _warn(text: str) -> None:
+    from lamina.cli import output
+
+    output.warning(text)
 
 
 if __name__ == "__main__":

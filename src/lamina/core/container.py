@@ -19,7 +19,6 @@ STOP_TIMEOUT = 10.0  # seconds
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LEAST_MEMORY = 16 << 20  # bytes: a container runtime needs some of it itself
 _RLIMITS = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
@@ -273,20 +272,3 @@ def parse_hostname(text: str) -> str:
     if not _HOSTNAME.fullmatch(text):
         raise UserError(f"not a host name: `{text}`", hint="letters, digits, `-` and `.`")
     return text
-
-
-def environment(words: Iterable[str], outer: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The variables that `--env` asks for: `A=b`, `A` as it is outside, `A*` all that start so."""
-    outside = dict(outer)
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if equals and name:
-            found[name] = value
-        elif not equals and name.endswith("*"):
-            found |= {key: text for key, text in outside.items() if key.startswith(name[:-1])}
-        elif not equals and _NAME.fullmatch(name):
-            found |= {name: outside[name]} if name in outside else {}
-        else:
-            raise UserError(f"`--env {word}`: not the name of a variable", hint="`NAME=value`")
-    return found

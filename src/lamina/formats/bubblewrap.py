@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lamina.core.container import HOST, Container, Tmpfs
-from lamina.formats.runtimespec import INIT, Surroundings, init_words, shown
+from lamina.core.places import INIT
+from lamina.formats.runtimespec import Surroundings, init_words, shown
 
 
 def options(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.core.container import HOST, Bind, Container, Tmpfs
+from lamina.core.places import INIT
 from lamina.formats import seccomp
 
 VERSION = "1.0.2"
@@ -22,7 +23,6 @@ MASKED = (
     "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-INIT = "/dev/init"  # where the init program is shown
 
 _PERIOD = 100_000  # microseconds in which a share of the processors is counted
 

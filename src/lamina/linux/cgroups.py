@@ -8,16 +8,14 @@ systemd) holds for it too.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import signal
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.container import Limits
+from lamina.linux.group import Group, write
 
 CONTROLLERS = ("memory", "cpu", "pids", "io")
 _CALLED_IN_V1 = {"blkio": "io", "cpuacct": "cpuacct"}
@@ -50,65 +48,6 @@ class Layout:
         if 1 in versions:
             return "hybrid" if 2 in trees else "v1"
         return "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The folders of one group, by controller; several share a folder where they share a tree."""
-
-    folders: tuple[Path, ...] = ()
-    by: tuple[tuple[str, Path], ...] = ()  # controller -> folder, of those that limits can use
-    missing: tuple[str, ...] = ()  # why a limit does not hold, one sentence each
-
-    def folder(self, controller: str) -> Path | None:
-        """The folder in which a controller is."""
-        return dict(self.by).get(controller)
-
-    def processes(self) -> set[int]:
-        """All that is in it, and in the groups that the program or its runtime made below."""
-        found: set[int] = set()
-        for folder in (each for top in self.folders for each in (top, *_groups_below(top))):
-            with contextlib.suppress(OSError, ValueError):
-                found.update(map(int, (folder / "cgroup.procs").read_text().split()))
-        return found - {0}
-
-    def join(self) -> None:
-        """Move this process into it; raises OSError."""
-        for folder in self.folders:
-            _write(folder / "cgroup.procs", "0")
-
-    def remove(self) -> bool:
-        """Kill what is left in it, and remove it; whether it is gone."""
-        for _ in range(400):
-            self._kill()
-            gone = [_gone(folder) for folder in self.folders]
-            if all(gone):
-                return True
-            time.sleep(0.005)
-        return False
-
-    def _kill(self) -> None:
-        for pid in self.processes() - {os.getpid()}:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _gone(folder: Path) -> bool:
-    """Whether a group is removed, with those that the program made in it."""
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        for below in _groups_below(folder):
-            with contextlib.suppress(OSError):
-                below.rmdir()
-        return False
-    return True
-
-
-def _groups_below(folder: Path) -> list[Path]:
-    return [Path(at) for at, _, _ in os.walk(folder, topdown=False)][:-1]
 
 
 def layout(processes: Path = Path("/proc/self")) -> Layout:
@@ -196,9 +135,9 @@ def create(name: str, limits: Limits, within: Layout) -> Group:
         made.update(dict.fromkeys(needed, folder))
         if each.version == 2 and _has(folder, "cpu.stat"):
             made.setdefault("cpuacct", folder)
-    missing = list(_limit(limits, made, reasons))
-    folders = tuple(dict.fromkeys(made.values()))
-    return Group(folders, tuple(sorted(made.items())), tuple(missing))
+    missing, settings = _limit(limits, made, reasons)
+    by = [(controller, str(folder)) for controller, folder in sorted(made.items())]
+    return Group(by, missing, settings)
 
 
 _CONTROLLER = {"memory": "memory", "cpus": "cpu", "pids": "pids", "io-weight": "io"}
@@ -227,7 +166,7 @@ def _new(tree: Hierarchy, name: str, wanted: frozenset[str] | set[str]) -> Path:
 def _inherit_cpuset(folder: Path) -> None:
     """A new group of version 1 has no processors, and nothing can be in it, unless told."""
     for file in ("cpuset.cpus", "cpuset.mems"):
-        _write(folder / file, (folder.parent / file).read_text())
+        write(str(folder / file), (folder.parent / file).read_text())
 
 
 def _parent(tree: Hierarchy, wanted: frozenset[str] | set[str]) -> Path:
@@ -247,7 +186,7 @@ def _parent(tree: Hierarchy, wanted: frozenset[str] | set[str]) -> Path:
         leaf = own / "lamina"
         leaf.mkdir(exist_ok=True)
         for pid in sorted(ours):
-            _write(leaf / "cgroup.procs", str(pid))
+            write(str(leaf / "cgroup.procs"), str(pid))
         _enable(own, wanted)
         return own
     if own.name == "lamina" and _may_write(own.parent) and _enabled(own.parent) >= wanted:
@@ -285,7 +224,7 @@ def _enable(folder: Path, wanted: frozenset[str] | set[str]) -> None:
     on = _enabled(folder)
     for each in sorted((wanted | {"memory", "pids"}) - on):
         try:
-            _write(folder / "cgroup.subtree_control", f"+{each}")
+            write(str(folder / "cgroup.subtree_control"), f"+{each}")
         except OSError:
             if each in wanted:
                 raise
@@ -299,8 +238,11 @@ def _has(folder: Path, file: str) -> bool:
     return (folder / file).exists()
 
 
-def _limit(limits: Limits, made: Mapping[str, Path], reasons: Mapping[str, str]) -> Iterator[str]:
-    """Set the limits; yields a sentence for each that does not hold."""
+def _limit(
+    limits: Limits, made: Mapping[str, Path], reasons: Mapping[str, str]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Set the limits; a sentence for each that does not hold, and what was written for the rest."""
+    missing, written = [], []
     for option, value in limits.named().items():
         if value is None:
             continue
@@ -308,45 +250,45 @@ def _limit(limits: Limits, made: Mapping[str, Path], reasons: Mapping[str, str])
         folder = made.get(controller)
         if folder is None:
             why = reasons.get(controller, f"this machine has no controller `{controller}`")
-            yield f"`--{option}` has no effect: {why}"
+            missing.append(f"`--{option}` has no effect: {why}")
             continue
         try:
-            _set(folder, option, value)
+            settings = [(str(folder / name), text) for name, text in _files(folder, option, value)]
+            for file, text in settings:
+                write(file, text)
+            written += settings
         except OSError as error:
-            yield f"`--{option}` has no effect: {error.strerror}"
+            missing.append(f"`--{option}` has no effect: {error.strerror}")
+    return missing, written
 
 
-def _set(folder: Path, option: str, value: float) -> None:
+def _files(folder: Path, option: str, value: float) -> list[tuple[str, str]]:
+    """The files of a group that hold a limit, and what they are to say; raises OSError."""
     if option == "memory":
-        _set_memory(folder, int(value))
-    elif option == "cpus":
-        _set_cpus(folder, value)
-    elif option == "pids":
-        _write(folder / "pids.max", str(int(value)))
-    else:
-        _set_io_weight(folder, int(value))
+        return _memory(folder, str(int(value)))
+    if option == "cpus":
+        return _cpus(folder, round(value * _PERIOD))
+    if option == "pids":
+        return [("pids.max", str(int(value)))]
+    return [_io_weight(folder, int(value))]
 
 
-def _set_memory(folder: Path, size: int) -> None:
+def _memory(folder: Path, size: str) -> list[tuple[str, str]]:
     if _has(folder, "memory.max"):
-        _write(folder / "memory.max", str(size))
-        _write_if_there(folder / "memory.swap.max", "0")
-        return
-    _write(folder / "memory.limit_in_bytes", str(size))
-    _write_if_there(folder / "memory.memsw.limit_in_bytes", str(size))
+        more = [("memory.swap.max", "0")] if _has(folder, "memory.swap.max") else []
+        return [("memory.max", size), *more]
+    swap = "memory.memsw.limit_in_bytes"
+    return [("memory.limit_in_bytes", size), *([(swap, size)] if _has(folder, swap) else [])]
 
 
-def _set_cpus(folder: Path, cpus: float) -> None:
-    quota = round(cpus * _PERIOD)
+def _cpus(folder: Path, quota: int) -> list[tuple[str, str]]:
     if _has(folder, "cpu.max"):
-        _write(folder / "cpu.max", f"{quota} {_PERIOD}")
-        return
-    _write(folder / "cpu.cfs_period_us", str(_PERIOD))
-    _write(folder / "cpu.cfs_quota_us", str(quota))
+        return [("cpu.max", f"{quota} {_PERIOD}")]
+    return [("cpu.cfs_period_us", str(_PERIOD)), ("cpu.cfs_quota_us", str(quota))]
 
 
-def _set_io_weight(folder: Path, weight: int) -> None:
-    """Files that depend on the kernel's scheduler; version 1 knows 1 to 1,000."""
+def _io_weight(folder: Path, weight: int) -> tuple[str, str]:
+    """A file that depends on the kernel's scheduler; version 1 knows 1 to 1,000."""
     bounded = str(max(1, min(weight, 1000)))
     for file, value in (
         ("io.weight", str(weight)),
@@ -355,19 +297,5 @@ def _set_io_weight(folder: Path, weight: int) -> None:
         ("blkio.weight", str(max(10, int(bounded)))),
     ):
         if _has(folder, file):
-            _write(folder / file, value)
-            return
+            return file, value
     raise OSError(errno.ENOTSUP, "no scheduler of this kernel weighs input and output")
-
-
-def _write(file: Path, text: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
-
-
-def _write_if_there(file: Path, text: str) -> None:
-    if file.exists():
-        _write(file, text)

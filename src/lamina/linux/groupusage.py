@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.linux.cgroups import Group
+from lamina.linux.group import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,9 @@ _NO_LIMIT = 1 << 60  # version 1 says the largest number of pages there can be
 
 def usage(group: Group) -> Usage:
     """What a group uses."""
-    memory, pids, cpu = map(group.folder, ("memory", "pids", "cpuacct"))
+    memory, pids, cpu = (
+        Path(at) if (at := group.folder(name)) else None for name in ("memory", "pids", "cpuacct")
+    )
     if memory is None:
         found = Usage()
     else:
@@ -36,7 +38,7 @@ def usage(group: Group) -> Usage:
             memory=_number(memory, "memory.current", "memory.usage_in_bytes"),
             memory_limit=_bounded(_number(memory, "memory.max", "memory.limit_in_bytes")),
             memory_peak=_number(memory, "memory.peak", "memory.max_usage_in_bytes"),
-            out_of_memory=_named(memory, ("memory.events", "memory.oom_control"), "oom_kill") or 0,
+            out_of_memory=group.out_of_memory(),
         )
     return Usage(
         memory=found.memory,

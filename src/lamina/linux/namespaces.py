@@ -146,13 +146,12 @@ def show_root(
 
 
 def _make(places: Mapping[str, bool]) -> None:
-    from pathlib import Path  # dear, as below: most programs start without
-
     for path, is_folder in places.items():
-        place = Path(path.lstrip("/"))
-        (place if is_folder else place.parent).mkdir(parents=True, exist_ok=True)
+        place = path.lstrip("/")
+        folder = place if is_folder else place.rpartition("/")[0] or "."
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - pathlib is dear
         if not is_folder:
-            place.touch()
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
 
 
 def skeleton(title: str) -> int:
@@ -160,7 +159,7 @@ def skeleton(title: str) -> int:
 
     Names are looked up as on this machine: by copies of its `resolv.conf` and `hosts`.
     """
-    from pathlib import Path
+    from pathlib import Path  # dear: most programs start without
 
     root = detached("tmpfs", {"mode": "0755"}, syscalls.MOUNT_ATTR_NOSUID)
     with elsewhere(root):

@@ -10,7 +10,7 @@ from lamina.core.errors import HostError, UserError
 from lamina.formats import bubblewrap, runtimespec, seccomp
 from lamina.formats.runtimespec import Surroundings
 from lamina.linux import seccomp as compiler
-from lamina.linux.cgroups import Group
+from lamina.linux.group import Group
 from lamina.node import supervise
 from lamina.node.runtimes import Runtime
 

@@ -16,10 +16,10 @@ from typing import NoReturn
 
 from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
-from lamina.formats.runtimespec import INIT
-from lamina.linux import syscalls
+from lamina.core.places import INIT
+from lamina.linux import descendants, syscalls
 from lamina.linux.environment import reset_signals
-from lamina.node import running, runtimes, supervise
+from lamina.node import runtimes, supervise
 from lamina.node.bubble import FILTER
 from lamina.node.running import Running
 from lamina.node.runtimes import BWRAP
@@ -45,13 +45,13 @@ def enter(record: Running, command: Sequence[str], *, terminal: bool) -> int:
         if terminal:
             raise HostError("a terminal can not be had in a container of `bwrap`")
         inside, names, target = _first_of(record), _OF_CONTAINER, _itself
-        compiled = (record.folder / FILTER).read_bytes()
+        compiled = Path(record.folder, FILTER).read_bytes()
         program = _Program(command, _environment(inside), compiled)
     else:
         inside, names, target = record.pid, ("mnt",), _below
         runtime = runtimes.named(record.runtime)
         words = runtimes.exec_words(
-            runtime, record.folder, record.id, command, user=record.user, terminal=terminal
+            runtime, Path(record.folder), record.id, command, user=record.user, terminal=terminal
         )
         program = _Program(words, os.environ)
     with contextlib.suppress(OSError):  # it may have ended; then there is nothing to enter either
@@ -83,7 +83,7 @@ def _itself(pid: int) -> int:
 
 def _below(pid: int) -> int | None:
     """What a runtime has started."""
-    below = running.tree(pid)[1:]
+    below = descendants.tree(pid)[1:]
     return below[0] if below else None
 
 

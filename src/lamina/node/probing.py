@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from lamina.core.container import NONE, Container
 from lamina.core.errors import HostError
+from lamina.core.places import ROOT
 from lamina.linux import cgroups, namespaces
-from lamina.linux.cgroups import Group
-from lamina.node import contain, rootfs, running, runtimes, supervise
-from lamina.node.janitor import Janitor
+from lamina.linux.group import Group
+from lamina.node import cell, order, rootfs, runtimes, starting, supervise
 from lamina.node.runtimes import Runtime
+from lamina.node.starting import Ready
 
 
 def attempt(runtime: Runtime) -> str:
@@ -47,27 +49,19 @@ def _attempt_and_tell(runtime: Runtime, writer: int) -> None:
 
 
 def _attempt(runtime: Runtime) -> str:
-    who, id_ = contain.identity(runtime.name), os.urandom(6).hex()
-    bundle = running.shelf() / id_
+    who, id_ = order.identity(runtime.name), os.urandom(6).hex()
     tried = Container(
-        ("/bin/true",), (("PATH", contain.PATH),), user=contain.user_of(contain.Order(), who),
+        ("/bin/true",), (("PATH", order.PATH),), user=order.user_of(order.Order(), who),
         hostname="x", network=NONE, tmpfs=rootfs.covered(),
     )  # fmt: skip
     layout = cgroups.layout()
-    janitor = Janitor(bundle, ())
-    lock = -1
-    try:
-        lock = running.claim(bundle)
-        (bundle / "rootfs").mkdir()
+    with cell.opened(id_, (), Group) as (bundle, group):
         if who.rootless:
             namespaces.own_user()
         namespaces.own_mounts()
-        rootfs.attach_host(bundle / "rootfs", {}, tried)
-        around = contain.surroundings(str(bundle / "rootfs"), who, layout, tried)
-        pid = contain.start(runtime, tried, around, bundle, id_, Group(), None, layout)
+        root = Path(bundle, ROOT)
+        rootfs.attach_host(root, {}, tried)
+        around = order.surroundings(str(root), who, layout, tried)
+        pid, _ = starting.start(Ready(id_, Path(bundle), runtime, tried, around, group, layout))
         code = supervise.wait(pid, 0, lambda _: None)
-        return runtimes.log_of(bundle) or (f"exit code {code}" if code else "")
-    finally:
-        janitor.end()
-        if lock >= 0:
-            os.close(lock)
+        return runtimes.log_of(Path(bundle)) or (f"exit code {code}" if code else "")

@@ -10,12 +10,11 @@ import dataclasses
 import hashlib
 import json
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.core.errors import HostError
 from lamina.linux import filesystem
+from lamina.node import state
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +31,8 @@ class Mounted:
         return str(self.where)
 
 
-def state() -> Path:
-    """The folder of this user's mounts and records; made if need be, and safe to use."""
-    if os.geteuid() == 0:
-        return _private(Path("/run/lamina"), 0o755)
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK):
-        return _private(Path(runtime, "lamina"), 0o700)
-    return _private(Path(f"/tmp/lamina-{os.geteuid()}"), 0o700)
-
-
-def _private(folder: Path, mode: int) -> Path:
-    folder.mkdir(mode=mode, parents=True, exist_ok=True)
-    found = folder.lstat()
-    writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or writable:
-        raise HostError(
-            f"`{folder}` is not a folder that only you can change",
-            hint="look who made it, and remove it",
-        )
-    return folder
+def _folder() -> Path:
+    return Path(state.folder(), "records")
 
 
 def write(record: Mounted) -> None:
@@ -67,13 +48,13 @@ def remove(record: Mounted) -> None:
 
 def every() -> list[Mounted]:
     """All records of this user, by mount point."""
-    files = sorted((state() / "records").glob("*.json"))
+    files = sorted(_folder().glob("*.json"))
     return sorted(filter(None, map(_read, files)), key=lambda record: record.where)
 
 
 def _file(where: Path) -> Path:
     name = hashlib.sha256(os.fsencode(where)).hexdigest()[:16]
-    return state() / "records" / f"{name}.json"
+    return _folder() / f"{name}.json"
 
 
 def _read(file: Path) -> Mounted | None:

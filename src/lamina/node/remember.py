@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
@@ -16,21 +17,33 @@ from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 from lamina.store.trust import places
 
+if TYPE_CHECKING:
+    from lamina.node.walls import Walls
+
 _WAYS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A reference, and the state of the files that tell what it names."""
+    """Words of `lamina exec`, and the state of the files that tell what its reference names."""
 
-    reference: str
+    words: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
 
 
-def see(reference: str, store: LocalStore) -> Seen:
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """How a container runs, the variables of its program but for those from outside, and why so."""
+
+    walls: Walls
+    variables: Mapping[str, str]
+    reasons: tuple[tuple[str, str], ...]  # facts that have a say in it, by kind
+
+
+def see(reference: str, words: Sequence[str], store: LocalStore) -> Seen:
     """To be called before the reference is looked up: what changes later is seen to change."""
     paths = [os.fspath(path) for path in find.places(reference, store)]
-    return Seen(reference, tuple((path, starts.state(path)) for path in paths))
+    return Seen(tuple(words), tuple((path, starts.state(path)) for path in paths))
 
 
 def remember(
@@ -40,12 +53,13 @@ def remember(
     images: Sequence[Path],
     store: LocalStore,
     driver: str | None,
+    contained: Contained | None = None,
 ) -> None:
     """Keep how a package is started on this machine's own root, by the driver that is chosen here.
 
     Every other start is found out each time. Raises what mounting raises.
     """
-    place = starts.path(os.fspath(store.folder), seen.reference)
+    place = starts.path(os.fspath(store.folder), seen.words)
     usual = launch.choose(None)
     if package.base_layers or place is None or places.in_force() or driver not in (None, usual):
         return
@@ -56,19 +70,28 @@ def remember(
     mounted = parts.images(plan.of(images, costs := _WAYS[usual]), costs.most)
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
+    own = launch.variables(package, root, {}) if contained is None else contained.variables
+    facts = [(starts.FILE, path, state) for path, state in seen.files]
+    facts += _now((starts.FILE, path) for path in (server,) if path)
+    facts += _now(contained.reasons) if contained is not None else []
     start = starts.Start(
         digest.hash,
         package.title,
         server,
         [f"{root}/{program}", *arguments],
-        [f"{name}={value}" for name, value in launch.variables(package, root, {}).items()],
+        [f"{name}={value}" for name, value in own.items()],
         [_image(path) for path in mounted],
-        [*seen.files, *((path, starts.state(path)) for path in (server,) if path)],
+        facts,
         _notes(mounted, store),
+        contained.walls.encode() if contained is not None else [],
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
-        if starts.read(os.fspath(store.folder), seen.reference) != start:
+        if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
             filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+
+
+def _now(subjects: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    return [(kind, of, starts.fact(kind, of)) for kind, of in dict.fromkeys(subjects)]
 
 
 def _squashfuse() -> str:

@@ -4,6 +4,7 @@ The variable LAMINA_REPORT names a file. It becomes one JSON object: when each s
 seconds since the epoch. `begin` is the start of this process, `pulled` when all layers were here,
 `mounted` when they were one tree, `started` just before the program; `out of memory` where the
 kernel ended the program for that. It is written at once or not at all, and a program runs without.
+Nothing dear is imported here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, MutableMapping
-from pathlib import Path
+
+from lamina.core import plainjson
 
 VARIABLE = "LAMINA_REPORT"
 
@@ -22,13 +24,14 @@ _imported = time.time()
 class Report:
     """The steps so far, and the file that they go to."""
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
         self._times = {"begin": begin()}
         self._path, self._warn = path, warn
         self._folder: int | None = None
         try:
             # Once the root is another one, the path may lead nowhere.
-            self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.path.dirname(path) or "."  # noqa: PTH120 - pathlib is dear
+            self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             self._fail(error)
 
@@ -40,11 +43,9 @@ class Report:
         """Let readers see the steps so far; a warning where that cannot be."""
         if self._folder is None:
             return
-        import json
-
-        name = self._path.name
+        name = os.path.basename(self._path)  # noqa: PTH119
         temporary = f".{name}.{os.getpid()}"
-        data = json.dumps(self._times).encode() + b"\n"
+        data = plainjson.encode(self._times).encode() + b"\n"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             descriptor = os.open(temporary, flags, 0o644, dir_fd=self._folder)
@@ -79,14 +80,15 @@ class Report:
 def wanted(environment: MutableMapping[str, str], warn: Callable[[str], None]) -> Report | None:
     """The report that is asked for, if one is; the program does not see that it is."""
     path = environment.pop(VARIABLE, "")
-    return Report(Path(path), warn) if path else None
+    return Report(path, warn) if path else None
 
 
 def begin() -> float:
     """When this process started, in seconds since the epoch; proc_pid_stat(5)."""
     try:
         # The second field is a name in parentheses, with any letters in it.
-        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
         since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
     except (OSError, ValueError, IndexError):

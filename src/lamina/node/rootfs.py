@@ -14,13 +14,11 @@ from pathlib import Path
 from lamina.core.container import Bind, Container, Tmpfs
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
+from lamina.core.places import OWN, ROOT, WRITTEN
 from lamina.linux import namespaces, syscalls
-from lamina.node import based, mounts
+from lamina.node import based, mounts, walls
 
-OWN = ("dev", "proc", "run", "sys", "tmp")  # of the container, not of the machine
-ROOT = "rootfs"  # in the bundle
-_WRITTEN = "package"
-_NAMES = Path("/etc/resolv.conf")
+NAMES = Path("/etc/resolv.conf")
 
 
 def covered(at: Path | None = None) -> tuple[Tmpfs, ...]:
@@ -31,7 +29,7 @@ def covered(at: Path | None = None) -> tuple[Tmpfs, ...]:
 
 def shown() -> tuple[Bind, ...]:
     """What of the machine's `/run` is needed all the same: who answers for names."""
-    real = os.path.realpath(_NAMES)
+    real = os.path.realpath(NAMES)
     return (Bind(real, real, read_only=True),) if real.startswith("/run/") else ()
 
 
@@ -70,7 +68,7 @@ def attach(
 
 def _closed(top: int, bundle: Path) -> int:
     """Attach a writable package beside the root; a copy, of which all is closed with the root."""
-    place = bundle / _WRITTEN
+    place = bundle / WRITTEN
     try:
         place.mkdir()
         syscalls.move_mount(top, str(place))
@@ -81,7 +79,7 @@ def _closed(top: int, bundle: Path) -> int:
 
 def written(package: Package, bundle: Path) -> Bind:
     """What shows a writable package in a root that is read-only."""
-    return Bind(str(bundle / _WRITTEN), f"/packages/{package.title}")
+    return Bind(str(bundle / WRITTEN), f"/packages/{package.title}")
 
 
 def attach_host(at: Path, packages: Mapping[str, int], container: Container) -> None:
@@ -94,8 +92,13 @@ def attach_host(at: Path, packages: Mapping[str, int], container: Container) -> 
     _check_places(container, at, places)
 
 
+def new_places(container: Container) -> list[tuple[str, str]]:
+    """What is mounted below top-level folders that this machine does not have, and its kind."""
+    kinds = {True: walls.FOLDER, False: walls.FILE}
+    return [(target, kinds[is_folder]) for target, is_folder in _new_places(container).items()]
+
+
 def _new_places(container: Container) -> dict[str, bool]:
-    """What is mounted below top-level folders that this machine does not have."""
     found = {}
     for target, is_folder in _targets(container).items():
         top = target.split("/")[1]

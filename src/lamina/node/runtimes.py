@@ -15,12 +15,12 @@ from pathlib import Path
 
 from lamina.core.errors import HostError, LaminaError, UserError
 from lamina.linux import filesystem
-from lamina.node import records
+from lamina.node import state
 
 CRUN, RUNC, BWRAP = "crun", "runc", "bwrap"
 NAMES = (CRUN, RUNC, BWRAP)
-_INITS = ("tini-static", "tini", "catatonit", "docker-init")
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+INITS = ("tini-static", "tini", "catatonit", "docker-init")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _remembered(name: str, attempt: Try, *, anew: bool = False) -> Tried:
     path = _where(name)
     if path is None:
         return Tried(name, None, "it is not installed")
-    key, file = _key(path), records.state() / "runtimes.json"
+    key, file = _key(path), Path(state.folder(), "runtimes.json")
     known = _known(file)
     if anew or key not in known:
         known[key] = _complaint(attempt, Runtime(name, path))
@@ -129,12 +129,12 @@ def _key(path: Path) -> str:
 
 
 def _boot() -> str:
-    return _BOOT.read_text().strip()
+    return BOOT.read_text().strip()
 
 
 def find_init() -> str:
     """A program that reaps what others leave and forwards signals, or nothing."""
-    for name in _INITS:
+    for name in INITS:
         for folder in ("/usr/bin", "/usr/libexec/podman", "/usr/local/bin", "/usr/sbin"):
             if os.access(f"{folder}/{name}", os.X_OK):
                 return f"{folder}/{name}"

@@ -9,39 +9,68 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import time
+
+# Of `signal` itself, which is dear as it makes its names an enumeration.
+from _signal import (  # type: ignore[import-not-found]
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_SETMASK,
+    SIGCHLD,
+    SIGHUP,
+    SIGINT,
+    SIGKILL,
+    SIGQUIT,
+    SIGTERM,
+    SIGUSR1,
+    SIGUSR2,
+    SIGWINCH,
+    pthread_sigmask,
+    signal,
+    sigtimedwait,
+)
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
 
 from lamina.core.errors import HostError
-from lamina.formats.runtimespec import INIT
-from lamina.linux import mountinfo, namespaces, syscalls
-from lamina.linux.cgroups import Group
+from lamina.core.places import INIT
+from lamina.linux import descendants, namespaces, syscalls
 from lamina.linux.environment import reset_signals
-from lamina.node import running
+from lamina.linux.group import Group
 
-_FORWARDED = (
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
-)  # fmt: skip
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
-WATCHED = frozenset({*_FORWARDED, signal.SIGCHLD, signal.SIGWINCH})
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2)
+_ENDING = (SIGTERM, SIGHUP)
+WATCHED = frozenset({*_FORWARDED, SIGCHLD, SIGWINCH})
 _CGROUPS = "/sys/fs/cgroup"
 
 
-@dataclass(frozen=True, slots=True)
 class Start:
     """What is started, and where."""
 
-    argv: Sequence[str]
-    group: Group
-    cgroups: str = "none"  # which the program sees: `none`, `devices` or `all`
-    terminal: bool = False
-    network: int | None = None  # a network namespace to be in
-    descriptors: Sequence[int] = ()  # become 3, 4, 5, ...
-    rlimits: Sequence[tuple[int, tuple[int, int]]] = ()
+    __slots__ = ("argv", "cgroups", "descriptors", "group", "network", "rlimits", "terminal")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        group: Group,
+        cgroups: str = "none",
+        *,
+        terminal: bool = False,
+        network: int | None = None,
+        descriptors: Sequence[int] = (),
+        rlimits: Sequence[tuple[int, tuple[int, int]]] = (),
+    ) -> None:
+        """The words of a program, and the group that it is to be in."""
+        self.argv = argv
+        self.group = group
+        self.cgroups = cgroups  # which the program sees: `none`, `devices` or `all`
+        self.terminal = terminal
+        self.network = network  # a network namespace to be in
+        self.descriptors = descriptors  # become 3, 4, 5, ...
+        self.rlimits = rlimits
 
 
 def start(wanted: Start) -> int:
@@ -52,11 +81,12 @@ def start(wanted: Start) -> int:
     """
     complaints, complain = os.pipe()
     life, living = os.pipe()  # closes when this process ends
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    mask = pthread_sigmask(SIG_BLOCK, WATCHED)
     try:
         syscalls.unshare(syscalls.CLONE_NEWPID)
         pid = os.fork()
     except OSError as error:
+        pthread_sigmask(SIG_SETMASK, mask)
         raise HostError(f"may not make a process id namespace: {error.strerror}") from error
     if pid == 0:
         os.close(living)
@@ -68,13 +98,14 @@ def start(wanted: Start) -> int:
         words = file.read().decode(errors="replace")
     if words:
         os.waitpid(pid, 0)
+        pthread_sigmask(SIG_SETMASK, mask)
         raise HostError(f"can not start `{wanted.argv[0]}`: {words}")
     return pid
 
 
 def _become(wanted: Start, life: int, complain: int) -> NoReturn:
     try:
-        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.die_with_parent(SIGKILL)
         if select.select([life], [], [], 0)[0]:  # it has ended before it could be said
             os._exit(1)
         if not wanted.terminal:
@@ -88,9 +119,9 @@ def _become(wanted: Start, life: int, complain: int) -> NoReturn:
         for number, limits in wanted.rlimits:
             _set_rlimit(number, limits)
         complain = _keep(wanted.descriptors, complain)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        pthread_sigmask(SIG_SETMASK, ())
         for number in _FORWARDED:
-            signal.signal(number, signal.SIG_DFL)
+            signal(number, SIG_DFL)
         reset_signals()
         os.execv(wanted.argv[0], list(wanted.argv))
     except HostError as error:
@@ -111,11 +142,13 @@ def _show_cgroups(which: str) -> None:
     crun wants none where there are both versions. runc insists on keeping devices out itself; on
     a host of version 1 nothing else is left to it.
     """
-    if which == "all" or not Path(_CGROUPS).is_dir():
+    if which == "all" or not os.path.isdir(_CGROUPS):  # noqa: PTH112 - pathlib is dear
         return
     if which == "devices":
+        from lamina.linux import mountinfo
+
         for place in sorted(mountinfo.mount_points(), reverse=True):
-            if place.parent == Path(_CGROUPS) and "devices" not in place.name:
+            if str(place.parent) == _CGROUPS and "devices" not in place.name:
                 syscalls.umount(str(place), syscalls.MNT_DETACH)
         return
     with contextlib.suppress(OSError):  # in a user namespace it may only be covered
@@ -154,21 +187,21 @@ def wait(pid: int, stop_timeout: float, target: Target, *, terminal: bool = Fals
     is_sized = not terminal
     while True:
         left = _FOREVER if end is None else max(0.0, end - time.monotonic())
-        come = signal.sigtimedwait(WATCHED, left if is_sized else min(left, _GLANCE))
+        come = sigtimedwait(WATCHED, left if is_sized else min(left, _GLANCE))
         number = 0 if come is None else come.si_signo
         if end is not None and time.monotonic() >= end:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, SIGKILL)
             end = time.monotonic() + _FOREVER
-        if number in (0, signal.SIGCHLD):
+        if number in (0, SIGCHLD):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 return _code(status)
-        if terminal and (number == signal.SIGWINCH or not is_sized):
+        if terminal and (number == SIGWINCH or not is_sized):
             is_sized = _resize(target(pid))
         if number in _FORWARDED:
             inside = _found(pid, target)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(inside or pid, number if inside else signal.SIGKILL)
+                os.kill(inside or pid, number if inside else SIGKILL)
             if number in _ENDING and end is None:
                 end = time.monotonic() + stop_timeout
 
@@ -225,9 +258,9 @@ def init_of(command: Sequence[str]) -> Target:
     wanted = "\0".join(command).encode(errors="surrogateescape")
 
     def find(pid: int) -> int | None:
-        for each in running.tree(pid)[1:]:
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{each}/cmdline").read_bytes().startswith(wanted):
+        for each in descendants.tree(pid)[1:]:
+            with contextlib.suppress(OSError), open(f"/proc/{each}/cmdline", "rb") as file:  # noqa: PTH123
+                if file.read().startswith(wanted):
                     return each
         return None
 

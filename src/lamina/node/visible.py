@@ -11,7 +11,7 @@ from pathlib import Path
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem, fuse, mountinfo, process, syscalls
-from lamina.node import based, merge, mounts, records
+from lamina.node import based, merge, mounts, records, state
 from lamina.node.records import Mounted
 from lamina.store import local
 
@@ -36,7 +36,7 @@ def mount(
     driver `copy`, it is a symlink. With an upper, it can be written to.
     """
     mounts.check_count(images)
-    where = Path(os.path.abspath(at)) if at else records.state() / "mounts" / package.title  # noqa: PTH100
+    where = Path(os.path.abspath(at)) if at else Path(state.folder(), "mounts") / package.title  # noqa: PTH100
     paths = tuple(image.absolute() for image in images)
     driver = drivers.choose(driver).driver
     if package.base_layers:
@@ -220,5 +220,5 @@ def _take_down(place: Path, driver: str) -> None:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """One mount or umount of this user at a time."""
-    with filesystem.locked(records.state() / "lock"):
+    with filesystem.locked(Path(state.folder(), "lock")):
         yield

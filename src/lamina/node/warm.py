@@ -7,6 +7,7 @@ takes longer than to mount and start. Where anything is not as it was, it is lef
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 
 from lamina.core.errors import LaminaError
 from lamina.linux import loop, namespaces
@@ -16,60 +17,102 @@ from lamina.node.stack import stack
 from lamina.store import claim, place, starts
 from lamina.store.trust import places
 
-_ELSEWHERE = ("LAMINA_REPORT", "_ARGCOMPLETE")  # with these there is more to do
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    from lamina.node.report import Report
+
+_Warn = Callable[[str], None]
 
 
-def start(words: list[str]) -> None:
-    """Become the program of `lamina exec`, whose words these are; comes back if it can not.
+def start(words: Sequence[str], warn: _Warn) -> int | None:
+    """Become the program of `lamina exec`, whose words these are, or run it in a container.
 
-    Then nothing has happened but that this process may have mounts of its own.
+    Then the exit code comes back. None where it can not: then nothing has happened but that this
+    process may have mounts of its own. Raises Failed for what became of a container.
     """
-    if not words or words[0].startswith("-") or words[1:2] not in ([], ["--"]):
-        return
-    if any(name in os.environ for name in _ELSEWHERE):
-        return
+    if "_ARGCOMPLETE" in os.environ:
+        return None
+    end = words.index("--") if "--" in words else len(words)
     store = place.folder()
-    known = starts.read(store, words[0])
+    known = starts.read(store, words[:end])
     if known is None:
-        return
+        return None
     try:
         if places.in_force():
-            return
+            return None
         lease = claim.again(store, known.package)
     except (OSError, LaminaError):
-        return
+        return None
+    asked = os.environ.get(_REPORT)
     try:
-        _become(known, words[2:], lease)
+        return _start(known, words[end + 1 :], lease, warn)
     except (OSError, LaminaError):
-        return  # whoever finds out what is wrong tells it
+        return None  # whoever finds out what is wrong tells it
     finally:
         os.close(lease)
+        if asked is not None:
+            os.environ[_REPORT] = asked
 
 
-def _become(known: starts.Start, words: list[str], lease: int) -> None:
-    if any(starts.state(path) != state for path, state in known.files):
-        return
-    mount = _served(known) if known.server else _mounted(known)
+_REPORT = "LAMINA_REPORT"
+
+
+def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -> int | None:
+    told = None
+    if _REPORT in os.environ:
+        from lamina.node import report
+
+        told = report.wanted(os.environ, warn)
+    if any(starts.fact(kind, of) != value for kind, of, value in known.facts):
+        return None
+    if told is not None:
+        told.told("pulled")
+    if known.walls:
+        from lamina.node import warmwalls
+
+        return warmwalls.run(known, words, told, warn)
+    _become(known, words, told, lease)
+    return None
+
+
+class Failed(Exception):
+    """Why a container that was started did not come to its end."""
+
+    def __init__(self, cause: Exception) -> None:
+        """The cause is for a person, if it is a LaminaError."""
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _become(known: starts.Start, words: Sequence[str], told: Report | None, lease: int) -> None:
+    mount = mounted(known)
     if mount is None:
         return
+    if told is not None:
+        told.mounted()
     namespaces.enter_root({known.title: mount})
     for note in known.notes:
         os.utime(note)
     variables = dict(text.partition("=")[::2] for text in known.variables)
     os.set_inheritable(lease, True)  # it ends with the program
+    if told is not None:
+        told.ready()
     reset_signals()
     os.execve(known.arguments[0], [*known.arguments, *words], {**inherited(), **variables})
 
 
+def mounted(known: starts.Start) -> int | None:
+    """A detached mount of the images, in namespaces of this process; None where one has changed."""
+    return _served(known) if known.server else _attached(known)
+
+
 def _served(known: starts.Start) -> int | None:
-    """A detached mount of images that a program serves; None where one is not what it was."""
     if any(starts.state(path) != state for path, _, _, state in known.images):
         return None
     return served.stacked(known.server, [(path, at) for path, _, at, _ in known.images])
 
 
-def _mounted(known: starts.Start) -> int | None:
-    """A detached mount of images that the kernel reads; None where one is not what it was."""
+def _attached(known: starts.Start) -> int | None:
     namespaces.own_mounts()
     devices = loop.bound()
     layers: list[int] = []

@@ -1,26 +1,27 @@
 """What a start of a package came to, so that the next one need not find it out again.
 
-A record `starts/<user id>-<reference>` tells which images are mounted, what is run, and in which
-state all files were that had a say in it: those of the images, and those that tell which package
-the reference names. It holds as long as they are unchanged; else all is found out anew. It is for
-one user, and only what this user alone may write is believed.
+A record `starts/<user id>-<words of the command>` tells which images are mounted, what is run, and
+all that had a say in it: the state of the images, of the files that tell which package a reference
+names, and other facts of this machine. It holds as long as they are as they were; else all is found
+out anew. It is for one user, and only what this user alone may write is believed.
 
 Its fields end with NUL bytes: the form; the hash of the package; its title; the program that
 serves images, if one does; then lists, each after its length: arguments, variables, images (path,
-kind, offset, state), files that had a say (path, state), notes of use that are to be renewed
-(path); `end`. Nothing dear is imported here.
+kind, offset, state), facts (kind, what it is of, value), notes of use that are to be renewed
+(path), and what a container is to be told, nothing where there is none; `end`. Nothing dear is
+imported here.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lamina.linux.identity import identity
 
 FOLDER = "starts"
-_FORMAT = "lamina start 2"
+_FORMAT = "lamina start 3"
 _END = "end"
 _ABSENT = "-"
 _LONGEST = 200  # characters of a name
@@ -29,7 +30,9 @@ _LONGEST = 200  # characters of a name
 class Start:
     """What was found out; plain, as data classes are dear to import."""
 
-    __slots__ = ("arguments", "files", "images", "notes", "package", "server", "title", "variables")
+    __slots__ = (
+        "arguments", "facts", "images", "notes", "package", "server", "title", "variables", "walls",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -39,8 +42,9 @@ class Start:
         arguments: list[str],
         variables: list[str],
         images: list[tuple[str, str, int, str]],
-        files: list[tuple[str, str]],
+        facts: list[tuple[str, str, str]],
         notes: list[str],
+        walls: list[str],
     ) -> None:
         """The fields of a record."""
         self.package = package  # the hash of its manifest
@@ -49,8 +53,9 @@ class Start:
         self.arguments = arguments  # the first is a path
         self.variables = variables  # `NAME=value`, that the program gets besides those around it
         self.images = images  # path, `squashfs` or `erofs`, offset in bytes, state; bottom first
-        self.files = files  # path, state
+        self.facts = facts  # kind, what it is of, value: see `fact`
         self.notes = notes  # paths
+        self.walls = walls  # fields of a container, empty where there is none
 
     def __eq__(self, other: object) -> bool:
         """Whether both tell of the same start."""
@@ -70,25 +75,71 @@ def of(status: os.stat_result) -> str:
     return " ".join(map(str, identity(status)))
 
 
-def path(store: str, reference: str) -> str | None:
-    """Where the record of a reference lies for this user; None for one too long to have any."""
-    name = reference.replace("%", "%25").replace("/", "%2F")
+FILE, TEXT, FOLDER_ITSELF, LINK, THERE, VARIABLE, GROUP = (
+    "file", "text", "folder", "link", "there", "variable", "group",
+)  # fmt: skip
+
+
+def fact(kind: str, of: str) -> str:
+    """Something about this machine or process that has a say in a start, as it is now."""
+    if kind == FILE:
+        return state(of)
+    if kind == TEXT:
+        return _text(of)
+    if kind == FOLDER_ITSELF:  # whatever is in it
+        try:
+            status = os.stat(of)
+        except OSError:
+            return _ABSENT
+        return f"{status.st_dev} {status.st_ino}"
+    if kind == LINK:
+        return os.path.realpath(of)
+    if kind == THERE:
+        return str(os.path.lexists(of))
+    if kind == VARIABLE:
+        return f"={os.environ[of]}" if of in os.environ else _ABSENT
+    return str(os.getegid())
+
+
+def _text(file: str) -> str:
+    try:
+        with open(file) as opened:  # noqa: PTH123 - pathlib is dear
+            return opened.read()
+    except OSError:
+        return _ABSENT
+
+
+def path(store: str, words: Sequence[str]) -> str | None:
+    """Where the record of words of `lamina exec` lies for this user; None for too long ones.
+
+    A reference alone is the words of a start with whatever options leave no trace.
+    """
+    quoted = (word.replace("%", "%25").replace("/", "%2F").replace(" ", "%20") for word in words)
+    name = " ".join(quoted)
     return None if len(name) > _LONGEST else f"{store}/{FOLDER}/{os.geteuid()}-{name}"
 
 
 def encode(found: Start) -> bytes:
     """The record, to be written to `path`."""
     fields = [_FORMAT, found.package, found.title, found.server]
-    for many in (found.arguments, found.variables, found.images, found.files, found.notes):
-        fields.append(str(len(many)))
-        for each in many:
-            fields += [each] if isinstance(each, str) else map(str, each)
+    for many in (
+        found.arguments, found.variables, found.images, found.facts, found.notes, found.walls
+    ):  # fmt: skip
+        fields += flat(many)
     return os.fsencode("".join(f"{field}\0" for field in (*fields, _END)))
 
 
-def read(store: str, reference: str) -> Start | None:
-    """The record of a reference; None where there is none that can be believed."""
-    place = path(store, reference)
+def flat(many: Sequence[str | tuple[object, ...]]) -> list[str]:
+    """A list as fields, after its length."""
+    fields = [str(len(many))]
+    for each in many:
+        fields += [each] if isinstance(each, str) else map(str, each)
+    return fields
+
+
+def read(store: str, words: Sequence[str]) -> Start | None:
+    """The record of words of `lamina exec`; None where there is none that can be believed."""
+    place = path(store, words)
     if place is None:
         return None
     try:
@@ -108,7 +159,7 @@ def read(store: str, reference: str) -> Start | None:
 
 def decode(data: bytes) -> Start | None:
     """The start that this tells of; None where it is no whole record of this form."""
-    fields = _Fields(os.fsdecode(data).split("\0"))
+    fields = Fields(os.fsdecode(data).split("\0"))
     try:
         if fields.text() != _FORMAT:
             return None
@@ -116,35 +167,48 @@ def decode(data: bytes) -> Start | None:
             fields.text(),
             fields.text(),
             fields.text(),
-            [fields.text() for _ in range(fields.number())],
-            [fields.text() for _ in range(fields.number())],
+            fields.texts(),
+            fields.texts(),
             [
                 (fields.text(), fields.text(), fields.number(), fields.text())
                 for _ in range(fields.number())
             ],
-            [(fields.text(), fields.text()) for _ in range(fields.number())],
-            [fields.text() for _ in range(fields.number())],
+            [(fields.text(), fields.text(), fields.text()) for _ in range(fields.number())],
+            fields.texts(),
+            fields.texts(),
         )
         return found if fields.rest() == [_END, ""] and found.arguments else None
     except (IndexError, ValueError):
         return None
 
 
-class _Fields:
-    """The fields of a record, one by one."""
+class Fields:
+    """The fields of a record, one by one; raises IndexError where there are no more."""
 
     def __init__(self, fields: list[str]) -> None:
+        """All of them."""
         self._fields = fields
         self._at = 0
 
     def text(self) -> str:
+        """The next one."""
         self._at += 1
         return self._fields[self._at - 1]
 
     def number(self) -> int:
+        """The next one; raises ValueError where it is no number."""
         return int(self.text())
 
+    def texts(self) -> list[str]:
+        """A list."""
+        return [self.text() for _ in range(self.number())]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """A list of pairs."""
+        return [(self.text(), self.text()) for _ in range(self.number())]
+
     def rest(self) -> list[str]:
+        """Those that are left."""
         return self._fields[self._at :]
 
 

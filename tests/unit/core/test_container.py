@@ -87,13 +87,3 @@ def test_what_is_wrong_is_told(parse: Callable[[str], object], text: str, compla
         parse(text)
 
     assert complaint in caught.value.message
-
-
-def test_variables_come_from_the_command_line_or_from_outside() -> None:
-    outside = [("SLURM_JOB", "1"), ("SLURM_NODE", "2"), ("HOME", "/h")]
-
-    found = container.environment(["A=b=c", "HOME", "SLURM_*", "NONE"], outside)
-
-    assert found == {"A": "b=c", "HOME": "/h", "SLURM_JOB": "1", "SLURM_NODE": "2"}
-    with pytest.raises(UserError, match="not the name of a variable"):
-        container.environment(["=x"], outside)

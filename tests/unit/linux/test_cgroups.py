@@ -9,7 +9,8 @@ import pytest
 
 from lamina.core.container import NO_LIMITS, Limits
 from lamina.linux import cgroups, groupusage
-from lamina.linux.cgroups import Group, Hierarchy, Layout
+from lamina.linux.cgroups import Hierarchy, Layout
+from lamina.linux.group import Group
 
 ALL = Limits(memory=64 << 20, cpus=1.5, pids=20, io_weight=300)
 
@@ -82,7 +83,7 @@ def test_a_group_is_made_below_one_that_hands_its_controllers_on(tmp_path: Path)
 
     group = cgroups.create("lamina-x", NO_LIMITS, within)
 
-    assert group.folders == (tmp_path / "job/lamina-x",)
+    assert group.folders == (str(tmp_path / "job/lamina-x"),)
     assert group.missing == ()
 
 
@@ -144,7 +145,7 @@ def test_usage_is_read_in_both_versions(tmp_path: Path) -> None:
             (folder / file).write_text(text)
 
     found = [
-        groupusage.usage(Group((at,), tuple((name, at) for name in ("cpuacct", "memory", "pids"))))
+        groupusage.usage(Group([(name, str(at)) for name in ("cpuacct", "memory", "pids")]))
         for at in (one, two)
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.node import records
+from lamina.node import records, state
 from lamina.node.records import Mounted
 
 RECORD = Mounted("a-1", Path("/somewhere"), (Path("/x"), Path("/y")), "kernel", made=True)
@@ -14,7 +14,7 @@ RECORD = Mounted("a-1", Path("/somewhere"), (Path("/x"), Path("/y")), "kernel", 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "state", lambda: tmp_path)
+    monkeypatch.setattr(state, "folder", lambda: str(tmp_path))
     (tmp_path / "records").mkdir()
 
 

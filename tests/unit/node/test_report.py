@@ -28,7 +28,7 @@ def test_the_start_of_a_process_is_told_by_the_kernel() -> None:
 
 def test_steps_are_in_order_and_written_once_the_program_starts(tmp_path: Path) -> None:
     warned: list[str] = []
-    told = report.Report(tmp_path / "times.json", warned.append)
+    told = report.Report(str(tmp_path / "times.json"), warned.append)
     told.told("pulled")
     told.mounted()
     before = list(tmp_path.iterdir())
@@ -44,7 +44,7 @@ def test_steps_are_in_order_and_written_once_the_program_starts(tmp_path: Path) 
 
 
 def test_the_end_by_want_of_memory_is_added(tmp_path: Path) -> None:
-    told = report.Report(tmp_path / "times.json", lambda _: None)
+    told = report.Report(str(tmp_path / "times.json"), lambda _: None)
     told.ready()
 
     told.out_of_memory()
@@ -60,7 +60,7 @@ def test_a_report_outlives_the_way_to_its_file(tmp_path: Path) -> None:
     """As the root of the process becomes another one."""
     folder = tmp_path / "here"
     folder.mkdir()
-    told = report.Report(folder / "times.json", lambda _: None)
+    told = report.Report(str(folder / "times.json"), lambda _: None)
     folder.rename(tmp_path / "there")
 
     told.ready()
@@ -70,9 +70,9 @@ def test_a_report_outlives_the_way_to_its_file(tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     warned: list[str] = []
-    gone = report.Report(tmp_path / "none/times.json", warned.append)
+    gone = report.Report(str(tmp_path / "none/times.json"), warned.append)
     (tmp_path / "taken.json").mkdir()
-    taken = report.Report(tmp_path / "taken.json", warned.append)
+    taken = report.Report(str(tmp_path / "taken.json"), warned.append)
 
     gone.ready()
     taken.ready()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, containing, output, repositories
 from lamina.core.errors import UserError
+
+if TYPE_CHECKING:
+    from lamina.node.order import Order
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     seen = None
-    if wanted is None and told is None and args.writable is None:
+    if args.writable is None and (wanted is None or containing.is_steady(args)):
         from lamina.node import remember
 
-        seen = remember.see(args.package, store)
+        seen = remember.see(args.package, _lasting(args, wanted), store)
     digest = repositories.find(args.package, store, args)
     lease = leases.running if wanted is None else leases.leased_package
     with lease(store.folder, digest):
@@ -53,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         if told is not None:
             told.told("pulled")
         if wanted is not None:
-            return containing.run(wanted, found, digest, images, args, report=told)
+            keep = containing.keeper(seen, found, digest, images, store, args.driver)
+            return containing.run(wanted, found, digest, images, args, report=told, keep=keep)
         from lamina.node import launch
 
         if seen is not None:
@@ -68,3 +73,8 @@ def run(args: argparse.Namespace) -> int:
             ready=None if told is None else told.ready,
         )
     raise AssertionError  # it does not come back
+
+
+def _lasting(args: argparse.Namespace, wanted: Order | None) -> tuple[str, ...]:
+    """The words by which another start is known to be the same."""
+    return (args.package,) if wanted is None else args.words[1:]
