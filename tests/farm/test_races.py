@@ -79,7 +79,7 @@ def test_this_machine_wins_and_the_farm_is_told(proxy: Proxy, ada: Machine) -> N
 
 
 def test_the_farm_wins_and_nothing_is_left_here(casd: Casd, ada: Machine) -> None:
-    ada.write({"BUILD": rule("x", f"{HERE} && sleep 98.25; sleep 1; id -u > $@")})
+    ada.write({"BUILD": rule("x", f"{HERE} && sleep 98.25; sleep 2; id -u > $@")})
 
     said = ada.lamina(*racing(casd))
 
@@ -237,7 +237,7 @@ def test_large_inputs_that_lie_in_the_farm_are_not_brought_for_a_race(
     big = rule("big", f"head -c {size} /dev/zero > $@")
     ada.write({"BUILD": big})
     bob = machine("bobby")
-    small = rule("x", f"{HERE} || sleep 1; wc -c < $(SRCS) > $@", ":big")
+    small = rule("x", f"{HERE} || sleep 2; wc -c < $(SRCS) > $@", ":big")
     bob.write({"lamina.toml": "[workspace]\n", "BUILD": big + small})
     ada.lamina(*racing(casd, delay=60_000))
 
@@ -283,7 +283,7 @@ def test_tests_do_not_race_nor_does_a_build_that_must_be_done_by_the_farm(
 
 def test_the_log_tells_where_an_action_ran(casd: Casd, ada: Machine) -> None:
     rules = rule("a", f"{HERE} || sleep 94.25; id -u > $@") + rule(
-        "b", f"{HERE} && sleep 60; sleep 1; id -u > $@"
+        "b", f"{HERE} && sleep 60; sleep 2; id -u > $@"
     )
     ada.write({"BUILD": rules})
     ada.lamina(*racing(casd))

@@ -22,7 +22,7 @@ from lamina.formats import reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb
 from lamina.store.remote.cas import code_name
 from lamina.store.remote.connection import Connection, Fault, Metadata, detail
-from lamina.store.remote.errors import Absent, FarmError
+from lamina.store.remote.errors import Absent, FarmError, Stopped
 from lamina.store.remote.waiting import Waiting
 
 _SERVICE = "/build.bazel.remote.execution.v2.Execution"
@@ -60,6 +60,7 @@ class Execution:
         self._instance = instance
         self._lock = threading.Lock()
         self._running: set[str] = set()  # names of operations
+        self._cancelled = 0  # how often all were
 
     def run(
         self,
@@ -75,9 +76,12 @@ class Execution:
         TookTooLong, or FarmError; Ended, once the farm is told, where the wait was ended.
         """
         task = _Run(self._connection, self._instance, digest, action, anew, waiting or Waiting())
+        cancelled = self._cancelled
         try:
             return _executed(self._followed(task), self._connection)
         except (FarmError, Ended):
+            if self._cancelled != cancelled:
+                raise Stopped from None  # the farm may say so before the request has ended
             if not task.waiting.is_ended:
                 raise
             if task.name:
@@ -137,6 +141,7 @@ class Execution:
     def cancel(self) -> None:
         """Tell the farm that nobody waits for what it runs; as far as that goes within a second."""
         with self._lock:
+            self._cancelled += 1
             names = list(self._running)
         end = time.monotonic() + _PATIENCE
         for name in names:
