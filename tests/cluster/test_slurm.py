@@ -114,6 +114,42 @@ def test_nodes_get_a_package_before_it_is_needed(on_slurm: Bench) -> None:
     assert [node["bytes"] for node in again["nodes"]] == [0, 0, 0, 0]
 
 
+def test_a_job_prefers_nodes_that_have_most_of_its_package(
+    on_slurm: Bench, real_slurm: Slurm
+) -> None:
+    settings, probe = on_slurm.root / "lamina.toml", on_slurm.root / "probe.py"
+    usual = settings.read_text()
+    probe.write_text(f"print({time.time()})\n")
+    settings.write_text(f'{usual}options = ["--nodelist=en3"]\n')
+    package = json.loads(on_slurm.call("describe", "--json", _over(on_slurm)))["package"]
+    settings.write_text(f"{usual}prefer_warm = true\n")
+    try:
+        unlabelled = on_slurm.call("submit", "//:probe", "--on", "lab", "--dry-run")
+        said = [on_slurm.run("nodes", package, "--on", "lab", "--label").stderr for _ in range(2)]
+        probe.write_text(probe.read_text() + "# another version\n")
+        ran = [on_slurm.status(_over(on_slurm))["nodes"] for _ in range(2)]
+        many = [
+            on_slurm.status(_over(on_slurm, *words))["state"]
+            for words in (["-N", "4"], ["-n", "4"])
+        ]
+    finally:
+        lists = [f"{each}Features=" for each in ("Available", "Active")]
+        real_slurm.call("scontrol", "update", "nodename=en[1-4]", *lists)
+
+    assert "--prefer" not in unlabelled
+    assert "labelled 1 node, 1 anew" in said[0]
+    assert "labelled 1 node, 0 anew" in said[1]
+    assert ran == [["en3"], ["en3"]]
+    assert many == ["succeeded"] * 2
+
+
+def _over(bench: Bench, *words: str) -> str:
+    """A job that has come to its end."""
+    job = bench.submit(*(words or ("-N", "1")))
+    assert bench.run("wait", job).returncode == 0
+    return job
+
+
 def test_a_job_is_known_to_others_by_its_number(on_slurm: Bench, tmp_path: Path) -> None:
     job = on_slurm.submit("--", "sleep")
     record = json.loads(on_slurm.call("describe", "--json", job))

@@ -123,6 +123,17 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
+class Labelling(Protocol):
+    """A launcher whose scheduler can be told which nodes have most of a package."""
+
+    def label(self, package: str, warm: Mapping[str, bool]) -> Sequence[str]:
+        """Tell it by the reference of a package, for each node; those whose label has changed.
+
+        Raises ServiceError where the scheduler does not let this user.
+        """
+
+
+@runtime_checkable
 class Watching(Protocol):
     """A launcher whose scheduler tells of changes, so that nobody has to ask again and again."""
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from lamina.cluster import slurmscript, slurmstate
+from lamina.cluster import features, slurmscript, slurmstate
 from lamina.cluster.launcher import Found, Node, State, Status, Task
 from lamina.cluster.local import read_log, read_times
 from lamina.cluster.records import Record
@@ -26,6 +26,7 @@ from lamina.linux import process
 _MARK = "lamina:"  # in the comment of a job, before its id
 _FORGOTTEN = "Invalid job id"
 _OOM = re.compile(r"oom-kill event|oom_kill|Out Of Memory", re.IGNORECASE)
+_NONE_FIT = "Requested node configuration is not available"
 _AT_ONCE = 32  # nodes that are asked something
 
 
@@ -38,14 +39,44 @@ class SlurmLauncher:
     def plan(self, job: Job) -> Mapping[str, str]:
         """The script for `sbatch`."""
         folder = Path(self.cluster.logs or "FOLDER") / job.id
-        return {"sbatch": slurmscript.script(job, self.cluster, folder)}
+        return {"sbatch": slurmscript.script(job, self.cluster, folder, self._preferred(job))}
 
     def submit(self, job: Job, folder: Path) -> str:
         """Hand the script to `sbatch`; the number of the job."""
-        text = slurmscript.script(job, self.cluster, folder)
+        feature = self._preferred(job)
+        try:
+            return self._submit(slurmscript.script(job, self.cluster, folder, feature), folder)
+        except ServiceError as error:
+            if not (feature and _NONE_FIT in error.message):
+                raise
+        # What it takes for a wish alone some versions of Slurm refuse.
+        return self._submit(slurmscript.script(job, self.cluster, folder), folder)
+
+    def _submit(self, text: str, folder: Path) -> str:
         (folder / "sbatch").write_text(text, encoding="utf-8")
         printed = self._call("sbatch", "--parsable", str(folder / "sbatch"))
         return printed.strip().partition(";")[0]
+
+    def _preferred(self, job: Job) -> str:
+        """The feature of nodes that have most of the package, where enough have it for the job."""
+        if not self.cluster.prefer_warm:
+            return ""
+        feature = features.of(job.package)
+        warm = [node for node in self.nodes() if feature in node.features]
+        return feature if len(warm) >= max(job.spec.nodes, 1) else ""
+
+    def label(self, package: str, warm: Mapping[str, bool]) -> Sequence[str]:
+        """Let features tell which nodes have most of a package; those that have changed."""
+        feature = features.of(package)
+        known = {node.name: node.features for node in self.nodes()}
+        done = []
+        for new, names in features.changed(known, feature, warm).items():
+            lists = [
+                f"{which}={','.join(new)}" for which in ("AvailableFeatures", "ActiveFeatures")
+            ]
+            self._call("scontrol", "update", f"NodeName={','.join(names)}", *lists)
+            done += names
+        return done
 
     def foreign(self, native: str) -> Record:
         """A job that was submitted elsewhere, by its number."""
@@ -129,8 +160,8 @@ class SlurmLauncher:
             words += ["-p", self.cluster.partition]
         found = {}
         for line in self._call("sinfo", *words).splitlines():
-            name, state, cpus, memory, gpus, features = line.split("|", 5)
-            kept = () if features.strip() in ("", "(null)") else tuple(features.split(","))
+            name, state, cpus, memory, gpus, told = line.split("|", 5)
+            kept = () if told.strip() in ("", "(null)") else tuple(told.split(","))
             count = sum(int(each) for each in re.findall(r"gpu(?::[^:,(]+)?:(\d+)", gpus))
             found[name] = Node(name, state, int(cpus), int(memory) << 20, count, kept)
         return [found[name] for name in sorted(found)]

@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lamina.cluster import command, environment
+from lamina.cluster import command, environment, features
 from lamina.core.cluster import Cluster
-from lamina.core.job import Job
+from lamina.core.job import Job, Spec
 
 MARK = "lamina: attempt"  # a line of the job's own output before each attempt
 _MEBIBYTE = 1 << 20
@@ -91,8 +91,11 @@ fi
 """
 
 
-def script(job: Job, cluster: Cluster, folder: Path) -> str:
-    """The script that `sbatch` is given; raises UserError for what Slurm cannot do."""
+def script(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> str:
+    """The script that `sbatch` is given; raises UserError for what Slurm cannot do.
+
+    Nodes with a `feature` are preferred.
+    """
     spec = job.spec
     task = _TASK.format(
         folder=shlex.quote(str(folder)),
@@ -116,11 +119,11 @@ def script(job: Job, cluster: Cluster, folder: Path) -> str:
         command=shlex.join(command.words(job, cluster, (), limited=False)),
         retries=spec.retries,
     )
-    lines = [f"#SBATCH {line}" for line in directives(job, cluster, folder)]
+    lines = [f"#SBATCH {line}" for line in directives(job, cluster, folder, feature)]
     return "\n".join(["#!/bin/sh", *lines, body])
 
 
-def directives(job: Job, cluster: Cluster, folder: Path) -> Iterator[str]:
+def directives(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> Iterator[str]:
     """The options of `sbatch`; https://slurm.schedmd.com/sbatch.html."""
     spec, resources = job.spec, job.spec.resources
     is_array = len(spec.elements) > 1
@@ -144,11 +147,7 @@ def directives(job: Job, cluster: Cluster, folder: Path) -> Iterator[str]:
         yield f"--mem-per-cpu={per_cpu}M"
     if resources.gpus:
         yield f"--gpus-per-task={resources.gpus}"
-    if spec.time_limit:
-        minutes, seconds = divmod(spec.time_limit, 60)
-        yield f"--time={minutes}:{seconds:02}"
-    if spec.warning:
-        yield f"--signal=TERM@{spec.warning}"
+    yield from _times(spec)
     for name, value in (
         ("partition", spec.partition or cluster.partition),
         ("account", cluster.account),
@@ -157,12 +156,23 @@ def directives(job: Job, cluster: Cluster, folder: Path) -> Iterator[str]:
     ):
         if value:
             yield f"--{name}={shlex.quote(value)}"
+    if feature:
+        wanted = features.preference(feature, spec.constraint or cluster.constraint)
+        yield f"--prefer={shlex.quote(wanted)}"
     if spec.exclusive:
         yield "--exclusive"
     if is_array:
         yield f"--array=0-{len(spec.elements) - 1}"
     yield "--requeue"  # where a node fails
     yield from cluster.options
+
+
+def _times(spec: Spec) -> Iterator[str]:
+    if spec.time_limit:
+        minutes, seconds = divmod(spec.time_limit, 60)
+        yield f"--time={minutes}:{seconds:02}"
+    if spec.warning:
+        yield f"--signal=TERM@{spec.warning}"
 
 
 def _broadcast(job: Job, cluster: Cluster) -> str:

@@ -33,6 +33,7 @@ class Cluster:
     image: str = ""  # that programs for Kubernetes lie on: a reference by digest, or a path
     service_account: str = ""
     options: tuple[str, ...] = ()  # further ones of `sbatch`
+    prefer_warm: bool = False  # whether jobs prefer nodes that a label says have most of them
     container: str = "auto"  # whether tasks run in containers: `always`, `never`, `auto`
     plain_http: bool = False  # whether the registry has no TLS
     ca: str = ""  # certificates that the registry is trusted by

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output
 from lamina.cluster import command
+from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
     from lamina.cluster.launcher import Launcher
@@ -21,6 +23,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help="a package by its reference: tell what each node lacks of it",
     )  # fmt: skip
     jobs.add_cluster(parser)
+    parser.add_argument(
+        "--label", action="store_true",
+        help="let features of Slurm tell which nodes have most of the package (for its operators)",
+    )  # fmt: skip
     arguments.add_json(parser)
 
 
@@ -29,7 +35,11 @@ def run(args: argparse.Namespace) -> int:
     from lamina.cluster import launchers
 
     launcher = launchers.named(args.on or "local", Path.cwd())
+    if args.label and not args.reference:
+        raise UserError("`--label` needs the reference of a package")
     lacking = _lacking(launcher, args.reference) if args.reference else {}
+    if args.label:
+        _label(launcher, args.reference, lacking)
     rows = [
         {
             "name": node.name,
@@ -38,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             "memory": node.memory,
             "gpus": node.gpus,
             "features": list(node.features),
-            **({"missing": lacking.get(node.name)} if args.reference else {}),
+            **({"missing": _missing(lacking, node.name)} if args.reference else {}),
         }
         for node in launcher.nodes()
     ]
@@ -56,9 +66,24 @@ def run(args: argparse.Namespace) -> int:
     if args.reference:
         header.insert(2, "lacks")
         for line in lines:
-            line.insert(2, _told(lacking.get(line[0])))
+            line.insert(2, _told(_missing(lacking, line[0])))
     output.table(header, lines)
     return 0
+
+
+def _missing(lacking: Mapping[str, tuple[int, int]], node: str) -> int | None:
+    return lacking[node][0] if node in lacking else None
+
+
+def _label(launcher: Launcher, reference: str, lacking: Mapping[str, tuple[int, int]]) -> None:
+    from lamina.cluster import features
+    from lamina.cluster.launcher import Labelling
+
+    if not isinstance(launcher, Labelling):
+        raise UserError(f"nodes of `{launcher.cluster.name}` have no labels: Slurm has such")
+    warm = {name: features.is_warm(*each) for name, each in lacking.items()}
+    changed = launcher.label(reference, warm)
+    output.note(f"labelled {output.plural(sum(warm.values()), 'node')}, {len(changed)} anew")
 
 
 def _told(missing: int | None) -> str:
@@ -67,13 +92,14 @@ def _told(missing: int | None) -> str:
     return output.size(missing) if missing else "nothing"
 
 
-def _lacking(launcher: Launcher, reference: str) -> dict[str, int]:
-    """Bytes that each node would have to fetch; without those that cannot be asked."""
+def _lacking(launcher: Launcher, reference: str) -> dict[str, tuple[int, int]]:
+    """Bytes that each node would have to fetch, of how many; without those that do not answer."""
     found = {}
     words = ["inspect", "--missing", "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         try:
-            found[name] = int(json.loads(text[text.index("{") : text.rindex("}") + 1])["missing"])
+            told = json.loads(text[text.index("{") : text.rindex("}") + 1])
+            found[name] = int(told["missing"]), int(told["size"])
         except (ValueError, KeyError):
             why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
             output.warning(f"the node `{name}` cannot be asked: {why[0]}")
