@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import TypeVar
 
+from lamina.build import placement
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.declare import named_outputs, outputs
@@ -213,6 +214,12 @@ class Context:
         parts = self.runtime_closure(program)
         return [(under(folder, path), file) for part in parts for path, file in part.own.items()]
 
+    @property
+    def placement(self) -> tuple[str, ...]:
+        """What limits where the actions of the target run."""
+        tags = self.target.attributes.get("tags")
+        return placement.of(tags) if isinstance(tags, tuple) else ()
+
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
         return join(self.folder, path)
@@ -245,6 +252,7 @@ class Context:
             toolchain,
             subject,
             tuple(dict.fromkeys(mounts)),
+            placement=self.placement,
         )
 
     def _files(self, path: str, label: Label) -> list[SourceFile]:

@@ -80,7 +80,12 @@ class Crew:
     @property
     def is_busy(self) -> bool:
         """Whether anything is being done."""
-        return self._running > 0 or self._asking > 0 or bool(self._handed)
+        return self.at_work > 0
+
+    @property
+    def at_work(self) -> int:
+        """How many actions are being done, or asked for."""
+        return self._running + self._asking + len(self._handed)
 
     @property
     def may_ask(self) -> bool:

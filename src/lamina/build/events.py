@@ -24,6 +24,7 @@ class Outcome:
     ended: float
     printed: bytes = b""  # on stderr, such as warnings; empty when it did not run
     farm: bool = False  # it ran in the build farm, or that knew it
+    raced: bool = False  # it ran in both places, and this result was first
     shared: bool = False  # the build farm may be asked about it by this digest
 
 

@@ -22,7 +22,7 @@ from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import kept
 
-_FORMAT = "lamina snapshot 4"
+_FORMAT = "lamina snapshot 5"
 _MEMO = "lamina memo 4"
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.

@@ -78,6 +78,7 @@ class Action:
     # One of the outputs: unless it is an empty file, the result is for this build alone, and the
     # next one makes it anew. So a test that fails tells of itself, and is not remembered.
     fleeting: str = ""
+    placement: tuple[str, ...] = ()  # what limits where it runs, as told in `build.placement`
     again: bool = False  # whether it runs even where its result is known
 
     def output(self, path: str) -> Output:

@@ -121,7 +121,7 @@ class _Sender:
         parallel.run(work, _AT_ONCE)
 
     def _send(self, digest: Digest) -> None:
-        self._repository.push(digest, self._store.path(digest), mount_from=self._mount_from)
+        self._repository.push(digest, self._store.source(digest), mount_from=self._mount_from)
         self._moved(digest, digest.size)
 
     def _send_pack(self, data: bytes) -> None:

@@ -23,9 +23,15 @@ def put(package: Package, store: LocalStore) -> Digest:
 
     All layers must be in the store already: a named package is a whole one.
     """
+    digest = put_unnamed(package, store)
+    name(package, digest, store)
+    return digest
+
+
+def put_unnamed(package: Package, store: LocalStore) -> Digest:
+    """The same for one whose layers may lie elsewhere: it is found by its digest alone."""
     for document in oci.documents(package):
         digest = store.write(document.data)
-    name(package, digest, store)
     return digest
 
 

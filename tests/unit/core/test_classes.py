@@ -91,12 +91,14 @@ def test_they_are_made_and_changed_alike() -> None:
         assert kind(1).names is not kind(1).names
         assert kind.__doc__ == "A place."
         assert kind.__match_args__ == ("x", "y", "names")
-        for change in (lambda it: setattr(it, "x", 2), lambda it: delattr(it, "x")):
-            with pytest.raises(AttributeError, match="x"):
-                change(made)
-        for args in ((), (1, 2, [], 3)):
-            with pytest.raises(TypeError):
-                kind(*args)
+        with pytest.raises(AttributeError, match="x"):
+            made.x = 2
+        with pytest.raises(AttributeError, match="x"):
+            del made.x
+        with pytest.raises(TypeError):
+            kind()
+        with pytest.raises(TypeError):
+            kind(1, 2, [], 3)
         with pytest.raises(TypeError):
             kind(1, z=1)
         with pytest.raises((AttributeError, TypeError)):

@@ -148,6 +148,7 @@ class Compiler:
             mounts=self.toolchain.mounts,
             depfile=depfile,
             untold=self.untold,
+            placement=self.ctx.placement,
         )
         return [(path, action.output(path)) for path in outputs]
 

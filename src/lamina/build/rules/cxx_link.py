@@ -129,6 +129,7 @@ def _action(
         toolchain=cxx.identity,
         subject=output,
         mounts=cxx.mounts,
+        placement=ctx.placement,
     )
     return action.output(output)
 

@@ -94,6 +94,7 @@ class Project:
             toolchain=self._toolchain.identity,
             subject=self._source,
             mounts=self._toolchain.mounts,
+            placement=ctx.placement,
         )
         return self._result(action)
 

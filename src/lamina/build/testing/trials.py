@@ -13,6 +13,7 @@ from functools import cache
 from operator import itemgetter
 from pathlib import Path
 
+from lamina.build import placement
 from lamina.build.analysis import runtime_order
 from lamina.build.cellmap import Cells
 from lamina.build.disk import join
@@ -168,6 +169,7 @@ def _action(
         timeout=limit + _GRACE,
         network=info.network,
         fleeting=f"{FOLDER}/failure",
+        placement=placement.of(info.tags),
         again=not (settings.remembered and info.remembered),
     )
 

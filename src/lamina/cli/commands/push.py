@@ -62,9 +62,12 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "oci":
             return _push_image(args, wanted)
         with Session(arguments.options(args)) as session:
-            made = pipeline.package(session, args.what, pipeline.Order(version=args.version))
-            output.note(made.summary())
-            return _push(args, wanted, made.digest, made.package, session.store)
+
+            def send(made: pipeline.Packaged) -> int:
+                output.note(made.summary())
+                return _push(args, wanted, made.digest, made.package, session.store)
+
+            return pipeline.sent(session, args.what, pipeline.Order(version=args.version), send)[1]
     if args.format == "oci":
         raise UserError("an image is made of a target, not of a package", hint="give its label")
     from lamina.store import local, packages
