@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from lamina.core.action import Action
+from lamina.core.cancellation import Ended
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import File, Folder, Node, Symlink
@@ -22,6 +23,7 @@ from lamina.store.remote import results
 from lamina.store.remote.errors import Absent, FarmError, FarmGone, FarmRefuses, Stopped
 from lamina.store.remote.execution import TookTooLong, TooSlow
 from lamina.store.remote.service import Service
+from lamina.store.remote.waiting import Waiting
 from tests.farm.conftest import Clients
 from tests.farms import Casd, Failure, Proxy, secured
 from tests.servers import make_tls
@@ -387,6 +389,61 @@ def test_requests_that_are_waited_for_can_be_ended(client: Clients, proxy: Proxy
 
     assert not thread.is_alive()
     assert isinstance(ended[0], Stopped)
+
+
+def test_one_wait_can_be_ended_and_others_go_on(client: Clients, proxy: Proxy) -> None:
+    service = client(proxy.url, execution=True)
+    long, short = shell("sleep 30", "a"), shell("sleep 2; touch out/b", "b")
+    waiting = Waiting()
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            service.execution.run(sent(service, long, {}), long, waiting=waiting)
+        except (Ended, FarmError) as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while waiting.is_queued:
+        time.sleep(0.01)
+    threading.Timer(0.5, waiting.end).start()
+    executed = service.execution.run(sent(service, short, {}), short)
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert isinstance(ended[0], Ended)
+    assert proxy.counts["CancelOperation"] == 1
+    assert executed.result.exit_code == 0
+
+
+@pytest.mark.parametrize("method", ["GetActionResult", "FindMissingBlobs"])
+def test_a_request_that_hangs_is_left(client: Clients, proxy: Proxy, method: str) -> None:
+    service = client(proxy.url, execution=True)
+    assert service.can.updates
+    released, asked, waiting = threading.Event(), threading.Event(), Waiting()
+
+    def before(name: str, _number: int, _headers: object) -> None:
+        if name == method:
+            asked.set()
+            released.wait(60)
+
+    def end() -> None:
+        asked.wait(60)
+        waiting.end()
+
+    proxy.before = before
+    thread = threading.Thread(target=end)
+    thread.start()
+    with pytest.raises(Ended):
+        if method == "GetActionResult":
+            service.results.get(Digest.of(b"x"), shell("true"), waiting)
+        else:
+            service.uploads.ensure({Digest.of(b"x"): b"x"}, waiting)
+    thread.join()
+
+    assert not released.is_set()
+    released.set()
 
 
 def test_tls_needs_the_authority_and_shows_a_certificate(

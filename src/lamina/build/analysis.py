@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeVar
 
+from lamina.build import placement
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.configuration import DEFAULT, Configuration
 from lamina.build.declare import named_outputs, outputs
@@ -16,6 +16,7 @@ from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.target import Target
 from lamina.build.toolchains import Toolchains
 from lamina.core.action import Action, Artifact, Output, Source
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.label import Label
 from lamina.core.tree import check_path, under
@@ -213,6 +214,12 @@ class Context:
         parts = self.runtime_closure(program)
         return [(under(folder, path), file) for part in parts for path, file in part.own.items()]
 
+    @property
+    def placement(self) -> tuple[str, ...]:
+        """What limits where the actions of the target run."""
+        tags = self.target.attributes.get("tags")
+        return placement.of(tags) if isinstance(tags, tuple) else ()
+
     def in_package(self, path: str) -> str:
         """A path in this target's build package, from the workspace root."""
         return join(self.folder, path)
@@ -245,6 +252,7 @@ class Context:
             toolchain,
             subject,
             tuple(dict.fromkeys(mounts)),
+            placement=self.placement,
         )
 
     def _files(self, path: str, label: Label) -> list[SourceFile]:

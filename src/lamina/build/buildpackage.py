@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lamina.build.glob import Glob
 from lamina.build.target import Target
+from lamina.core.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

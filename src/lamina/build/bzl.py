@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import starlark
@@ -18,6 +17,7 @@ from lamina.build.resolve import how_to_map
 from lamina.build.rule import Rule
 from lamina.build.starlark_globals import Interpreter
 from lamina.build.workspace import Workspace
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.label import Home, Label
 

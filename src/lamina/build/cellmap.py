@@ -10,13 +10,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lamina.build import fetchedcells
 from lamina.build.fetchedcells import Fetched
+from lamina.core.classes import dataclass, field
 from lamina.core.label import Home
 
 OTHERS = "*"  # stands for all cells that are not named

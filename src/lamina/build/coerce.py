@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.markers import LABEL
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.core.label import Home, Label
 

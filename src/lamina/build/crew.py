@@ -13,7 +13,6 @@ import queue
 import select
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
@@ -21,6 +20,7 @@ from lamina.build.events import Outcome
 from lamina.build.performer import Performer, Task
 from lamina.build.workers import BROKEN, Answer, Files, Worker, Workers
 from lamina.core.action import Action
+from lamina.core.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,12 @@ class Crew:
     @property
     def is_busy(self) -> bool:
         """Whether anything is being done."""
-        return self._running > 0 or self._asking > 0 or bool(self._handed)
+        return self.at_work > 0
+
+    @property
+    def at_work(self) -> int:
+        """How many actions are being done, or asked for."""
+        return self._running + self._asking + len(self._handed)
 
     @property
     def may_ask(self) -> bool:

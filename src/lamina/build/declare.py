@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from lamina.build import platforms
@@ -16,6 +15,7 @@ from lamina.build.rule import Rule
 from lamina.build.selects import Joined, Select, is_default, leaves
 from lamina.build.target import Target
 from lamina.build.visibility import canonical
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.core.label import Home, Label
 

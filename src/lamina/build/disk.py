@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 BUILD_NAMES = ("BUILD", "BUILD.bazel", "BUCK")  # the first that exists is the BUILD file

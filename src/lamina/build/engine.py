@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,14 @@ from lamina.build import workers
 from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.crew import Crew, Done
 from lamina.build.events import Listener, Outcome
+from lamina.build.failures import UndeclaredFile
 from lamina.build.memo import Memo
-from lamina.build.performer import NotThere, Performer, Task, UndeclaredFile
+from lamina.build.performer import NotThere, Performer, Task
 from lamina.build.plan import Plan, plan
+from lamina.build.race import Lost, Races, Side, Undecided
 from lamina.build.sources import Sources
 from lamina.core.action import Action, Artifact, Literal, Source, Stored
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, IntegrityError, LaminaError
 from lamina.core.label import Label
@@ -47,6 +49,7 @@ class _State:
     unasked: list[tuple[int, int, Action]] = field(default_factory=list)  # of the build farm
     asks: bool = False  # whether there is one
     tasks: dict[Action, Task] = field(default_factory=dict)  # that the farm does not do
+    races: Races = field(default_factory=lambda: Races(None))
     rank: dict[Action, tuple[int, int]] = field(default_factory=dict)
     errors: dict[Action, LaminaError] = field(default_factory=dict)
 
@@ -151,13 +154,16 @@ class Engine:
             remote=self._remote,
         )
         questions = self._remote.jobs if self._remote is not None and state.asks else 0
+        if self._remote is not None and state.asks:
+            state.races = Races(self._remote.race_delay)
         with Crew(performer, self._jobs, questions) as crew:
-            while crew.is_busy or state.ready or state.small or state.unasked:
+            # Whoever has lost a race is not waited for: the end of the crew ends them.
+            while crew.at_work > state.races.losers or state.ready or state.small or state.unasked:
                 self._start(state, crew, performer)
                 if state.errors and not self._keep_going:
                     break
                 if crew.is_busy:
-                    for done in crew.wait(_HEARTBEAT):
+                    for done in crew.wait(state.races.seconds(_HEARTBEAT)):
                         self._finish(state, done)
                     performer.settle()
         self.used |= performer.used
@@ -182,6 +188,10 @@ class Engine:
             self._listener.started(action)
         while state.small and crew.has_room(state.small[0][2]):
             self._hand(state, crew, performer)
+        if state.ready or state.small:
+            state.races.give_way()
+        while crew.free > 0 and (slow := state.races.next(state.rank)) is not None:
+            self._join(state.races, slow, crew, performer)
 
     def _ask(self, state: _State, crew: Crew, performer: Performer) -> None:
         """Let the build farm be asked for the next action, unless it is known."""
@@ -190,8 +200,16 @@ class Engine:
         if (outcome := self._recall(action, inputs, performer)) is not None:
             self._take(state, outcome)
             return
-        crew.ask(action, lambda: performer.ask(action, self._tree(inputs)))
+        race = state.races.enter(action)
+        crew.ask(action, lambda: performer.ask(action, self._tree(inputs), race))
         self._listener.started(action)
+
+    def _join(self, races: Races, action: Action, crew: Crew, performer: Performer) -> None:
+        """Let an action that runs in the build farm run here too."""
+        race = races.get(action)
+        assert race is not None
+        if (task := race.begin()) is not None:
+            crew.run(action, partial(performer.compete, _begun(task), race))
 
     def _hand(self, state: _State, crew: Crew, performer: Performer) -> None:
         """Hand the next action to a resident program, unless it is known."""
@@ -240,6 +258,9 @@ class Engine:
         return tree
 
     def _finish(self, state: _State, done: Done) -> None:
+        if state.races.get(done.action) is not None:
+            self._finish_side(state, done)
+            return
         try:
             outcome = done.result()
         except NotThere as here:
@@ -251,6 +272,45 @@ class Engine:
             self._fail(state, done.action, error)
         else:
             self._take(state, outcome)
+
+    def _finish_side(self, state: _State, done: Done) -> None:
+        """The same for an action that runs, or could run, in two places."""
+        action, race = done.action, state.races.get(done.action)
+        assert race is not None
+        side = Side.FARM if done.asked else Side.HERE
+        undecided: Exception | None = None
+        try:
+            outcome = done.result()
+            if race.claim(side):  # what was known has raced with nobody
+                self._take(state, outcome)
+        except NotThere as here:
+            race.task = here.task
+        except Lost:
+            pass
+        except Undecided as fault:
+            undecided = fault.error
+        except IntegrityError:
+            if not race.is_lost(side):
+                raise
+        except LaminaError as error:
+            if race.claim(side):
+                self._fail(state, action, error)
+        if race.leave(side, undecided):
+            self._settle(state, action)
+        state.races.drop(action)
+
+    def _settle(self, state: _State, action: Action) -> None:
+        """Nobody is at work on an action any more, and there is no result."""
+        race = state.races.get(action)
+        assert race is not None
+        if isinstance(race.error, LaminaError) and not isinstance(race.error, IntegrityError):
+            self._fail(state, action, race.error)
+        elif race.error is not None:
+            raise race.error
+        else:
+            assert race.task is not None
+            state.tasks[action] = race.task
+            state.push(action)
 
     def _fail(self, state: _State, action: Action, error: LaminaError) -> None:
         state.errors[action] = error

@@ -7,7 +7,6 @@ Starlark cannot tell a Python function where it was called, so faults keep the n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from lamina.build.disk import View, join
 from lamina.build.glob import Glob
 from lamina.build.markers import Selects
 from lamina.build.target import Target
+from lamina.core.classes import dataclass
 from lamina.core.label import Home
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.core.action import Action
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.core.tree import Node, Tree
@@ -24,6 +24,7 @@ class Outcome:
     ended: float
     printed: bytes = b""  # on stderr, such as warnings; empty when it did not run
     farm: bool = False  # it ran in the build farm, or that knew it
+    raced: bool = False  # it ran in both places, and this result was first
     shared: bool = False  # the build farm may be asked about it by this digest
 
 

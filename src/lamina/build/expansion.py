@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 _MACRO = re.compile(

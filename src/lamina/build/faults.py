@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 

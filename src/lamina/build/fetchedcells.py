@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import LaminaError, UserError
 from lamina.linux import filesystem, process
 from lamina.store import local

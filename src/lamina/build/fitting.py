@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.build.faults import Fault, FaultReport
 from lamina.build.selects import SelectFault, unmet
 from lamina.build.target import Target
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from lamina.build.disk import View, join
+from lamina.core.classes import dataclass
 
 _WILD = re.compile(r"[*?\[]")
 

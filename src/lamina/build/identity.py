@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from lamina.build import depfile, memo
 from lamina.build.sandbox import ENVIRONMENT, WORK
 from lamina.core.action import Action, Literal
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.tree import Tree
 from lamina.formats import reapi

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from lamina.core.classes import dataclass
 
 _SIGN = "\0"
 _MARK = re.compile("\0select:([0-9]+)\0")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 from lamina.core.action import Action
+from lamina.core.classes import dataclass, field
 from lamina.core.tree import File, Node, Symlink, Tree
 
 Key = bytes

@@ -7,11 +7,11 @@ only makes something is not, nor is what an sdist was built with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.build.cellmap import Cells
 from lamina.build.providers import Analysed, Origin
 from lamina.build.target import Target, labels_in
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 
 Maker = Callable[[Label], Target | None]

@@ -11,7 +11,6 @@ import marshal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +25,7 @@ from lamina.build.rule import Rule
 from lamina.build.selects import Joined, Select
 from lamina.build.target import Target
 from lamina.build.workspace import Workspace
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 from lamina.formats import kept
 from lamina.linux import filesystem

@@ -6,12 +6,13 @@ Nothing is checked out: what has not changed since is read where it lies, the re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from lamina.build.disk import Disk, Listing, join
 from lamina.build.loader import Loader
 from lamina.build.workspace import Workspace
+from lamina.core import classes
+from lamina.core.classes import dataclass, field
 from lamina.linux import vcs
 
 Fetch = Callable[[str], bytes]
@@ -66,7 +67,7 @@ def loader(workspace: Workspace, changed: Difference, fetch: Fetch, scratch: Pat
     `fetch` gives the former content of a file that was edited or removed; `scratch` is an empty
     folder to keep it in.
     """
-    settings = {f.name: getattr(workspace, f.name) for f in fields(workspace)}
+    settings = {name: getattr(workspace, name) for name in classes.names(type(workspace))}
     texts = _Texts(changed.edited | changed.removed, fetch, scratch)
     past = _PastWorkspace(**settings, texts=texts)
     return Loader(past, disk=_PastDisk(past, changed))

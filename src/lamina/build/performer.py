@@ -9,21 +9,23 @@ of another one is noticed.
 
 from __future__ import annotations
 
-import shlex
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from lamina.build import declared, identity, memo, undeclared, workers
+from lamina.build import declared, identity, memo, workers
 from lamina.build.builtins import BuiltinFailed, Builtins
 from lamina.build.events import Outcome
+from lamina.build.failures import Failures, Ground
 from lamina.build.memo import Memo
-from lamina.build.sandbox import Run, Sandbox
+from lamina.build.race import FETCHED, Lost, Race, Side, Undecided, is_doubtful
+from lamina.build.sandbox import Cancelled, Run, Sandbox
 from lamina.build.workers import Answer, Files
 from lamina.core.action import Action, ActionResult
+from lamina.core.cancellation import Cancellation, Ended
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
-from lamina.core.errors import ActionError
+from lamina.core.errors import ActionError, LaminaError
 from lamina.core.tree import File, Node, Tree, conflicts
 from lamina.store.actioncache import ActionCache
 from lamina.store.local import LocalStore
@@ -33,16 +35,6 @@ if TYPE_CHECKING:
 
 _UNKNOWN = Digest.of(b"")
 _SETS = 8  # of inputs that one command was seen to read, the newest first
-
-
-class Ground(Protocol):
-    """Where actions come from, for advice when one fails."""
-
-    def locate(self, path: str) -> str:
-        """Where on the disk a path from the root of the workspace is."""
-
-    def folder(self, owner: str) -> str:
-        """The folder of the build package of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +77,12 @@ class Performer:
         """A `dry` one runs nothing: what it would run, it raises as NotRun."""
         self._dry = dry
         self._remote = remote
-        self._ground = ground
-        self._root = root
         self._store = store
         self._cache = ActionCache(store)
         self._sandbox = Sandbox(store)
         self._builtins = Builtins(store)
         self.resident = self._sandbox.resident
-        self._show_commands = show_commands
+        self._failures = Failures(ground, root, show_commands=show_commands)
         self._known = known
         self.memo = Memo()  # what was found out, for the next build
         self.used: dict[Action, tuple[str, ...]] = {}
@@ -165,26 +155,74 @@ class Performer:
                 return _known(action, dict(result.outputs), begun, digest)
         return Task(action, tree, begun, names=names, sets=tuple(more))
 
-    def ask(self, action: Action, tree: Tree) -> Outcome:
+    def ask(self, action: Action, tree: Tree, race: Race | None = None) -> Outcome:
         """Let the build farm find or make the outputs of an action that are not known here.
 
-        Raises NotThere where it does neither, ActionError.
+        Raises NotThere where it does neither, ActionError; of a race also Lost and Undecided.
         """
         assert self._remote is not None
         task = self.look_up(action, tree, time.monotonic())
         if isinstance(task, Outcome):
             return task
-        found = None if action.again else self._remote.find(action, tree, task.names)
+        if race is None:
+            return self._asked(task, None)
+        if self._remote.may_run(action, tree):
+            race.enter(task)
+        try:
+            return self._asked(task, race)
+        except Ended:
+            raise Lost from None
+
+    def _asked(self, task: Task, race: Race | None) -> Outcome:
+        assert self._remote is not None
+        action, tree, waiting = task.action, task.inputs, race.there if race else None
+        found = None if action.again else self._remote.find(action, tree, task.names, waiting)
         if found is not None and declared.is_whole(action, found.result):
+            if race is not None and not race.claim(Side.FARM):
+                raise Lost
             return self._learnt(task, found)
-        found = self._remote.run(action, tree, anew=action.again)
+        if not self._remote.may_run(action, tree):
+            raise NotThere(task)
+        found = self._remote.run(action, tree, anew=action.again, waiting=waiting)
         if found is None:
             raise NotThere(task)
         if found.result.exit_code:
-            raise self._failure(action, tree, found.result)
+            failure = self._failures.of(action, tree, found.result)
+            raise Undecided(failure) if race and _is_doubtful(found.result) else failure
         if not self._is_complete(action, found.result):
             raise NotThere(task)  # there are farms that drop links; what is wrong here tells itself
-        return self._kept(task, found.result, found)
+        if race is None:
+            return self._kept(task, found.result, found)
+        return self._won(task, race, Side.FARM, found.result, found)
+
+    def compete(self, task: Task, race: Race) -> Outcome:
+        """Run here what runs in the build farm too.
+
+        Raises Lost, Undecided, ActionError. That needs the inputs: if they lie in the farm, and are
+        large, it is out of the race.
+        """
+        files = (node.digest for node in task.inputs.values() if isinstance(node, File))
+        if sum(digest.size for digest in self._store.far(files)) > FETCHED:
+            race.is_fit = False
+            raise Lost
+        try:
+            result = self._result(task.action, task.inputs, race.here)
+        except Cancelled:
+            raise Lost from None
+        except (LaminaError, OSError) as error:
+            raise Undecided(error) from error
+        if result.exit_code:
+            failure = self._failures.of(task.action, task.inputs, result)
+            raise Undecided(failure) if _is_doubtful(result) else failure
+        return self._won(task, race, Side.HERE, result)
+
+    def _won(
+        self, task: Task, race: Race, side: Side, result: ActionResult, found: Found | None = None
+    ) -> Outcome:
+        """Keep the result of a side, if it is the first one."""
+        if not race.claim(side):
+            raise Lost
+        return replace(self._kept(task, result, found), raced=race.had_both)
 
     def _is_complete(self, action: Action, result: ActionResult) -> bool:
         told = not action.depfile or action.depfile in dict(result.outputs)
@@ -228,7 +266,7 @@ class Performer:
         )
         result = ActionResult(outputs, answer.exit_code, b"", answer.stderr)
         if result.exit_code != 0:
-            raise self._failure(task.action, task.inputs, result)
+            raise self._failures.of(task.action, task.inputs, result)
         return self._kept(task, result)
 
     def _kept(self, task: Task, made: ActionResult, found: Found | None = None) -> Outcome:
@@ -296,31 +334,23 @@ class Performer:
     def _run(self, action: Action, tree: Tree) -> ActionResult:
         if self._dry:
             raise NotRun(action, tree)
+        result = self._result(action, tree)
+        if result.exit_code != 0:
+            raise self._failures.of(action, tree, result)
+        return result
+
+    def _result(
+        self, action: Action, tree: Tree, cancellation: Cancellation | None = None
+    ) -> ActionResult:
+        """What comes of an action here, also of one that fails."""
         try:
             if action.builtin:
-                result = self._builtins.run(action, tree)
-            else:
-                result = self._sandbox.run(_prepared(action, tree))
+                return self._builtins.run(action, tree)
+            return self._sandbox.run(_prepared(action, tree), cancellation)
         except (ActionError, BuiltinFailed) as error:
             failure = ActionError(f"`{action.owner}`: {action}: {error.message}", hint=error.hint)
             failure.exit_code = error.exit_code
             raise failure from error
-        if result.exit_code != 0:
-            raise self._failure(action, tree, result)
-        return result
-
-    def _failure(self, action: Action, tree: Tree, result: ActionResult) -> ActionError:
-        words = (result.stdout + result.stderr).decode(errors="replace").rstrip()
-        lines = [f"`{action.owner}`: {action} failed with exit code {result.exit_code}"]
-        folder = self._ground.folder(action.owner)
-        missing = undeclared.find(words, self._root, folder, tree)
-        lines += [f"it reads `{path}`, which `{action.owner}` does not declare" for path in missing]
-        if self._show_commands:
-            lines.append(f"command: {shlex.join(action.arguments)}")
-        message = "\n".join((*lines, words)).rstrip()
-        if missing:
-            return UndeclaredFile(message, missing[0])
-        return ActionError(message, hint="`--verbose` shows the whole command")
 
 
 class NotRun(ActionError):
@@ -332,17 +362,13 @@ class NotRun(ActionError):
         self.inputs = inputs
 
 
-class UndeclaredFile(ActionError):
-    """An action failed for want of a file that is there, but not among its inputs."""
-
-    def __init__(self, message: str, path: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 def _check(action: Action, tree: Tree) -> None:
     for file, inner in conflicts(tree):
         raise ActionError(f"`{action.owner}`: `{file}` is both a file and a folder of `{inner}`")
+
+
+def _is_doubtful(result: ActionResult) -> bool:
+    return is_doubtful(result.exit_code, result.stderr)
 
 
 def _prepared(action: Action, tree: Tree) -> Run:

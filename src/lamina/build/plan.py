@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 
 from lamina.core.action import Action, Artifact, Output
+from lamina.core.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import ClassVar
 
 from lamina.core.action import Artifact
+from lamina.core.classes import dataclass, field
 from lamina.core.job import Spec
 from lamina.core.label import Label
 

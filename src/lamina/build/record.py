@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from lamina.build.disk import Listing, look
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.tree import File
 from lamina.formats import kept

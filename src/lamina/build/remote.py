@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
-from lamina.build import builtins, identity, links, memo, workers
+from lamina.build import builtins, identity, links, memo, placement, workers
 from lamina.build.identity import Described
 from lamina.build.sandbox import WORK
 from lamina.core.action import Action, ActionResult
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, IntegrityError, UserError
 from lamina.core.tree import File, Symlink, Tree
@@ -28,6 +28,7 @@ from lamina.store.remote import results
 from lamina.store.remote.errors import Absent, FarmError
 from lamina.store.remote.execution import Executed, TookTooLong
 from lamina.store.remote.service import Service
+from lamina.store.remote.waiting import Waiting
 
 _SETS = 4  # of inputs that a hint tells
 _LARGEST = 1 << 20  # bytes of the paths in a hint, unpacked
@@ -54,6 +55,8 @@ class Remote:
         self._platform = service.farm.platform
         self._sets: dict[memo.Key, list[Used]] = {}  # that a hint told, by what names a command
         self.jobs = service.farm.jobs
+        # Seconds after which what runs there may run here too; None for never.
+        self.race_delay = service.farm.race_delay / 1000 if service.farm.races else None
 
     def cancel(self) -> None:
         """End what somebody waits for."""
@@ -68,8 +71,10 @@ class Remote:
         """Whether there is anything to ask it."""
         return self._service.reads or self._service.executes
 
-    def find(self, action: Action, tree: Tree, names: memo.Key = b"") -> Found | None:
-        """The result of an action, if the farm knows it.
+    def find(
+        self, action: Action, tree: Tree, names: memo.Key = b"", waiting: Waiting | None = None
+    ) -> Found | None:
+        """The result of an action, if the farm knows it; raises Ended where the wait was ended.
 
         `names` is set where the action tells what it reads.
         """
@@ -77,18 +82,22 @@ class Remote:
             return None
         try:
             if names:
-                return self._find_narrow(action, tree, names)
+                return self._find_narrow(action, tree, names, waiting)
             described = self._described(action, tree)
-            return self._accepted(described.digest, self._get(described.digest, action))
+            return self._accepted(described.digest, self._get(described.digest, action, waiting))
         except FarmError as error:
             self._service.failed(error)
             return None
 
-    def _get(self, digest: Digest, action: Action) -> reapi_pb2.ActionResult | None:
-        return self._service.results.get(digest, action)
+    def _get(
+        self, digest: Digest, action: Action, waiting: Waiting | None
+    ) -> reapi_pb2.ActionResult | None:
+        return self._service.results.get(digest, action, waiting)
 
-    def _find_narrow(self, action: Action, tree: Tree, names: memo.Key) -> Found | None:
-        hint = self._get(self._hint(action, names).digest, action)
+    def _find_narrow(
+        self, action: Action, tree: Tree, names: memo.Key, waiting: Waiting | None
+    ) -> Found | None:
+        hint = self._get(self._hint(action, names).digest, action, waiting)
         if hint is None:
             return None
         newest, sets = _decode_hint(hint.stdout_raw)
@@ -100,7 +109,7 @@ class Remote:
             digest = self._described(action, narrow, names).digest
             if digest == newest:
                 hint.ClearField("stdout_raw")
-            kept = hint if digest == newest else self._get(digest, action)
+            kept = hint if digest == newest else self._get(digest, action, waiting)
             if (found := self._accepted(digest, kept)) is not None:
                 return replace(found, used=used)
         return None
@@ -125,15 +134,20 @@ class Remote:
             self._service.expect(blobs)
         return result
 
-    def run(self, action: Action, tree: Tree, *, anew: bool = False) -> Found | None:
+    def may_run(self, action: Action, tree: Tree) -> bool:
+        """Whether the farm runs an action."""
+        return self._service.executes and self._sees_all(action, tree)
+
+    def run(
+        self, action: Action, tree: Tree, *, anew: bool = False, waiting: Waiting | None = None
+    ) -> Found | None:
         """Let the farm run an action, `anew` even if it knows what comes of it.
 
-        None where it has to run here. Raises ActionError.
+        None where it has to run here. Raises ActionError; Ended where the wait was ended.
         """
-        if not self._service.executes or not self._may_run(action, tree):
-            return None
         try:
-            return self._received(action, tree, self._run(action, tree, anew=anew))
+            executed = self._run(action, tree, anew=anew, waiting=waiting or Waiting())
+            return self._received(action, tree, executed)
         except TookTooLong as error:
             if action.timeout:
                 raise ActionError(
@@ -158,9 +172,10 @@ class Remote:
             return None
         return Found(_NOTHING, result, cached=executed.cached)
 
-    def _run(self, action: Action, tree: Tree, *, anew: bool) -> Executed:
+    def _run(self, action: Action, tree: Tree, *, anew: bool, waiting: Waiting) -> Executed:
         # What a farm keeps by itself it keeps for good: not so a test that fails.
-        how = reapi.Execution(do_not_cache=bool(action.fleeting))
+        alone = placement.NO_CACHE in action.placement
+        how = reapi.Execution(do_not_cache=bool(action.fleeting) or alone)
         described = self._described(action, tree, run=how)
         wanted: dict[Digest, bytes | None] = dict(described.blobs)
         for node in tree.values():
@@ -168,9 +183,11 @@ class Remote:
                 wanted.setdefault(node.digest, None)
         uploads = self._service.uploads
         for left in range(_ATTEMPTS - 1, -1, -1):
-            uploads.ensure(wanted)
+            uploads.ensure(wanted, waiting)
             try:
-                return self._service.execution.run(described.digest, action, anew=anew)
+                return self._service.execution.run(
+                    described.digest, action, anew=anew or alone, waiting=waiting
+                )
             except Absent as absent:
                 # It has lost what it had, or has begun anew with nothing at all.
                 uploads.forget(absent.digests or wanted)
@@ -227,9 +244,11 @@ class Remote:
 
         self._service.uploads.later(blobs, then)
 
-    def _may_run(self, action: Action, tree: Tree) -> bool:
+    def _sees_all(self, action: Action, tree: Tree) -> bool:
         """Whether a worker of the farm sees all that an action needs: /usr, and its inputs."""
         if action.builtin or action.network or action.mounts or workers.knows(action):
+            return False
+        if placement.NO_EXEC in action.placement:
             return False
         if self._service.can_run.outer_links:
             return True
@@ -253,7 +272,7 @@ class Remote:
 
 def _may_be_kept(action: Action) -> bool:
     """Whether a result is worth its place in the farm: what was downloaded lies elsewhere too."""
-    return action.builtin != builtins.DOWNLOAD
+    return action.builtin != builtins.DOWNLOAD and placement.NO_CACHE not in action.placement
 
 
 def _encode_hint(newest: Digest, sets: Iterable[Used]) -> bytes:

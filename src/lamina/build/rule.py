@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from lamina.build.attributes import Attribute
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 

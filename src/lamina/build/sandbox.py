@@ -15,12 +15,14 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lamina.build import links
 from lamina.build.stage import Stage
 from lamina.core.action import OUTPUT_FOLDER, ActionResult
+from lamina.core.cancellation import Cancellation
+from lamina.core.classes import dataclass
 from lamina.core.errors import ActionError, HostError
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux import filesystem, process
@@ -77,7 +79,7 @@ class Run:
 
 
 class Cancelled(Exception):
-    """The action was ended because the whole build is being ended."""
+    """The action was ended because nobody wants its result any more."""
 
 
 class TimedOut(ActionError):
@@ -102,16 +104,15 @@ class Sandbox:
         with self._lock:
             self._cancelled = True
             for child in self._running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _kill(child)
 
     def close(self) -> None:
         """Remove what it keeps between actions; nothing runs any more."""
         while self._stages:
             filesystem.remove_tree(self._stages.pop().folder)
 
-    def run(self, run: Run) -> ActionResult:
-        """Run a command and move what it made into the store.
+    def run(self, run: Run, cancellation: Cancellation | None = None) -> ActionResult:
+        """Run a command and move what it made into the store; raises Cancelled.
 
         A failing command gives a result with its exit code; outputs that were not made are simply
         not in the result. Raises HostError where the sandbox itself does not work.
@@ -120,7 +121,7 @@ class Sandbox:
         stage = self._stage()
         try:
             stage.lay(run.inputs, run.outputs)
-            code, stdout, stderr = self._execute(run, stage)
+            code, stdout, stderr = self._execute(run, stage, cancellation or Cancellation())
             made = self._collect(stage.out) if code == 0 else {}
             if code != 0:
                 stage.clear()
@@ -138,17 +139,20 @@ class Sandbox:
         except IndexError:
             return Stage(Path(filesystem.fresh_name(self._store.scratch)), self._store)
 
-    def _execute(self, run: Run, stage: Stage) -> tuple[int, bytes, bytes]:
+    def _execute(
+        self, run: Run, stage: Stage, cancellation: Cancellation
+    ) -> tuple[int, bytes, bytes]:
         with _captured() as out, _captured() as err:
             with self._lock:
-                if self._cancelled:
+                if self._cancelled or cancellation.is_ended:
                     raise Cancelled
                 child, alive = _start(self._command(run, stage), out, err)
                 self._running.add(child)
-            code, late = _wait(child, alive, run.timeout)
+            with cancellation.ends_by(partial(_kill, child)):
+                code, late = _wait(child, alive, run.timeout)
             with self._lock:
                 self._running.discard(child)
-                if self._cancelled:
+                if self._cancelled or cancellation.is_ended:
                     raise Cancelled
             printed, words = _content(out), _content(err)
         if late:
@@ -250,12 +254,17 @@ def _wait(child: subprocess.Popen[bytes], alive: int, timeout: float) -> tuple[i
     ends.register(alive)
     late = not ends.poll(timeout * 1000 or None)
     if late:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _kill(child)
     code = child.wait()
     os.read(alive, 1)
     os.close(alive)
     return code, late
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End it and all that it has started: the sandbox ends with its first process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _text(path: str) -> str:

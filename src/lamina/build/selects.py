@@ -7,11 +7,11 @@ of it the target that is built, once it is known which conditions hold.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 

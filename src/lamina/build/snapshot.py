@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lamina.build.memo import Memo
 from lamina.build.plan import plan
+from lamina.core import classes
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import kept
 
-_FORMAT = "lamina snapshot 4"
+_FORMAT = "lamina snapshot 5"
 _MEMO = "lamina memo 4"
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.
 _OWN = ("mnemonic", "owner", "arguments", "outputs", "depfile", "subject")
-_SHARED = tuple(f.name for f in fields(Action) if f.name not in (*_OWN, "inputs"))
+_SHARED = tuple(name for name in classes.names(Action) if name not in (*_OWN, "inputs"))
 
 # Artifacts in plain types: a source is its path, an output (number of the action, path), a literal
 # the number of its row in a table, a node as below.

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 
 from lamina.build import prelude
 from lamina.build.faults import Fault, Place
+from lamina.core.classes import dataclass
 
 _PLACE = re.compile(r"^ *--> (.+):(\d+):(\d+)$", re.MULTILINE)
 _FRAME = re.compile(r"^  \* (.+):(\d+), in (.+)$", re.MULTILINE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from inspect import Signature, signature
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from lamina.build.markers import Call, Selects
 from lamina.build.rule import Rule
 from lamina.build.rules import missing
 from lamina.build.userrules.definitions import SYMBOLS, Definitions
+from lamina.core.classes import replace
 from lamina.core.label import Home
 
 if TYPE_CHECKING:

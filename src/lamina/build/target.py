@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from lamina.build.rule import Rule
 from lamina.build.selects import conditions_in, is_open, leaves
+from lamina.core.classes import dataclass, field
 from lamina.core.label import Label
 
 

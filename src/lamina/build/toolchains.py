@@ -7,12 +7,12 @@ compiler give an action the same digest.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.workspace import Workspace
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, UserError
 from lamina.linux import process
 from lamina.linux.versions import ToolVersions

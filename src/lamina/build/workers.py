@@ -16,9 +16,9 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lamina.core.action import Action
+from lamina.core.classes import dataclass
 from lamina.linux import process
 
 # Reads (sources by path, source/output pairs) and answers (exit code, outputs, stderr), each as a

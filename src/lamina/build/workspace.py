@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from lamina.build.cellmap import NO_CELLS, Cells
 from lamina.build.disk import WORKSPACE_FILE
 from lamina.build.faults import Fault, FaultReport, Place, did_you_mean
 from lamina.core import cluster
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 from lamina.formats import tomltext

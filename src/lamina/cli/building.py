@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.cli import incremental
+from lamina.core.classes import dataclass
 from lamina.core.errors import ActionError
 
 if TYPE_CHECKING:

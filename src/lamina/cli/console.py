@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.cli import excerpt, output
+from lamina.core.classes import dataclass, field
 
 if TYPE_CHECKING:
     from lamina.build.events import Outcome
@@ -41,6 +41,8 @@ class Tally:
     cached: int = 0
     farm_ran: int = 0  # of those that ran, in the build farm
     farm_cached: int = 0  # of those that were known, to the build farm alone
+    raced_here: int = 0  # of those that ran in both places, how many were done here first
+    raced_farm: int = 0  # and how many there
     failures: list[tuple[Action, LaminaError]] = field(default_factory=list)
     running: dict[Action, float] = field(default_factory=dict)  # since when
 
@@ -57,10 +59,16 @@ class Tally:
         return time.monotonic() - self.begun
 
     def counts(self) -> str:
-        """`12 actions run, 88 cached`; with a build farm `12 actions run (8 remote), …`."""
+        """`12 actions run, 88 cached`; with a build farm `12 actions run (8 remote), …`.
+
+        Where some ran in both places: `…, 88 cached; 3 raced, 1 remote and 2 local first`.
+        """
         ran = f" ({self.farm_ran} remote)" if self.farm_ran else ""
         cached = f" ({self.farm_cached} remote)" if self.farm_cached else ""
-        return f"{output.plural(self.ran, 'action')} run{ran}, {self.cached} cached{cached}"
+        raced = self.raced_here + self.raced_farm
+        first = f"; {raced} raced, {self.raced_farm} remote and {self.raced_here} local first"
+        counts = f"{output.plural(self.ran, 'action')} run{ran}, {self.cached} cached{cached}"
+        return counts + first * bool(raced)
 
 
 class Display(Protocol):
@@ -107,6 +115,8 @@ class Console:
         else:
             tally.ran += 1
             tally.farm_ran += outcome.farm
+            tally.raced_farm += outcome.raced and outcome.farm
+            tally.raced_here += outcome.raced and not outcome.farm
             self._display.ran(tally, action)
             self._is_last = False
         if outcome.printed and outcome.printed not in self._warnings:

@@ -194,7 +194,7 @@ def _folder(text: str | None) -> str:
 
 def _absolute(binds: Sequence[Any]) -> list[Any]:
     """Sources with their links followed: what is shown is what they lead to now."""
-    from dataclasses import replace
+    from lamina.core.classes import replace
 
     return [replace(each, source=str(Path(each.source).resolve())) for each in binds]
 
@@ -226,9 +226,8 @@ def run(
     keep: Keep | None = None,
 ) -> int:
     """Run a package in a container, or print what that would be; the exit code."""
-    from dataclasses import replace
-
     from lamina.cli import output
+    from lamina.core.classes import replace
     from lamina.node import contain
 
     words = args.program_arguments or ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from lamina.build.testing import trials
 from lamina.build.testing.lcov import Coverage
 from lamina.cli import output
 from lamina.core.action import Action, Artifact, Stored
+from lamina.core.classes import replace
 from lamina.core.errors import UserError
 from lamina.core.tree import File
 from lamina.linux import process

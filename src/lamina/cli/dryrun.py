@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli import building, changes, output
 from lamina.core.action import Action, Output
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import ActionError, LaminaError
 
 if TYPE_CHECKING:

@@ -29,6 +29,10 @@ _SWITCHES: Mapping[tuple[str, ...], tuple[str, str]] = {
     ("--no-remote-fallback", "--noremote-local-fallback"): (
         "fallback=false", "fail where the farm does",
     ),
+    ("--remote-race",): (
+        "race=true", "run here too what the farm has not done after a while; the first result wins",
+    ),
+    ("--no-remote-race",): ("race=false", "run everything in one place (default)"),
     ("--remote-upload-local-results",): ("cache=read-write", "keep there what was made here"),
     ("--noremote-upload-local-results", "--no-remote-upload-local-results"): (
         "cache=read", "only look results up",
@@ -49,6 +53,9 @@ _VALUES: Mapping[tuple[str, ...], tuple[str, str, str]] = {
     ("--remote-header",): ("headers", "NAME=VALUE", "sent with each request"),
     ("--remote-timeout",): ("timeout", "SECONDS", "for one request (default: 60)"),
     ("--remote-jobs",): ("jobs", "N", "actions looked up or run there at once (default: 64)"),
+    ("--remote-race-delay", "--experimental-local-execution-delay"): (
+        "race_delay", "MS", "milliseconds until it runs here too (default: 1000)",
+    ),
     ("--remote-retries",): ("retries", "N", "of a request that failed (default: 5)"),
     ("--remote-download-outputs",): ("download", "toplevel|all", "the same in one flag"),
     ("--tls-certificate",): ("ca", "FILE", "the authorities that are trusted"),
@@ -112,8 +119,7 @@ def settings(words: Sequence[str], workspace: Workspace) -> Farm | None:
 
 
 def _with(farm: Farm, key: str, value: str) -> Farm:
-    from dataclasses import replace
-
+    from lamina.core.classes import replace
     from lamina.store.remote.settings import KEYS, Endpoint, faults
 
     assert key in KEYS, key
@@ -144,6 +150,8 @@ def _number(text: str) -> Any:
 
 _VALUE: Mapping[str, Callable[[str], Any]] = {
     "fallback": lambda text: text == "true",
+    "race": lambda text: text == "true",
+    "race_delay": _number,
     "timeout": _number,
     "jobs": _number,
     "retries": _number,

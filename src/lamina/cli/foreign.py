@@ -30,6 +30,9 @@ _ADVICE: Mapping[str, str] = {
         "actions see the same few variables on every machine; an attribute `env` sets others",
     r"crosstool-top|compiler|(extra|host|python|java)-?.*(toolchain|platform|path|runtime)s?|"
     r"python-version|python-path|cpu-transition|grte-top|extra-.*": _TOOLCHAIN,
+    r"(no)?internal-spawn-scheduler|dynamic-(local|remote)-strategy|"
+    r"prefer-(local|remote)":
+        "`--remote-race` runs here too what a build farm has not done after a while",
     r"(no)?sandbox.*|.*strategy.*|worker.*|use-cross-platform.*": _SANDBOX,
     r"subcommands|s": "`lamina log ran` lists what ran, `--verbose` shows commands that fail",
     r"nobuild|analysis-only|skip-.*execution": "`--dry-run` loads and analyses, and runs nothing",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import forms, pipeline
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError, UserError
 from lamina.packaging import forms as kinds

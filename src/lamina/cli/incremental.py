@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina.build import record
 from lamina.build.record import Changes, Record, Seen
+from lamina.core.classes import dataclass
 from lamina.core.errors import ActionError, IntegrityError
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.core.action import Source
+from lamina.core.classes import dataclass
 from lamina.core.tree import File, Tree
 from lamina.packaging import grouping
 from lamina.packaging.grouping import AUTO, PER_TARGET, Layout, Lesson, Member

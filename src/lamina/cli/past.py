@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.cli import session
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.linux import filesystem, vcs
 from lamina.store.local import LocalStore

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lamina.cli import bases
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image, Package, is_version
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lamina.packaging.grouping import Member
     from lamina.packaging.layerforms import LayerForm
     from lamina.packaging.layers import OwnFiles
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Order:
     # those of its layers whose files the store must have, and be able to tell
     files: Callable[[Package], Iterable[Layer]] | None = None
     version: str = ""  # in place of the one that was found
+    far: bool = False  # whether its layers may stay in the build farm: it has no name here then
 
 
 USUAL = Order()
@@ -93,7 +97,26 @@ def package(session: Session, target: str, order: Order = USUAL) -> Packaged:
     found = incremental.healed(session, attempt, make)
     if order.program and not found.package.entry_point:
         raise _no_program(found.package.label)
-    return _called(session, found, order.version) if order.version else found
+    return _called(session, found, order) if order.version else found
+
+
+def sent(
+    session: Session, target: str, order: Order, send: Callable[[Packaged], T]
+) -> tuple[Packaged, T]:
+    """Package a target and send it somewhere; layers in a build farm go from there to there.
+
+    What the farm loses in between is made anew, and is here then.
+    """
+    made = package(session, target, replace(order, far=True))
+    is_far = bool(session.store.far(layer.blob for layer in made.package.layers))
+    try:
+        return made, send(made)
+    except IntegrityError:
+        if not is_far:
+            raise
+    session.engine.forget()
+    made = package(session, target, order)
+    return made, send(made)
 
 
 def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
@@ -115,10 +138,10 @@ def layer_form(session: Session, asked: LayerForm | None) -> LayerForm:
     return asked.over(kept).settled() if asked else usual
 
 
-def _called(session: Session, found: Packaged, version: str) -> Packaged:
+def _called(session: Session, found: Packaged, order: Order) -> Packaged:
     """The same package under another version; its layers know of none."""
-    package = replace(found.package, version=version)
-    return replace(found, package=package, digest=packages.put(package, session.store))
+    package = replace(found.package, version=order.version)
+    return replace(found, package=package, digest=_kept(session, package, order))
 
 
 def _no_program(label: str) -> UserError:
@@ -215,18 +238,20 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
-    digest = _kept(session, found)
+    digest = _kept(session, found, order)
     watched = [str(path) for path in versions.watched(session.root)]
     known.save({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
 
 
-def _kept(session: Session, found: Package) -> Digest:
+def _kept(session: Session, found: Package, order: Order) -> Digest:
     """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
-    session.store.fetch(layer.blob for layer in found.layers)
-    for gone in session.store.missing(layer.blob for layer in found.layers):
+    store, blobs = session.store, [layer.blob for layer in found.layers]
+    # What an earlier build has found out is believed without asking the farm for it.
+    store.look_up(blobs) if order.far else store.fetch(blobs)
+    for gone in store.missing(blobs):
         raise BlobMissing(gone)
-    return packages.put(found, session.store)
+    return packages.put_unnamed(found, store) if store.far(blobs) else packages.put(found, store)
 
 
 def survey(session: Session, target: str) -> Packaged:
@@ -277,7 +302,7 @@ def _make(session: Session, target: str, order: Order, *, survey: bool = False) 
         interpreter=runnable.interpreter if runnable else "",
     )
     found = _versioned(session, found, inputs)
-    digest = _kept(session, found)
+    digest = _kept(session, found, order)
     result = {
         "package": str(digest),
         "inputs": inputs,

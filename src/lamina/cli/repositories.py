@@ -6,13 +6,13 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.core import reference
+from lamina.core.classes import replace
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.reference import Reference

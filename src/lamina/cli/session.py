@@ -11,7 +11,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import output
 from lamina.cli.logbook import Logbook
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, LaminaError, UserError
 from lamina.linux import filesystem
 from lamina.store import local

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lamina.cli import output
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
+    from lamina.cli.pipeline import Packaged
     from lamina.cli.session import Session
     from lamina.cluster.launcher import Launcher
     from lamina.core.cluster import Cluster
@@ -49,7 +50,14 @@ def ship(
     cluster = launcher.cluster
     if cluster.launcher == "kubernetes":
         return _ship_image(session, args, cluster, binary, begun=begun, push=push)
-    made = pipeline.package(session, str(binary), pipeline.Order(program=True))
+    target, order = str(binary), pipeline.Order(program=True)
+    if cluster.registry and push:
+
+        def send(made: Packaged) -> Shipped:
+            return _send(session, args, cluster, made, begun=begun)
+
+        return pipeline.sent(session, target, order, send)[1]
+    made = pipeline.package(session, target, order)
     built = time.time()
     if not args.quiet:
         output.note(made.summary())
@@ -58,14 +66,21 @@ def ship(
             raise _no_registry(cluster, "; `oci:FOLDER` where all nodes see that")
         reference = f"{made.package.name}@{made.digest.oci}"
         return Shipped(reference, {"build": built - begun}, {}, built)
+    found = str(replace(_place(cluster, made.package), digest=made.digest.oci))
+    return Shipped(found, {"build": built - begun}, {}, built)
+
+
+def _send(
+    session: Session, args: argparse.Namespace, cluster: Cluster, made: Packaged, *, begun: float
+) -> Shipped:
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
     from lamina.packaging import publish
 
+    built = time.time()
+    if not args.quiet:
+        output.note(made.summary())
     place = _place(cluster, made.package)
-    found = str(replace(place, digest=made.digest.oci))
-    if not push:
-        return Shipped(found, {"build": built - begun}, {}, built)
     args.plain_http, args.ca = cluster.plain_http, cluster.ca or None
     names = {layer.blob: layer.name for layer in made.package.layers}
     with opened(place, args) as repository, Progress("pushing", names) as progress:
@@ -76,6 +91,7 @@ def ship(
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
+    found = str(replace(place, digest=made.digest.oci))
     seconds = {"build": built - begun, "push": ended - built}
     return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from lamina.cli import layering
 from lamina.cli.layering import Trunk
 from lamina.cli.pipeline import Packaged
 from lamina.cli.session import Session
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.core.manifest import Layer
 from lamina.packaging import grouping, history, replay

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,6 +19,7 @@ from lamina.build.testing.trials import Trial, trials
 from lamina.cli import output
 from lamina.cli.publish import FOLDER
 from lamina.core.action import OUTPUT_FOLDER, Output
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.errors import ActionError, UserError
 from lamina.core.label import Label, Pattern
 from lamina.core.tree import File, Node, below

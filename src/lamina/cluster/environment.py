@@ -5,7 +5,7 @@ torch's meaning: https://docs.pytorch.org/docs/stable/elastic/run.html#environme
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from lamina.core.classes import dataclass
 
 FIRST_PORT, PORTS = (
     15_000,

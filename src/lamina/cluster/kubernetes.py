@@ -11,7 +11,6 @@ import getpass
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lamina.cluster import kubernetesmanifest as manifest
@@ -24,6 +23,7 @@ from lamina.cluster.kubernetesstate import Pod
 from lamina.cluster.launcher import Found, Node, State, Status
 from lamina.cluster.local import read_log, read_state, write_state
 from lamina.cluster.records import Record
+from lamina.core.classes import replace
 from lamina.core.cluster import Cluster
 from lamina.core.errors import ServiceError, UserError
 from lamina.core.job import Job

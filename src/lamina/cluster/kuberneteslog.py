@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lamina.cluster.kubernetesapi import Api, Gone
 from lamina.cluster.kubernetesmanifest import CONTAINER
 from lamina.cluster.kubernetesstate import Pod, when
 from lamina.cluster.launcher import State
+from lamina.core.classes import dataclass
 from lamina.core.errors import ServiceError
 
 _TIME = re.compile(rb"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?(Z|[+-]\d+:\d+) ")

@@ -7,13 +7,13 @@ https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from lamina.cluster.kubernetesapi import items
 from lamina.cluster.kubernetesmanifest import CONTAINER, ELEMENT, INDEX, Object, part
 from lamina.cluster.launcher import State, Status, Task
 from lamina.cluster.slurmstate import merged
+from lamina.core.classes import dataclass
 
 # Reasons of a pod that are none of its program's doing: the node is gone, or wanted for others.
 _NODE_REASONS = frozenset(

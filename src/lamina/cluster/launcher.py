@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lamina.cluster.records import Record
+from lamina.core.classes import dataclass
 from lamina.core.cluster import Cluster
 from lamina.core.job import Job
 

@@ -14,9 +14,10 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Resources, Spec
 from lamina.linux import filesystem

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 
 from lamina.cluster import features, slurmscript, slurmstate
@@ -18,6 +17,7 @@ from lamina.cluster.launcher import Found, Node, State, Status, Task
 from lamina.cluster.local import read_log, read_times
 from lamina.cluster.records import Record
 from lamina.cluster.slurmstate import Element
+from lamina.core.classes import replace
 from lamina.core.cluster import Cluster
 from lamina.core.errors import HostError, ServiceError, UserError
 from lamina.core.job import Job, Spec

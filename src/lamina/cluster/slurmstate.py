@@ -10,9 +10,9 @@ import re
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lamina.cluster.launcher import State
+from lamina.core.classes import dataclass
 
 _STATES = {
     "PENDING": State.PENDING, "CONFIGURING": State.PENDING, "REQUEUED": State.PENDING,

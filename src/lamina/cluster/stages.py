@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from lamina.cluster.launcher import Status, Task
 from lamina.cluster.records import Record
+from lamina.core.classes import dataclass
 
 HERE = ("build", "push", "submit")  # before the scheduler has the job
 QUEUE, RUN = "queue", "run"

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import Popen
 
@@ -23,6 +22,7 @@ from lamina.cluster import command, environment, launchers, local, records
 from lamina.cluster.environment import Place
 from lamina.cluster.launcher import State, Status, Task
 from lamina.cluster.records import Record
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.cluster import Cluster
 from lamina.core.job import Job
 from lamina.linux import filesystem, process

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from lamina.cluster import stages
 from lamina.cluster.stages import Stage
+from lamina.core.classes import dataclass
 
 HERE = "here"
 _BEHIND = 0.2  # of the chart, for what programs do themselves

@@ -7,8 +7,7 @@ action has its digest (that of the Remote Execution API's Action message) and ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Node
 
@@ -79,6 +78,7 @@ class Action:
     # One of the outputs: unless it is an empty file, the result is for this build alone, and the
     # next one makes it anew. So a test that fails tells of itself, and is not remembered.
     fleeting: str = ""
+    placement: tuple[str, ...] = ()  # what limits where it runs, as told in `build.placement`
     again: bool = False  # whether it runs even where its result is known
 
     def output(self, path: str) -> Output:

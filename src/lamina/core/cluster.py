@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+
+from lamina.core.classes import dataclass
 
 LAUNCHERS = ("local", "slurm", "kubernetes")  # that come with lamina
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -67,6 +68,8 @@ def faults(tables: object, text: str, prefix: str = "cluster.") -> list[tuple[in
 
 
 def _wrong(key: str, value: object) -> str:
+    from dataclasses import fields  # dear, and settings are seldom read
+
     kinds = {each.name: each.type for each in fields(Cluster) if each.name != "name"}
     if key not in kinds:
         close = difflib.get_close_matches(key, kinds, 1)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 HOST, NONE, PRIVATE = "host", "none", "private"

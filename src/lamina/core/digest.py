@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Self
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError, UserError
 
 _HASH = re.compile(r"[0-9a-f]{64}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 _RANGE = re.compile(r"(\d+)-(\d+)")

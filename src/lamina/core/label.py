@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Self
 
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.errors import UserError
 
 _CELL = re.compile(r"[A-Za-z0-9_.+~-]*")

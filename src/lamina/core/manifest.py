@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 
 LAYER_XAR = "application/vnd.lamina.layer.v1.xar"

@@ -8,8 +8,8 @@ a name is a host if it has a dot or a colon, or is `localhost`; nothing is a hos
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 
 LAYOUT, ARCHIVE = "oci:", "oci-archive:"

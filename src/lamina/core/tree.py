@@ -7,8 +7,8 @@ Merkle tree of Remote Execution API `Directory` messages whose root digest names
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 

@@ -22,11 +22,11 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import IO, Protocol
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import DEEPEST
 

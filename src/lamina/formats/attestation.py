@@ -7,8 +7,8 @@ Registries list it among the referrers of its `subject`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.formats import dsse, intoto, strictjson, transfer
 from lamina.formats.oci import MANIFEST

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.core.container import Bind, Device
 from lamina.core.errors import IntegrityError, UserError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError
 from lamina.formats import strictjson
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import IO, cast
 
+from lamina.core.classes import dataclass, field
 from lamina.formats.archive import ArchiveError, clean, members
 
 _WHITEOUT, _OPAQUE, _INTERNAL = ".wh.", ".wh..wh..opq", ".wh..wh."

@@ -6,8 +6,8 @@ Names and targets of symlinks are bytes, as file systems have them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import IntegrityError
 
 OPAQUE = (

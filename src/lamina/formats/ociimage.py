@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.manifest import ImageLayer, Step
 from lamina.formats import strictjson

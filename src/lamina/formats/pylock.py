@@ -13,11 +13,11 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.formats import tomltext
 

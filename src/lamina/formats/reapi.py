@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from lamina.core import action as core
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import File, Folder, Node, Symlink, check_path, conflicts

@@ -7,9 +7,9 @@ same words. Nothing is looked up here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.core.container import HOST, Bind, Container, Tmpfs
 from lamina.core.places import INIT
 from lamina.formats import seccomp

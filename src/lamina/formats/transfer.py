@@ -12,8 +12,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats.delta import DELTA

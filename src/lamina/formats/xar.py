@@ -7,8 +7,8 @@ readers). They disagree; what is written here both accept, what either accepts i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError, UserError
 
 SIZE = 4096  # bytes of a header that is written

@@ -9,9 +9,9 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import LaminaError
 from lamina.linux import btrfs, drivers, fuse, loop, namespaces, process, rights, syscalls
 

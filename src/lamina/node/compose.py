@@ -10,8 +10,8 @@ https://docs.kernel.org/filesystems/overlayfs.html
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from lamina.core.classes import replace
 from lamina.formats.inodes import File, Folder, Node, Special
 
 

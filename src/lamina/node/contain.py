@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lamina.core import plainjson
+from lamina.core.classes import dataclass, replace
 from lamina.core.container import PRIVATE, Bind, Container, Limits, Tmpfs
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package

@@ -10,10 +10,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from lamina.core.classes import dataclass
 from lamina.core.container import STOP_TIMEOUT
 from lamina.core.errors import HostError, LaminaError
 from lamina.core.places import INIT

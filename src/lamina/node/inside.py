@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError
 from lamina.formats import squashreader
 from lamina.formats.inodes import Folder

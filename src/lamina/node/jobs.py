@@ -11,9 +11,9 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.linux import btrfs, filesystem
 from lamina.node.mounts import Upper

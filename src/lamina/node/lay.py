@@ -11,9 +11,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError
 from lamina.formats.inodes import Attributes, File, Folder, Node, Symlink
 from lamina.linux import filesystem

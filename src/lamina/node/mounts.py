@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.formats import erofs, squashfs, xar
 from lamina.linux import drivers

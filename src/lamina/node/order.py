@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.core import variables
+from lamina.core.classes import dataclass, field
 from lamina.core.container import (
     NO_LIMITS,
     STOP_TIMEOUT,

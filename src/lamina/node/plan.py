@@ -14,9 +14,9 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lamina.core.classes import dataclass, replace
 from lamina.node import mounts
 
 # Seconds, on the machine and by the means that docs/mounting.md tells (`python -m bench mount`).

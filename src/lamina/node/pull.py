@@ -10,11 +10,11 @@ the package's own manifest comes last: what has that is whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 
 from lamina.core import parallel
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.formats import delta, oci, pack, transfer

@@ -6,13 +6,12 @@ half-way leaves the record, and with it `lamina umount` finds and undoes what wa
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.linux import filesystem
 from lamina.node import state
 
@@ -37,7 +36,9 @@ def _folder() -> Path:
 
 def write(record: Mounted) -> None:
     """Keep a record, in the place of an older one of the same mount point."""
-    fields = dataclasses.asdict(record)
+    from dataclasses import asdict  # dear, as nothing else here is
+
+    fields = asdict(record)
     filesystem.write_atomic(_file(record.where), json.dumps(fields, default=str).encode())
 
 

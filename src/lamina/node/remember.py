@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem

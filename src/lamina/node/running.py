@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 from lamina.core.places import RECORD
 from lamina.linux import descendants, groupusage
@@ -91,7 +90,7 @@ def usage(record: Running) -> groupusage.Usage:
     found = groupusage.usage(record.cgroup)
     limit = None if found.pids_limit is None else found.pids_limit - record.spare
     memory = _resident(record.pid) if found.memory is None else found.memory
-    return dataclasses.replace(found, memory=memory, pids=_tasks(record), pids_limit=limit)
+    return replace(found, memory=memory, pids=_tasks(record), pids_limit=limit)
 
 
 def _tasks(record: Running) -> int:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, LaminaError, UserError
 from lamina.linux import filesystem, rights
 from lamina.node import state

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lamina.core.classes import dataclass, replace
 from lamina.core.container import STOP_TIMEOUT, Container
 from lamina.formats import runtimespec
 from lamina.formats.runtimespec import Surroundings
@@ -37,9 +37,12 @@ class Differing:
     is_here: bool = False  # whether it starts where lamina was started
 
 
+_NOTHING = Differing()
+
+
 def start(
     ready: Ready,
-    differing: Differing = Differing(),
+    differing: Differing = _NOTHING,
     network: int | None = None,
     stop_timeout: float = STOP_TIMEOUT,
 ) -> tuple[int, Walls | None]:

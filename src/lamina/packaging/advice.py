@@ -10,8 +10,8 @@ most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.formats import delta, oci, pack, transfer
 from lamina.formats.oci import Document
@@ -98,6 +98,7 @@ def advise(content: Content, former: Former, store: LocalStore) -> Planned:
     kept = [each for each in former.packs if _is_worth(each, transfer.holds(wanted))]
     alone = {each for each in wanted if not any(known.has(each) for known in kept)}
     root = {content.root.digest: content.root.data}
+    store.fetch(alone)
     new: list[bytes] = []
     newest = pack.encode(root | {each: store.read(each) for each in alone})
     if len(newest) > _INLINE:
@@ -122,7 +123,8 @@ def _deltas(content: Content, former: Former, store: LocalStore) -> Iterator[Del
         base, blob = former.layers.get(layer.label), layer.blob
         if base is None or blob.hash in former.names or not _can_differ(base, blob):
             continue
-        if store.has(base) and delta.is_made():
+        # What lies in a build farm alone would have to come here for it.
+        if store.has(base) and not store.far([base, blob]) and delta.is_made():
             with filesystem.temporary_beside(store.scratch / "delta") as temporary:
                 delta.make(store.path(base), store.path(blob), temporary)
                 if temporary.stat().st_size * _WORTH <= blob.size:

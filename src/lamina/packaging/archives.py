@@ -6,10 +6,10 @@ import contextlib
 import gzip
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.tree import File, Symlink, Tree, with_folders

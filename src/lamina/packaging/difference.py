@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.manifest import Image, Layer, Package
 from lamina.core.tree import File, Node, Tree

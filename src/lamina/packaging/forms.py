@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.packaging import layerforms
 from lamina.packaging.archives import Compression

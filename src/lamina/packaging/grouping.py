@@ -8,9 +8,9 @@ builds in between are cut alike on any machine, and none needs to know what anot
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 
+from lamina.core.classes import dataclass, field
 from lamina.packaging import partition
 from lamina.packaging.partition import Item, Problem
 

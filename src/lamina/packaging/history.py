@@ -7,9 +7,9 @@ what is packaged from the trunk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
+from lamina.core.classes import dataclass
 from lamina.linux import vcs
 from lamina.linux.vcs import Repository
 

@@ -13,11 +13,11 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
 from lamina.core.manifest import Image as Base

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.manifest import Image
 from lamina.formats import imagelayer
 from lamina.packaging.sbom import Component

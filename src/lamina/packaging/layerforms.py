@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import LAYER_EROFS, LAYER_XAR
 from lamina.formats import erofs, squashfs

@@ -8,9 +8,9 @@ to executable or not; the header comes from the digest of the tree.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from lamina.core.action import Action, Literal, Stored
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 from lamina.core.manifest import EXTENSIONS, Layer

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+from lamina.core.classes import dataclass
 
 Groups = tuple[tuple[int, ...], ...]  # of the numbers of items; both levels ascending
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
+
+from lamina.core.classes import dataclass
 
 WIDTH, HEIGHT = 1200, 720
 _HEAD = 34  # above the rectangles

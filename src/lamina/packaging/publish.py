@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.formats import transfer
@@ -121,7 +121,7 @@ class _Sender:
         parallel.run(work, _AT_ONCE)
 
     def _send(self, digest: Digest) -> None:
-        self._repository.push(digest, self._store.path(digest), mount_from=self._mount_from)
+        self._repository.push(digest, self._store.source(digest), mount_from=self._mount_from)
         self._moved(digest, digest.size)
 
     def _send_pack(self, data: bytes) -> None:

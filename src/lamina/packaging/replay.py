@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.packaging import grouping
 from lamina.packaging.grouping import Layout, Member
 

@@ -9,8 +9,8 @@ import configparser
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
 from lamina.core.tree import File, Node, Tree, stacked

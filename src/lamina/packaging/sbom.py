@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError
 
 FORMATS = ("spdx", "cyclonedx")

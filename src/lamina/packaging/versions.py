@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.linux import vcs
 from lamina.linux.vcs import Repository
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError
 
 if TYPE_CHECKING:

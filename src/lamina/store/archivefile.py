@@ -13,7 +13,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, IntegrityError, UserError
@@ -24,6 +24,7 @@ from lamina.linux import filesystem
 from lamina.store import layout
 from lamina.store.layout import LayoutRepository
 from lamina.store.repository import Manifest, NotThere, Rejected
+from lamina.store.streams import Distant
 
 _BLOBS = "blobs/sha256/"
 _MOST = 200_000  # entries
@@ -37,7 +38,7 @@ class ArchiveRepository(LayoutRepository):
         super().__init__(reference)
         self._path = self._folder
         self._members: dict[str, tuple[int, int]] | None = None  # begin and size, by path
-        self._sources: dict[Digest, Path | bytes] = {}  # what it will have
+        self._sources: dict[Digest, Path | bytes | Distant] = {}  # what it will have
         self._entries_to_write: bytes = b""
         self._is_written = True
 
@@ -58,12 +59,12 @@ class ArchiveRepository(LayoutRepository):
         """All that has not been pushed since this was opened."""
         return {digest for digest in digests if digest not in self._sources}
 
-    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
         """Note a blob for the archive; of a file the size alone is looked at."""
         del mount_from
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
-            raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
+        layout.check_source(digest, source)
         self._sources[digest] = source
 
     def close(self) -> None:
@@ -82,7 +83,7 @@ class ArchiveRepository(LayoutRepository):
         def opened(digest: Digest) -> Iterator[IO[bytes]]:
             source = small.get(digest) or self._sources[digest]
             with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-                yield file
+                yield cast("IO[bytes]", file)
 
         try:
             with filesystem.temporary_beside(self._path) as temporary:

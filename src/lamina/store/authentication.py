@@ -12,9 +12,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import ServiceError
 from lamina.core.reference import Reference
 from lamina.store import credentials

@@ -14,10 +14,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, UserError
 from lamina.linux import filesystem, process
 

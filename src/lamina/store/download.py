@@ -12,11 +12,11 @@ import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, ServiceError, UserError
 from lamina.store.local import LocalStore

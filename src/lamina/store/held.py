@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.core.digest import Digest
+from lamina.store.streams import Distant
 
 ROOM = 64 << 20  # bytes that are kept in memory
 SMALL = 1 << 16  # bytes of the largest that are
@@ -17,6 +18,12 @@ class Upstream(Protocol):
 
     def bring(self, digests: Collection[Digest]) -> None:
         """Put those that it has into this store. What cannot be had is simply not there then."""
+
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        """Those of some blobs that it does not have, or that cannot be had."""
+
+    def distant(self, digest: Digest) -> Distant:
+        """A blob, to be read without having it here."""
 
 
 class Held:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
+from lamina.core.classes import replace
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.manifest import Image, ImageLayer

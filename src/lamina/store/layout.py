@@ -22,7 +22,7 @@ from lamina.linux import filesystem
 from lamina.store.blobs import verified
 from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.scratch import Scratch
-from lamina.store.streams import Incoming
+from lamina.store.streams import Distant, Incoming
 
 _TAG = "org.opencontainers.image.ref.name"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -107,25 +107,31 @@ class LayoutRepository:
         if Digest(incoming.sha256, incoming.size) != digest:
             raise IntegrityError(f"`{self._blob(digest)}` is not what it is called")
 
-    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
         """Keep a blob: a further name of the source's file where it can have one.
 
         Of a file the size alone is looked at: whoever reads it compares it with its digest.
         """
         del mount_from  # a folder is one repository
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size != digest.size or (isinstance(source, bytes) and Digest.of(source) != digest):
-            raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
+        check_source(digest, source)
         with self._writing():
             if isinstance(source, bytes):
                 self._keep(digest, source)
             elif not self._has(digest):
                 self._take(digest, source)
 
-    def _take(self, digest: Digest, source: Path) -> None:
+    def _take(self, digest: Digest, source: Path | Distant) -> None:
         temporary = Path(filesystem.fresh_name(self._scratch.folder))
         try:
-            filesystem.link_or_copy(source, temporary, 0o444)
+            if isinstance(source, Path):
+                filesystem.link_or_copy(source, temporary, 0o444)
+            else:
+                with source.open("rb") as reader, temporary.open("xb") as writer:
+                    while piece := reader.read(_CHUNK):
+                        writer.write(piece)
+                temporary.chmod(0o444)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.rename(self._blob(digest))
@@ -232,6 +238,16 @@ class LayoutRepository:
 
     def _absent(self, wanted: str) -> NotThere:
         return NotThere(f"`{self.reference.place}` has no `{wanted}`")
+
+
+def check_source(digest: Digest, source: Path | bytes | Distant) -> None:
+    """Raise IntegrityError for what cannot be a blob; of a file the size alone is looked at."""
+    if isinstance(source, bytes):
+        is_it = Digest.of(source) == digest
+    else:
+        is_it = not isinstance(source, Path) or source.stat().st_size == digest.size
+    if not is_it:
+        raise IntegrityError(f"what is to be kept as `{digest.oci}` is something else")
 
 
 def entry_of(manifest: Manifest, tag: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ from lamina.store import place, starts, whole
 from lamina.store.blobs import BlobMissing, mismatch, verified
 from lamina.store.held import Held, Upstream
 from lamina.store.scratch import Scratch
-from lamina.store.streams import Hashing, Incoming
+from lamina.store.streams import Distant, Hashing, Incoming
 
 FORMAT = "1"
 _CHUNK = 1 << 20
@@ -221,13 +221,23 @@ class LocalStore:
         """Bring at once what of some blobs lies upstream; raises BlobMissing for what is lost."""
         if self.upstream is None:
             return
-        lacking = {digest for digest in digests if self._is_nowhere(digest)}
+        lacking = self.far(digests)
         if lacking:
             self.upstream.bring(lacking)
         for digest in sorted(lacking):
             self._held.release(digest)
             if not self._is_here(digest):
                 raise BlobMissing(digest)
+
+    def look_up(self, digests: Iterable[Digest]) -> None:
+        """Find out whether upstream has what of some blobs nobody has told of."""
+        unknown = self.missing(digests)
+        if unknown and self.upstream is not None:
+            self.expect(unknown - self.upstream.lacking(unknown))
+
+    def far(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those of some blobs that would have to be brought."""
+        return {digest for digest in digests if self._is_nowhere(digest)}
 
     def forget_upstream(self) -> None:
         """Believe nothing any more of what was said to lie upstream."""
@@ -253,6 +263,12 @@ class LocalStore:
         if executable:
             return self._executable(digest)
         return self._file(digest)
+
+    def source(self, digest: Digest) -> Path | Distant:
+        """A file with the blob's bytes, or what reads them where they lie upstream alone."""
+        if self.upstream is not None and self._is_nowhere(digest):
+            return self.upstream.distant(digest)
+        return self.path(digest)
 
     def _file(self, digest: Digest) -> Path:
         """The file of a blob, which is made of what is held where there is none yet."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, LaminaError, UserError
 from lamina.core.manifest import Package, is_version
@@ -23,9 +23,15 @@ def put(package: Package, store: LocalStore) -> Digest:
 
     All layers must be in the store already: a named package is a whole one.
     """
+    digest = put_unnamed(package, store)
+    name(package, digest, store)
+    return digest
+
+
+def put_unnamed(package: Package, store: LocalStore) -> Digest:
+    """The same for one whose layers may lie elsewhere: it is found by its digest alone."""
     for document in oci.documents(package):
         digest = store.write(document.data)
-    name(package, digest, store)
     return digest
 
 

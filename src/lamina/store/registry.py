@@ -19,7 +19,7 @@ from lamina.core.reference import Reference
 from lamina.formats import oci
 from lamina.store.answers import codes, reason
 from lamina.store.repository import Manifest, NotThere, Rejected
-from lamina.store.streams import Incoming
+from lamina.store.streams import Distant, Incoming
 from lamina.store.transport import Access, Passing, Transport
 from lamina.store.upload import Upload
 
@@ -197,7 +197,9 @@ class RegistryRepository:
             if incoming.size < digest.size:
                 raise Passing(f"it broke off after {incoming.size} of {digest.size} bytes")
 
-    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
         Upload(self.reference, self._path, self._transport, digest, source).run(mount_from)
 
     def tags(self) -> list[str]:

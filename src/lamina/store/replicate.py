@@ -7,11 +7,11 @@ the local store on its way, where it may be already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import oci, transfer

@@ -6,14 +6,14 @@ Specification: github.com/opencontainers/distribution-spec.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError, ServiceError
 from lamina.core.reference import Reference
-from lamina.store.streams import Incoming
+from lamina.store.streams import Distant, Incoming
 
 
 class NotThere(ServiceError):
@@ -71,7 +71,9 @@ class Repository(Protocol):
     def fetch(self, digest: Digest, incoming: Incoming) -> None:
         """Let a blob arrive, after the bytes of it that have arrived already; it is checked."""
 
-    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
         """Keep a blob; it may be in one of some other repositories of the same registry.
 
         Raises Rejected or IntegrityError where the source is another blob.

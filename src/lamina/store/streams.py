@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import IO
+from contextlib import AbstractContextManager
+from typing import IO, Literal, Protocol
 
 from lamina.core.digest import Digest
 
@@ -59,6 +60,26 @@ class Incoming:
         digest = Digest(self.sha256, self.size)
         self._adopt(digest)
         return digest
+
+
+class Reader(Protocol):
+    """What is read as a file is."""
+
+    def seek(self, offset: int, /) -> object:
+        """Go on from some byte."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes; none at the end."""
+
+
+class Distant(Protocol):
+    """A blob that lies elsewhere, and may be read without having it here, more than once.
+
+    Its last piece comes once all before it were as its name says; else BlobMissing is raised.
+    """
+
+    def open(self, mode: Literal["rb"], /) -> AbstractContextManager[Reader]:
+        """Read it from its begin."""
 
 
 class Hashing:

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import HostError, ServiceError
 from lamina.core.reference import Reference
 from lamina.store import certificates

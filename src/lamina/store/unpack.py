@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import archive

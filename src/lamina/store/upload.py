@@ -17,6 +17,7 @@ from lamina.core.errors import IntegrityError, ServiceError
 from lamina.core.reference import Reference
 from lamina.store.answers import reason
 from lamina.store.repository import NotThere, Refused, Rejected
+from lamina.store.streams import Distant
 from lamina.store.transport import Passing, Transport
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Upload:
         path: str,
         transport: Transport,
         digest: Digest,
-        source: Path | bytes,
+        source: Path | bytes | Distant,
     ) -> None:
         self._reference = reference
         self._path = path
@@ -62,7 +63,8 @@ class Upload:
         if isinstance(self._source, bytes):
             self._finish(address, self._source)
         elif self._digest.size <= self._chunk:
-            self._finish(address, self._source.read_bytes())
+            with self._source.open("rb") as file:
+                self._finish(address, file.read())
         else:
             self._finish(self._send_all(address, self._source), b"")
 
@@ -84,7 +86,7 @@ class Upload:
             self._chunk = max(_CHUNK, min(int(least), _LARGEST_CHUNK))
         return self._next(answer.headers)
 
-    def _send_all(self, address: str, source: Path) -> str:
+    def _send_all(self, address: str, source: Path | Distant) -> str:
         """Send it in pieces; the address to finish at."""
         offset = furthest = tries = 0
         with source.open("rb") as file:

@@ -14,6 +14,7 @@ import pytest
 
 from lamina.build.sandbox import Cancelled, Run, Sandbox, TimedOut
 from lamina.core.action import ActionResult
+from lamina.core.cancellation import Cancellation
 from lamina.core.errors import HostError, LaminaError
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.store.local import LocalStore
@@ -237,6 +238,32 @@ def test_cancel_ends_what_runs(store: LocalStore) -> None:
     assert isinstance(ended[0], Cancelled)
     assert gone("98764")
     assert list(store.scratch.iterdir()) == []
+
+
+def test_one_action_is_cancelled_and_the_next_one_runs(store: LocalStore) -> None:
+    sandbox, cancellation = Sandbox(store), Cancellation()
+    ended: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            command = "touch out/begun; sleep 98763 & wait"
+            sandbox.run(Run(("/bin/sh", "-c", command), {}, {}, ()), cancellation)
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not list(store.scratch.rglob("begun")):
+        thread.join(0.01)
+    cancellation.end()
+    thread.join()
+
+    assert isinstance(ended[0], Cancelled)
+    assert gone("98763")
+    assert list(store.scratch.iterdir()) == []
+    assert sandbox.run(Run(("/bin/true",), {}, {}, ())).exit_code == 0
+    with pytest.raises(Cancelled):
+        sandbox.run(Run(("/bin/true",), {}, {}, ()), cancellation)
 
 
 def test_nothing_starts_after_cancel(store: LocalStore) -> None:

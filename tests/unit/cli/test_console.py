@@ -11,6 +11,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -31,6 +32,16 @@ def action(name: str) -> Action:
 
 def outcome(name: str, *, cached: bool = False, printed: bytes = b"") -> Outcome:
     return Outcome(action(name), Digest.of(b""), {}, {}, cached, 0.0, 1.0, printed)
+
+
+def test_what_raced_is_counted_by_who_was_first() -> None:
+    console = Console(Silence())
+    for name, farm, raced in (("a", True, True), ("b", False, True), ("c", False, True)):
+        console.finished(replace(outcome(name), farm=farm, raced=raced))
+    console.finished(replace(outcome("d"), farm=True))
+
+    words = "4 actions run (2 remote), 0 cached; 3 raced, 1 remote and 2 local first"
+    assert console.tally.counts() == words
 
 
 @pytest.fixture

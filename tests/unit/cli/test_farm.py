@@ -59,6 +59,15 @@ def test_the_flags_of_bazel_are_known() -> None:
     assert (found.instance, found.download) == ("main", "all")
 
 
+def test_a_race_and_its_delay() -> None:
+    words = ("--remote-executor", URL)
+
+    assert not told(*words).races
+    assert told(*words, "--remote-race").race_delay == 1000
+    assert told(*words, "--remote-race", "--remote-race-delay=0").race_delay == 0
+    assert not told(*words, "--no-remote-race", race=True).races
+
+
 def test_a_farm_that_is_asked_for_must_be_named() -> None:
     with pytest.raises(UserError, match="there is no build farm to use"):
         settings("--remote")
@@ -70,6 +79,7 @@ def test_a_farm_that_is_asked_for_must_be_named() -> None:
         "--remote-download-outputs=minimal",
         "--remote-timeout=soon",
         "--remote-jobs=0",
+        "--remote-race-delay=-1",
         "--remote-header=x",
     ],
 )

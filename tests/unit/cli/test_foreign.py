@@ -24,6 +24,8 @@ from lamina.cli.main import main
         ("--crosstool_top=//x", "[cxx]"),
         ("--extra_toolchains=//x", "[cxx]"),
         ("--spawn_strategy=local", "sandbox"),
+        ("--internal_spawn_scheduler", "--remote-race"),
+        ("--prefer-local", "--remote-race"),
         ("-s", "lamina log ran"),
         ("--nobuild", "--dry-run"),
         ("--profile=x", "--trace"),

@@ -22,7 +22,7 @@ from lamina.store.blobs import BlobMissing
 from lamina.store.layout import LayoutRepository
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, NotThere
-from lamina.store.streams import Incoming
+from lamina.store.streams import Distant, Incoming
 from lamina.store.trust import signatures
 
 
@@ -56,7 +56,9 @@ class Counting(LayoutRepository):
         self.bytes += digest.size - incoming.size
         super().fetch(digest, incoming)
 
-    def push(self, digest: Digest, source: Path | bytes, *, mount_from: Sequence[str] = ()) -> None:
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
         self.calls["push"] += 1
         super().push(digest, source, mount_from=mount_from)
 

@@ -10,6 +10,7 @@ import pytest
 from lamina.core.digest import Digest
 from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
+from lamina.store.streams import Distant
 
 A, B = b"a blob", b"another one"
 
@@ -21,6 +22,12 @@ class Far:
         self._store = store
         self.blobs = {Digest.of(data): data for data in blobs}
         self.asked: list[set[Digest]] = []
+
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        return set(digests) - self.blobs.keys()
+
+    def distant(self, digest: Digest) -> Distant:
+        raise NotImplementedError
 
     def bring(self, digests: Collection[Digest]) -> None:
         self.asked.append(set(digests))
@@ -85,3 +92,14 @@ def test_without_one_nothing_is_fetched(store: LocalStore) -> None:
 
     with pytest.raises(BlobMissing):
         store.read(Digest.of(A))
+
+
+def test_what_lies_upstream_is_found_without_bringing_it(store: LocalStore) -> None:
+    store.upstream = far = Far(store, A)
+    kept = store.write(b"kept")
+
+    store.look_up([Digest.of(A), Digest.of(B), kept])
+
+    assert store.missing([Digest.of(A), Digest.of(B), kept]) == {Digest.of(B)}
+    assert store.far([Digest.of(A), kept]) == {Digest.of(A)}
+    assert far.asked == []

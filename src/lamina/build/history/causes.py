@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.build.history import details
 from lamina.build.history.details import Execution, Key
 from lamina.build.history.reasons import Change, Reason, explain
+from lamina.core.classes import dataclass
 
 _RUNS = 3  # of an action that are compared: one of them may have failed
 

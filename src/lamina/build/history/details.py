@@ -2,7 +2,7 @@
 
 A file is zlib over marshal. All text stands once, in a table; an action is a row of 32-bit numbers:
 
-    build (0 for that of the file), state, owner, mnemonic, subject, toolchain, digest,
+    build (0 for that of the file), state, place, owner, mnemonic, subject, toolchain, digest,
     then for each of `LISTS` how many numbers it has, then these numbers
 
 The files of old builds are folded into one in which each action has its last two rows. One that is
@@ -17,19 +17,21 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.core.classes import dataclass
 from lamina.linux import filesystem
 
 KEPT = 20  # builds that have a file of their own
 _OFTEN = 20  # so many more are there before they are folded
 _LARGE = 4  # what is so many times larger than all that is newer is not folded
-_FORMAT = f"lamina history 1, Python {sys.version_info[:2]}"  # marshal differs between versions
+_FORMAT = f"lamina history 2, Python {sys.version_info[:2]}"  # marshal differs between versions
 
 STATES = ("ran", "failed", "known", "stopped")
-_FIXED = 7
+# Where it ran; `first` where it ran in both places, and was done first there.
+PLACES = ("here", "farm", "here first", "farm first")
+_FIXED = 8
 LISTS = ("outputs", "arguments", "environment", "settings", "inputs", "names", "origins")
 
 Key = tuple[str, str, str, tuple[str, ...]]
@@ -53,6 +55,7 @@ class Execution:
     inputs: Mapping[str, str] | None = None  # path -> what tells its content; None if unknown
     names: tuple[str, ...] = ()  # of an action that tells what it read: what it could have read
     origins: Mapping[str, str] | None = None  # input -> the file or the action that it is of
+    place: str = "here"  # one of PLACES
     begun: float = 0.0  # seconds since the build began
     ended: float = 0.0
 
@@ -132,7 +135,12 @@ class Table:
             origins,
         )
         self.add(
-            (found.build, STATES.index(found.state), *map(self.id, words)),
+            (
+                found.build,
+                STATES.index(found.state),
+                PLACES.index(found.place),
+                *map(self.id, words),
+            ),
             [[self.id(text) for text in each] for each in texts],
             (found.begun, found.ended),
         )
@@ -160,7 +168,7 @@ class Details:
         for data, times in zip(self.rows, self.times, strict=True):
             row = array("I")
             row.frombytes(data)
-            if wanted is None or row[2] == wanted:
+            if wanted is None or row[3] == wanted:
                 yield self._execution(row, times)
 
     def _execution(self, row: array[int], times: tuple[float, float]) -> Execution:
@@ -174,15 +182,16 @@ class Details:
         return Execution(
             build=row[0] or self.number,
             state=STATES[row[1]],
-            owner=text[row[2]],
-            mnemonic=text[row[3]],
-            subject=text[row[4]],
+            place=PLACES[row[2]],
+            owner=text[row[3]],
+            mnemonic=text[row[4]],
+            subject=text[row[5]],
             outputs=outputs,
             arguments=arguments,
             environment=environment,
-            toolchain=text[row[5]],
+            toolchain=text[row[6]],
             settings=settings,
-            digest=text[row[6]],
+            digest=text[row[7]],
             inputs=None if inputs == ("",) else dict(_parted(inputs)),
             names=names,
             origins=dict(zip(origins[::2], origins[1::2], strict=True)),

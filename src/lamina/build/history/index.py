@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lamina.core import classes
+from lamina.core.classes import dataclass, field
 from lamina.linux import filesystem
 
 _KEPT = 500  # builds
@@ -47,7 +48,8 @@ def append(folder: Path, entry: Entry, scratch: Path | None = None) -> int:
     path = _path(folder)
     with filesystem.locked(folder / "lock"):
         number = _last(path) + 1
-        line = json.dumps(asdict(replace(entry, number=number)), separators=(",", ":"))
+        fields = {name: getattr(entry, name) for name in classes.names(Entry)}
+        line = json.dumps({**fields, "number": number}, separators=(",", ":"))
         with open(filesystem.open_shared(path, os.O_APPEND), "ab") as file:  # noqa: PTH123
             file.write(f"{line}\n".encode())
             length = file.tell()

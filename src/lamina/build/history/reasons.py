@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from lamina.build.history.details import Execution
+from lamina.core.classes import dataclass
 
 _UNREAD = "not read"  # stands for the content of a file that only matters by its name
 _ALIGNED = 2000  # arguments, beyond which they are compared as sets

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.build.history import details, index
-from lamina.build.history.details import LISTS, STATES, Execution, Failure, Step, Table
+from lamina.build.history.details import LISTS, PLACES, STATES, Execution, Failure, Step, Table
 from lamina.core.action import Action, Output, Source
+from lamina.core.classes import replace
 from lamina.core.tree import File, Node, Symlink, Tree
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Recorder:
         inputs = [mark(f"{path}\0{_mark(node)}") for path, node in outcome.inputs.items()]
         # With its whole digest it can be asked for in the build farm.
         digest = str(outcome.digest) if outcome.shared else outcome.digest.hash[:_MARK]
-        self._add(action, "ran", times, digest, inputs)
+        place = f"{'farm' if outcome.farm else 'here'}{' first' * outcome.raced}"
+        self._add(action, "ran", times, digest, inputs, place)
 
     def failed(self, action: Action, error: LaminaError) -> None:
         now = time.monotonic()
@@ -99,11 +100,13 @@ class Recorder:
         times: tuple[float, float],
         digest: str = "",
         inputs: list[int] | None = None,
+        place: str = "here",
     ) -> None:
         mark = self._table.id
         words = (action.owner, action.mnemonic, action.subject, action.toolchain, digest)
+        fixed = (0, STATES.index(state), PLACES.index(place), *map(mark, words))
         if state == "known":
-            self._table.add((0, STATES.index(state), *map(mark, words)), [()] * len(LISTS), times)
+            self._table.add(fixed, [()] * len(LISTS), times)
             return
         names = [mark(path) for path, _ in action.inputs] if action.depfile else []
         lists = (
@@ -115,7 +118,7 @@ class Recorder:
             names,
             [mark(text) for pair in _origins(action) for text in pair],
         )
-        self._table.add((0, STATES.index(state), *map(mark, words)), lists, times)
+        self._table.add(fixed, lists, times)
 
 
 def expected(action: Action, inputs: Tree, before: Execution | None) -> Execution:

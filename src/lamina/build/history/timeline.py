@@ -39,6 +39,8 @@ def trace(entry: Entry, details: Details | None) -> dict[str, Any]:
         events.append(_name("thread_name", lane + 1, f"worker {lane + 1}"))
     for lane, each in placed:
         more = {"target": each.owner, "state": each.state}
+        if each.state == "ran":
+            more["place"] = each.place
         category = _CATEGORIES[each.state]
         events.append(_event(str(each), category, lane + 1, each.begun, each.ended, more))
     events += _running([each for _, each in placed])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -14,6 +13,7 @@ from packaging.utils import canonicalize_name
 from lamina.build.locking import builds, indexes, platforms, requirements, uv
 from lamina.build.locking.requirements import Wanted
 from lamina.build.locking.uv import Request
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 from lamina.formats import pylock
 from lamina.formats.pylock import Archive, Distribution, Lock, Settings

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.formats import tomltext
 

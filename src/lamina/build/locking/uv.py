@@ -11,13 +11,13 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lamina.build.locking import indexes, reach
 from lamina.build.locking.requirements import Wanted
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import HostError, UserError
 from lamina.formats.pylock import Archive, Distribution, toml
 from lamina.linux import filesystem, process

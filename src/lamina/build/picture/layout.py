@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from lamina.build.picture.layers import Edge, acyclic, layers
+from lamina.core.classes import dataclass, field
 
 _GAP = 26.0  # between boxes of a layer
 _JOINT = 14.0  # what a joint takes of the width of its layer

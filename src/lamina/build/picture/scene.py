@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 
 from lamina.build.picture.layers import Edge, acyclic, reduced
 from lamina.build.query.graph import Form, Graph
+from lamina.core.classes import dataclass, field
 
 FILE = "file"
 _LISTED = 8  # targets that the box of a build package names

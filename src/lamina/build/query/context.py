@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from lamina.build.query.graph import Graph
 from lamina.build.query.words import Words
+from lamina.core.classes import dataclass, field
 
 Vertices = frozenset[int]
 Filter = Callable[[int], Vertices]  # what an expression is for one vertex of a walk

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from lamina.build.faults import Fault, FaultReport, did_you_mean
 from lamina.build.query.context import Context, Filter, Vertices
@@ -23,6 +22,7 @@ from lamina.build.query.syntax import (
     parse,
 )
 from lamina.build.query.words import Words
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 Bound = Mapping[str, Vertices]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from lamina.build.query import choices, files, walks
+from lamina.core.classes import dataclass
 
 
 class Takes(Enum):

@@ -7,7 +7,6 @@ there. Nothing is decided: the labels of all branches of a `select()` count, and
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from lamina.build import resolve
@@ -17,6 +16,7 @@ from lamina.build.faults import Fault, FaultReport
 from lamina.build.loader import Loader
 from lamina.build.selects import is_open
 from lamina.build.target import Target, labels_in
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 
 

@@ -6,9 +6,9 @@ Circles are taken as one vertex, so that every order ends: a query may well be m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from lamina.build.query.graph import Graph
+from lamina.core.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +13,7 @@ from lamina.build.query.evaluate import Answer
 from lamina.build.query.graph import Form, Graph
 from lamina.build.query.places import places
 from lamina.build.target import Target
+from lamina.core.classes import dataclass, field
 
 ORDERS = ("auto", "deps", "full", "no")
 

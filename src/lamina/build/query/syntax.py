@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 
 OPERATORS = {"union": "+", "except": "-", "intersect": "^", "+": "+", "-": "-", "^": "^"}

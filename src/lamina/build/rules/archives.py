@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, replace
 
 from lamina.build import builtins
 from lamina.build.analysis import Context, RuleFault
@@ -13,6 +12,7 @@ from lamina.build.providers import Analysed, Origin
 from lamina.build.rule import Rule
 from lamina.build.rules import downloads
 from lamina.core.action import OUTPUT_FOLDER, Artifact, Output
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import check_path
 from lamina.linux import process

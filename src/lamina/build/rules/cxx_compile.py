@@ -10,7 +10,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.providers import CxxInfo, closure
@@ -18,6 +17,7 @@ from lamina.build.rules import cxx_headers
 from lamina.build.rules.cxx_flags import Flags, is_target
 from lamina.build.toolchains import Cxx
 from lamina.core.action import Action, Artifact
+from lamina.core.classes import dataclass, field
 
 C = frozenset({".c"})
 PREPROCESSED = frozenset({".S"})  # assembler that the compiler looks through first
@@ -148,6 +148,7 @@ class Compiler:
             mounts=self.toolchain.mounts,
             depfile=depfile,
             untold=self.untold,
+            placement=self.ctx.placement,
         )
         return [(path, action.output(path)) for path in outputs]
 

@@ -7,12 +7,12 @@ each other by a RUNPATH relative to themselves, so a package root works wherever
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.providers import LIBRARIES, CxxInfo, linked_closure
 from lamina.build.rules.cxx_response import shortened
 from lamina.core.action import Action, Artifact
+from lamina.core.classes import dataclass
 
 _FOLDER = "lib"  # where, in a link action, shared libraries lie
 _MODES: Mapping[str, tuple[str, ...]] = {"opt": ("-Wl,--gc-sections",)}
@@ -129,6 +129,7 @@ def _action(
         toolchain=cxx.identity,
         subject=output,
         mounts=cxx.mounts,
+        placement=ctx.placement,
     )
     return action.output(output)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
 
@@ -14,6 +13,7 @@ from lamina.build.providers import LIBRARIES, Analysed, CxxInfo
 from lamina.build.rules import cxx_compile
 from lamina.build.rules.cxx_flags import Flags
 from lamina.core.action import Artifact
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 
 Files = dict[str, Artifact]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
@@ -14,6 +13,7 @@ from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
 from lamina.build.rules import running
 from lamina.core.action import OUTPUT_FOLDER, Action, Artifact, Source
+from lamina.core.classes import replace
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 

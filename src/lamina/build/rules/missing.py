@@ -6,13 +6,13 @@ Their targets are known, so that the rest of a BUILD file is loaded; none of the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 
 from lamina.build.analysis import Context
 from lamina.build.attributes import Attribute, Kind
 from lamina.build.providers import Analysed
 from lamina.build.rule import Rule
+from lamina.core.classes import replace
 
 # What can be followed in queries. Anything else may be given too, and a value that does not fit is
 # no fault: what the rule wants there is not known.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.expansion import mentions
@@ -16,6 +15,7 @@ from lamina.build.rules.cxx_flags import Flags
 from lamina.build.rules.cxx_parts import libraries_of
 from lamina.build.sandbox import WORK
 from lamina.core.action import Action, Artifact, Literal, Output
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import check_path
 from lamina.linux import process
@@ -94,6 +94,7 @@ class Project:
             toolchain=self._toolchain.identity,
             subject=self._source,
             mounts=self._toolchain.mounts,
+            placement=ctx.placement,
         )
         return self._result(action)
 

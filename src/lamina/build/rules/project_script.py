@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lamina.build.sandbox import WORK
 from lamina.core.action import OUTPUT_FOLDER
+from lamina.core.classes import dataclass
 
 OUT = f"{WORK}/{OUTPUT_FOLDER}"
 BUILD = f"{OUT}/.lamina-build"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from lamina.build.rule import Rule
 from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.build.rules.testing import TEST, info
 from lamina.core.action import Artifact, Literal
+from lamina.core.classes import replace
 
 # Reads `source output` pairs. Unchecked-hash files are taken as they are: neither the time stamp
 # of the source, which is fixed in a layer, nor its content is looked at when a program starts.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
@@ -12,6 +11,7 @@ from lamina.build.providers import Analysed, Origin, Runnable
 from lamina.build.rule import Rule
 from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.core.action import Artifact, Literal
+from lamina.core.classes import dataclass
 from lamina.core.label import Label
 from lamina.formats.pylock import Archive
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from lamina.build.analysis import Context, RuleFault
@@ -13,6 +12,7 @@ from lamina.build.rule import Rule
 from lamina.build.rules import cxx, shell
 from lamina.build.rules.running import RUNNING
 from lamina.core.action import Artifact, Literal
+from lamina.core.classes import replace
 
 # What a size says of the time a test takes, in seconds; and the words for these times.
 SIZES = {"small": 60, "medium": 300, "large": 900, "enormous": 3600}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lamina.core.classes import dataclass
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

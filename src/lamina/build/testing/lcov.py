@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from lamina.core.classes import dataclass, field
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from lamina.core.classes import dataclass
 
 PASSED, FLAKY, TIMEOUT, FAILED, NOT_BUILT = "PASSED", "FLAKY", "TIMEOUT", "FAILED", "NOT BUILT"
 

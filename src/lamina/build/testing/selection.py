@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from lamina.build.target import Target
+from lamina.core.classes import dataclass
 
 _LANGUAGES = {"python": "py", "cxx": "cc"}
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
 
+from lamina.build import placement
 from lamina.build.analysis import runtime_order
 from lamina.build.cellmap import Cells
 from lamina.build.disk import join
 from lamina.build.providers import Analysed, TestInfo
 from lamina.build.rules.running import WORKSPACE, roots
 from lamina.core.action import Action, Artifact, Literal, Output, Source, Stored
+from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 from lamina.core.label import Label
 from lamina.core.tree import Symlink, under
@@ -168,6 +169,7 @@ def _action(
         timeout=limit + _GRACE,
         network=info.network,
         fleeting=f"{FOLDER}/failure",
+        placement=placement.of(info.tags),
         again=not (settings.remembered and info.remembered),
     )
 

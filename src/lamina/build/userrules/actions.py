@@ -10,13 +10,13 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.analysis import RuleFault
 from lamina.build.rules import running
 from lamina.build.userrules.files import Files, tool_root
 from lamina.core.action import OUTPUT_FOLDER, Action, Artifact, Literal
+from lamina.core.classes import dataclass, replace
 
 if TYPE_CHECKING:
     from lamina.build.analysis import Context
@@ -39,6 +39,7 @@ class Command:
     network: bool = False
     literals: tuple[tuple[str, Literal], ...] = ()  # files beside its inputs
     python: bool = False  # whether it is a script, to be run by the interpreter
+    placement: tuple[str, ...] = ()  # what limits where it runs
 
 
 # What makes an output: a command, the text itself, or the path of another file that it equals.
@@ -111,7 +112,8 @@ class Maker:
             environment=dict(command.environment),
             roots=self._roots(command),
         )
-        return replace(action, network=True) if command.network else action
+        where = tuple(sorted({*action.placement, *command.placement}))
+        return replace(action, network=command.network, placement=where)
 
     def _inputs(self, command: Command) -> tuple[dict[str, Artifact], list[str]]:
         """The files of an action by where they are staged, and those of them to link to."""

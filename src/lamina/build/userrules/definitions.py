@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from lamina.build.evaluation import CallFault
 from lamina.build.faults import Place
 from lamina.build.locations import SourceMap
 from lamina.build.userrules import marks
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.label import Home
 
 if TYPE_CHECKING:

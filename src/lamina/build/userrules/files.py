@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.disk import join
 from lamina.build.markers import LABEL
 from lamina.build.userrules.flags import compilation
 from lamina.core.action import OUTPUT_FOLDER, Artifact, Literal, Output, Source
+from lamina.core.classes import dataclass, field
 from lamina.core.label import Label
 
 if TYPE_CHECKING:

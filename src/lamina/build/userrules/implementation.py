@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lamina.build import placement
 from lamina.build.analysis import RuleFault
 from lamina.build.evaluation import CallFault
 from lamina.build.launchers import native_launcher
@@ -71,6 +72,7 @@ class Implementation:
             mnemonic=given["mnemonic"],
             environment=tuple(given["env"].items()),
             network="requires-network" in given["requirements"],
+            placement=placement.of(given["requirements"]),
         )
         for path in given["outputs"]:
             self._make(path, command)

@@ -15,9 +15,9 @@ import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lamina.build.faults import Place
+from lamina.core.classes import dataclass
 
 AT = "lamina_at"
 TEXT = "lamina_text"

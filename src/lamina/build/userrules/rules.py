@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from lamina.build.attributes import Attribute, Kind
 from lamina.build.evaluation import CallFault
 from lamina.build.markers import LABEL
 from lamina.build.rule import Rule
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.core.label import Home
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lamina.build.wheels.circles import circles
+from lamina.core.classes import dataclass, field
 from lamina.core.errors import UserError
 from lamina.formats.pylock import Archive, Distribution, Lock
 

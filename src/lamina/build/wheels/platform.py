@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import dataclass
 from lamina.formats.pylock import Archive
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, building, output
 from lamina.cli.session import Session
+from lamina.core.classes import replace
 from lamina.core.errors import LaminaError, UserError
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
+from lamina.core.classes import replace
 from lamina.core.errors import UserError
 
 _FORMS = "`host/repository:tag`, `host/repository@sha256:<digest>` or `oci:FOLDER[:tag]`"

@@ -6,10 +6,10 @@ import argparse
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.store import packages
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     choice = features.mount_driver()
     if args.json:
         driver = {"name": choice.driver, "reason": choice.reason}
-        rows = [dataclasses.asdict(feature) for feature in found]
+        rows = [asdict(feature) for feature in found]
         output.document({
             "features": rows, "mount_driver": driver, "runtime": used, "control_groups": layout,
         })  # fmt: skip

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from lamina.build.history.index import Entry
 
 _SLOWEST = 10  # actions that are shown
+# What is told of where an action ran; nothing of the usual place.
+_PLACES = {
+    "here": "", "farm": "  remote", "here first": "  local first", "farm first": "  remote first",
+}  # fmt: skip
 _VIEWS = ("list", "show", "ran", "failed")
 
 
@@ -122,6 +127,7 @@ def _show(entry: Entry, details: Details | None, *, as_json: bool) -> None:
         output.document(
             {
                 **_fields(entry),
+                "places": Counter(each.place for each in executions if each.state == "ran"),
                 "slowest": [_execution(each) for each in slowest],
                 "critical_path": [asdict(step) for step in critical],
                 "failures": [asdict(failure) for failure in details.failures] if details else [],
@@ -136,6 +142,8 @@ def _show(entry: Entry, details: Details | None, *, as_json: bool) -> None:
         f"{output.plural(entry.ran, 'action')} run, {entry.cached} cached{hits}, "
         f"{entry.failed} failed"
     )
+    if places := _places(executions):
+        output.data(places)
     if entry.message and not entry.failed:
         output.data(f"ended by: {entry.message}")
     _section("phases", [(name, "", end - begin) for name, begin, end in _merged(entry.phases)])
@@ -149,6 +157,20 @@ def _show(entry: Entry, details: Details | None, *, as_json: bool) -> None:
         output.data(f"\nfailed ({output.plural(len(details.failures), 'action')})")
         for failure in details.failures:
             output.data(f"  {failure.owner}  {failure.action}")
+
+
+def _places(executions: Iterable[Execution]) -> str:
+    """How many actions ran in a build farm, and who was first with those that ran there and here.
+
+    Nothing where there was no farm.
+    """
+    count = Counter(each.place for each in executions if each.state == "ran")
+    here, there = count["here first"], count["farm first"]
+    if not (here or there or count["farm"]):
+        return ""
+    text = f"{count['farm'] + there} of them in the build farm"
+    raced = f"; {here + there} raced, {there} remote and {here} local first"
+    return text + raced * bool(here + there)
 
 
 def _section(title: str, lines: Sequence[tuple[str, str, float]]) -> None:
@@ -172,7 +194,7 @@ def _ran(entry: Entry, details: Details | None, as_json: bool) -> None:
         output.document([_execution(each) for each in found])
         return
     for each in found:
-        state = "" if each.state == "ran" else f"  {each.state}"
+        state = f"  {each.state}" if each.state != "ran" else _PLACES[each.place]
         output.data(f"{output.duration(each.seconds):>10}  {each}  {each.owner}{state}")
     if not found:
         _nothing(entry, entry.ran)
@@ -206,6 +228,7 @@ def _execution(each: Execution) -> dict[str, Any]:
         "mnemonic": each.mnemonic,
         "subject": each.subject,
         "state": each.state,
+        "place": each.place,
         "begun": round(each.begun, 6),
         "seconds": round(each.seconds, 6),
         "arguments": list(each.arguments),

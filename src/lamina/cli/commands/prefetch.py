@@ -29,9 +29,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pull on every node that is up, each once, and tell what came."""
-    from dataclasses import replace
-
     from lamina.cluster import launchers, profiles
+    from lamina.core.classes import replace
 
     cluster = profiles.find(args.on or "local", Path.cwd())
     if args.registry:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
+from lamina.core.classes import replace
 from lamina.core.errors import UserError
 from lamina.core.reference import Reference
 
@@ -62,9 +62,12 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "oci":
             return _push_image(args, wanted)
         with Session(arguments.options(args)) as session:
-            made = pipeline.package(session, args.what, pipeline.Order(version=args.version))
-            output.note(made.summary())
-            return _push(args, wanted, made.digest, made.package, session.store)
+
+            def send(made: pipeline.Packaged) -> int:
+                output.note(made.summary())
+                return _push(args, wanted, made.digest, made.package, session.store)
+
+            return pipeline.sent(session, args.what, pipeline.Order(version=args.version), send)[1]
     if args.format == "oci":
         raise UserError("an image is made of a target, not of a package", hint="give its label")
     from lamina.store import local, packages

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from lamina.core.classes import dataclass
 from lamina.core.errors import ServiceError
 from lamina.formats import remote_pb2 as pb
 from lamina.store.remote.connection import Connection, refusal

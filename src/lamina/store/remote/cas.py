@@ -12,13 +12,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
-from typing import IO, Protocol, cast
+from typing import IO, Protocol
 
 from lamina.core.digest import EMPTY, Digest
-from lamina.core.errors import IntegrityError
 from lamina.formats import reapi
 from lamina.formats import remote_pb2 as pb
 from lamina.store.blobs import BlobMissing, mismatch
+from lamina.store.remote import wire
 from lamina.store.remote.capabilities import Capabilities
 from lamina.store.remote.connection import Connection, Metadata
 from lamina.store.remote.errors import Absent, FarmError
@@ -26,7 +26,6 @@ from lamina.store.streams import Incoming
 
 _SERVICE = "/build.bazel.remote.execution.v2.ContentAddressableStorage"
 _STREAM = "/google.bytestream.ByteStream"
-_PIECE = 1 << 20  # bytes of a stream's message
 _ASKED = 4000  # digests in one question; 75 bytes each
 _WORTH = 1 << 10  # bytes from which on compressing pays
 _ZSTD = 1  # Compressor
@@ -130,7 +129,7 @@ class Cas:
             elif each.status.code != _OK:
                 raise self._refused(each.status, digest)
             else:
-                data = _inflated(each.data, digest) if each.compressor == _ZSTD else each.data
+                data = wire.inflated(each.data, digest) if each.compressor == _ZSTD else each.data
                 if Digest.of(data) != digest:
                     raise mismatch(digest)
                 self.moved.add(received=len(each.data))
@@ -191,7 +190,7 @@ class Cas:
                 f"{_STREAM}/Read", request, pb.ReadResponse, seconds, metadata
             )
             pieces = (each.data for each in answers)
-            for piece in _inflating(pieces) if packed else pieces:
+            for piece in wire.inflating(pieces) if packed else pieces:
                 if incoming.size + len(piece) > digest.size:
                     raise mismatch(digest)
                 incoming.write(piece)
@@ -207,6 +206,40 @@ class Cas:
         self.moved.add(received=digest.size)
         if incoming.size != digest.size or incoming.sha256 != digest.hash:
             raise mismatch(digest)
+
+    def read_piece(self, digest: Digest, offset: int, size: int) -> bytes:
+        """So many bytes of a blob that has them; raises BlobMissing, IntegrityError or FarmError.
+
+        They are not compared with anything.
+        """
+        name = self._name(f"blobs/{digest.hash}/{digest.size}")
+        found = bytearray()
+
+        def once(seconds: float, metadata: Metadata) -> None:
+            request = pb.ReadRequest(
+                resource_name=name,
+                read_offset=offset + len(found),
+                read_limit=size - len(found),
+            )
+            for each in self._connection.receive(
+                f"{_STREAM}/Read", request, pb.ReadResponse, seconds, metadata
+            ):
+                found.extend(each.data)
+                if len(found) >= size:
+                    return  # there are servers that know of no limit
+
+        try:
+            self._connection.repeated(
+                once, timeout=self._time_for(digest), advanced=lambda: len(found)
+            )
+        except FarmError as error:
+            if error.code == "NOT_FOUND":
+                raise BlobMissing(digest) from error
+            raise
+        self.moved.add(received=len(found))
+        if len(found) < size:
+            raise mismatch(digest)
+        return bytes(found[:size])
 
     def write_large(self, digest: Digest, content: Content) -> None:
         """Stream a blob there; raises FarmError.
@@ -229,7 +262,7 @@ class Cas:
             begun = True
             with content() as file:
                 file.seek(offset)
-                pieces = self._counted(_deflating(file) if packed else _pieces(file))
+                pieces = self._counted(wire.deflating(file) if packed else wire.pieces(file))
                 answer = self._connection.send(
                     f"{_STREAM}/Write",
                     _requests(name, pieces, offset),
@@ -315,7 +348,8 @@ class Moved:
 
 
 _CODES = {
-    3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND", 7: "PERMISSION_DENIED",
+    1: "CANCELLED", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 5: "NOT_FOUND",
+    7: "PERMISSION_DENIED",
     8: "RESOURCE_EXHAUSTED", 9: "FAILED_PRECONDITION", 10: "ABORTED", 12: "UNIMPLEMENTED",
     13: "INTERNAL", 14: "UNAVAILABLE", 15: "DATA_LOSS", 16: "UNAUTHENTICATED",
 }  # fmt: skip
@@ -333,54 +367,3 @@ def _requests(name: str, pieces: Iterator[bytes], offset: int) -> Iterator[pb.Wr
         yield pb.WriteRequest(resource_name=name, write_offset=offset, data=waiting)
         offset, name, waiting = offset + len(waiting), "", piece
     yield pb.WriteRequest(resource_name=name, write_offset=offset, data=waiting, finish_write=True)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
-
-
-def _deflating(file: IO[bytes]) -> Iterator[bytes]:
-    import zstandard
-
-    packer = zstandard.ZstdCompressor(level=3).compressobj()
-    for piece in _pieces(file):
-        if small := packer.compress(piece):
-            yield small
-    yield packer.flush()
-
-
-def _inflating(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of a zstd stream, of one frame or several, never more at once than a piece."""
-    import zstandard
-
-    unpacker = zstandard.ZstdDecompressor()
-    source = cast("IO[bytes]", _Source(pieces))
-    with unpacker.stream_reader(source, read_across_frames=True) as reader:
-        try:
-            while piece := reader.read(_PIECE):
-                yield piece
-        except zstandard.ZstdError as error:
-            raise IntegrityError("a blob that was sent is no zstd stream") from error
-
-
-class _Source:
-    """Pieces, read as a file is."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._rest or next(self._pieces, b"")
-        self._rest = data[size:] if 0 <= size < len(data) else b""
-        return data[:size] if size >= 0 else data
-
-
-def _inflated(data: bytes, digest: Digest) -> bytes:
-    found = bytearray()
-    for piece in _inflating(iter([data])):
-        found += piece
-        if len(found) > digest.size:
-            raise mismatch(digest)
-    return bytes(found)

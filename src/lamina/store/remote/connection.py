@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from lamina.core.action import Action
+from lamina.core.cancellation import Cancellation, Ended
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, UserError
 from lamina.formats import remote_pb2 as pb
@@ -90,8 +91,13 @@ class Connection:
         timeout: float = 0.0,
         action: Action | None = None,
         digest: Digest | None = None,
+        cancellation: Cancellation | None = None,
     ) -> M:
-        """One question, one answer; within `timeout` seconds, else those of the settings."""
+        """One question, one answer; within `timeout` seconds, else those of the settings.
+
+        Raises Ended once it is cancelled.
+        """
+        import grpc
 
         def once(seconds: float, metadata: Metadata) -> M:
             call = self._open().unary_unary(
@@ -99,7 +105,16 @@ class Connection:
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            found: M = call(request, timeout=seconds, metadata=metadata)
+            if cancellation is None:
+                found: M = call(request, timeout=seconds, metadata=metadata)
+                return found
+            cancellation.check()
+            answer_to_come: Any = call.future(request, timeout=seconds, metadata=metadata)
+            with cancellation.ends_by(answer_to_come.cancel):
+                try:
+                    found = answer_to_come.result()
+                except grpc.FutureCancelledError:
+                    raise (Ended if cancellation.is_ended else Stopped) from None
             return found
 
         return self.repeated(once, timeout=timeout, action=action, digest=digest)
@@ -122,9 +137,18 @@ class Connection:
         return found
 
     def receive(
-        self, method: str, request: Message, answer: type[M], seconds: float, meta: Metadata
+        self,
+        method: str,
+        request: Message,
+        answer: type[M],
+        seconds: float,
+        meta: Metadata,
+        cancellation: Cancellation | None = None,
     ) -> Iterator[M]:
-        """One question, many messages; once. The server is told when they are not read on."""
+        """One question, many messages; once. The server is told when they are not read on.
+
+        Once it is cancelled they end with the fault CANCELLED.
+        """
         call = self._open().unary_stream(
             method,
             request_serializer=_bytes,
@@ -132,7 +156,8 @@ class Connection:
         )
         answers: Any = call(request, timeout=seconds, metadata=meta)
         try:
-            yield from answers
+            with (cancellation or Cancellation()).ends_by(answers.cancel):
+                yield from answers
         finally:
             answers.cancel()
 

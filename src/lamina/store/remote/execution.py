@@ -11,21 +11,23 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from lamina.core.action import OUTPUT_FOLDER, Action
+from lamina.core.cancellation import Ended
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.formats import reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb
 from lamina.store.remote.cas import code_name
 from lamina.store.remote.connection import Connection, Fault, Metadata, detail
-from lamina.store.remote.errors import Absent, FarmError
+from lamina.store.remote.errors import Absent, FarmError, Stopped
+from lamina.store.remote.waiting import Waiting
 
 _SERVICE = "/build.bazel.remote.execution.v2.Execution"
 _CANCEL = "/google.longrunning.Operations/CancelOperation"
-_WAITING = (1, 2)  # ExecutionStage: CACHE_CHECK and QUEUED
+_QUEUED = (1, 2)  # ExecutionStage: CACHE_CHECK and QUEUED
 _LONGEST = 86_400.0  # seconds that an action without a limit of its own may run there
 _SILENCE = 120.0  # seconds without a word until it is asked anew
 _GRACE = 0.5  # seconds for a word that the time is up
@@ -58,20 +60,36 @@ class Execution:
         self._instance = instance
         self._lock = threading.Lock()
         self._running: set[str] = set()  # names of operations
+        self._cancelled = 0  # how often all were
 
-    def run(self, digest: Digest, action: Action, *, anew: bool = False) -> Executed:
+    def run(
+        self,
+        digest: Digest,
+        action: Action,
+        *,
+        anew: bool = False,
+        waiting: Waiting | None = None,
+    ) -> Executed:
         """Run an action whose message and inputs are in its CAS; with `anew` even if it is known.
 
         A command that fails is a result. Raises Absent for blobs that are not there, TooSlow,
-        TookTooLong, or FarmError.
+        TookTooLong, or FarmError; Ended, once the farm is told, where the wait was ended.
         """
-        task = _Run(self._connection, self._instance, digest, action, anew)
+        task = _Run(self._connection, self._instance, digest, action, anew, waiting or Waiting())
+        cancelled = self._cancelled
         try:
-            answer = self._followed(task)
+            return _executed(self._followed(task), self._connection)
+        except (FarmError, Ended):
+            if self._cancelled != cancelled:
+                raise Stopped from None  # the farm may say so before the request has ended
+            if not task.waiting.is_ended:
+                raise
+            if task.name:
+                self._give_up(task.name)
+            raise Ended from None
         finally:
             with self._lock:
                 self._running.discard(task.name)
-        return _executed(answer, self._connection)
 
     def _followed(self, task: _Run) -> pb.Operation:
         """The operation when it is done."""
@@ -97,6 +115,7 @@ class Execution:
         raise AssertionError
 
     def _once(self, task: _Run, metadata: Metadata) -> pb.Operation:
+        task.waiting.check()
         if task.seconds_left <= 0:
             raise self._too_slow(task)
         # Whether it waits for a worker is only known when the farm has answered.
@@ -113,7 +132,7 @@ class Execution:
     def _too_slow(self, task: _Run) -> FarmError:
         """Nobody waits for it any more: tell the farm."""
         self._give_up(task.name)
-        if task.is_waiting:
+        if task.is_queued:
             seconds = self._connection.farm.queue_timeout
             words = f"no worker of the build farm took an action within {seconds:g} s"
             return TooSlow(words, "DEADLINE_EXCEEDED")
@@ -122,6 +141,7 @@ class Execution:
     def cancel(self) -> None:
         """Tell the farm that nobody waits for what it runs; as far as that goes within a second."""
         with self._lock:
+            self._cancelled += 1
             names = list(self._running)
         end = time.monotonic() + _PATIENCE
         for name in names:
@@ -142,12 +162,19 @@ class _Run:
     """One action on its way."""
 
     def __init__(
-        self, connection: Connection, instance: str, digest: Digest, action: Action, anew: bool
+        self,
+        connection: Connection,
+        instance: str,
+        digest: Digest,
+        action: Action,
+        anew: bool,
+        waiting: Waiting,
     ) -> None:
         self.digest = digest
         self.action = action
+        self.waiting = waiting
         self.name = ""  # of the operation
-        self.is_waiting = False  # for a worker, as far as the farm tells
+        self.is_queued = False  # as far as the farm tells
         self.heard = 0  # operations that have come
         self._begun = time.monotonic()
         self._connection = connection
@@ -163,13 +190,13 @@ class _Run:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.name, self.is_waiting = "", False
+        self.name, self.is_queued = "", False
 
     @property
     def seconds_left(self) -> float:
         """How long it is waited for."""
         most = self._connection.farm.queue_timeout
-        if not self.is_waiting:
+        if not self.is_queued:
             most += self.action.timeout or _LONGEST
         return self._begun + most - time.monotonic()
 
@@ -179,12 +206,14 @@ class _Run:
         request: pb.ExecuteRequest | pb.WaitExecutionRequest = self._request
         if self.name:
             method, request = f"{_SERVICE}/WaitExecution", pb.WaitExecutionRequest(name=self.name)
-        for operation in self._connection.receive(method, request, pb.Operation, seconds, metadata):
+        for operation in self._connection.receive(
+            method, request, pb.Operation, seconds, metadata, self.waiting
+        ):
             self.heard += 1
             self.name = operation.name
             with contextlib.suppress(DecodeError):
                 told = pb.ExecuteOperationMetadata.FromString(operation.metadata.value)
-                self.is_waiting = told.stage in _WAITING
+                self.is_queued = self.waiting.is_queued = told.stage in _QUEUED
             yield operation
 
 

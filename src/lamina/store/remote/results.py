@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from lamina.core.action import OUTPUT_FOLDER, Action, ActionResult
+from lamina.core.cancellation import Cancellation
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import DEEPEST, File, Folder, Node, conflicts
@@ -39,8 +40,10 @@ class Results:
         self._instance = instance
         self._cas = cas
 
-    def get(self, digest: Digest, action: Action) -> reapi_pb2.ActionResult | None:
-        """The result of an action as it is kept there; raises FarmError."""
+    def get(
+        self, digest: Digest, action: Action, cancellation: Cancellation | None = None
+    ) -> reapi_pb2.ActionResult | None:
+        """The result of an action as it is kept there; raises FarmError, Ended once cancelled."""
         request = pb.GetActionResultRequest(
             instance_name=self._instance,
             action_digest=reapi.digest(digest),
@@ -56,6 +59,7 @@ class Results:
                 timeout=timeout,
                 action=action,
                 digest=digest,
+                cancellation=cancellation,
             )
         except FarmError as error:
             if error.code == "NOT_FOUND":

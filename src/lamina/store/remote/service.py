@@ -14,6 +14,7 @@ from lamina.store.remote import capabilities
 from lamina.store.remote.capabilities import Capabilities
 from lamina.store.remote.cas import Cas
 from lamina.store.remote.connection import Connection
+from lamina.store.remote.distant import Distant
 from lamina.store.remote.errors import FarmError, FarmRefuses, Stopped
 from lamina.store.remote.execution import Execution
 from lamina.store.remote.results import Results
@@ -21,6 +22,7 @@ from lamina.store.remote.settings import Farm
 from lamina.store.remote.uploads import Uploads
 
 _TOLD = 5  # failures
+_LOST = "the build farm has lost blobs that it had"
 _OFF = Capabilities(batch=0, version=(0, 0))
 
 
@@ -68,6 +70,8 @@ class Service:
         """End what somebody waits for, now."""
         if "execution" in self.__dict__:
             self.execution.cancel()
+        if self._uploads is not None:
+            self._uploads.cancel()
         self._asking.cancel()
         self._running.cancel()
 
@@ -173,6 +177,11 @@ class Service:
         """Its blobs."""
         return Cas(self._moving, self.farm.instance, self.can)
 
+    @cached_property
+    def _near(self) -> Cas:
+        """The same, for blobs that somebody waits for here."""
+        return Cas(self._asking, self.farm.instance, self.can)
+
     @property
     def uploads(self) -> Uploads:
         """Blobs on their way there."""
@@ -195,24 +204,49 @@ class Service:
         self.careful = True
         self.uploads.forget(digests)
 
+    def lacking(self, digests: Collection[Digest]) -> set[Digest]:
+        """Those of some blobs that the farm does not have; all where it does not answer."""
+        if self.can is _OFF or self._asking.breaker.is_open:
+            return set(digests)
+        try:
+            return self._near.missing(digests)
+        except FarmError as error:
+            self.failed(error)
+            return set(digests)
+
+    def distant(self, digest: Digest) -> Distant:
+        """A blob, to be read without having it here."""
+
+        def failed(error: FarmError | IntegrityError) -> None:
+            self.lose([digest] if isinstance(error, BlobMissing) else ())
+            if isinstance(error, FarmError):
+                self.failed(error)
+            elif isinstance(error, BlobMissing):
+                self.note(_LOST)
+            else:
+                self.note(f"the build farm sent wrong bytes: {error.message}")
+
+        return Distant(self._near, digest, failed)
+
     def bring(self, digests: Collection[Digest]) -> None:
         """Put blobs into the store of this machine; those that cannot be had are not there then."""
-        if self.can is _OFF or self._moving.breaker.is_open:
+        if self.can is _OFF or self._asking.breaker.is_open:
             return
         small, write = [each for each in digests if self.cas.is_small(each)], self.store.write
         try:
-            lost = self.cas.read_small(small, lambda _, data: write(data, durable=False))
+            lost = self._near.read_small(small, lambda _, data: write(data, durable=False))
             for digest in sorted(set(digests).difference(small)):
                 try:
                     with self.store.incoming(durable=False) as incoming:
-                        self.cas.read_large(digest, incoming)
+                        self._near.read_large(digest, incoming)
                         incoming.adopt()
                 except BlobMissing:
                     lost.append(digest)
-        except (FarmError, Stopped) as error:
+        except Stopped:
+            return  # nobody waits for them any more
+        except FarmError as error:
             self.lose()
-            if isinstance(error, FarmError):
-                self.failed(error)
+            self.failed(error)
             return
         except IntegrityError as error:
             self.lose()
@@ -220,4 +254,4 @@ class Service:
             return
         if lost:
             self.lose(lost)
-            self.note("the build farm has lost blobs that it had")
+            self.note(_LOST)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lamina.core import classes
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.errors import UserError
 
 _SCHEMES = ("grpc", "grpcs")
@@ -75,6 +76,8 @@ class Farm:
     jobs: int = 64  # actions that are looked up, or run there, at once
     timeout: float = 60.0  # seconds for one request with all its repetitions
     queue_timeout: float = 60.0  # seconds an action may wait there before it runs here
+    race: bool = False  # what runs there for long runs here too, and the first result counts
+    race_delay: float = 1000.0  # milliseconds until then
     retries: int = 5
     compression: bool = True
     download: str = "toplevel"  # or `all`: also what nothing here needs
@@ -106,6 +109,11 @@ class Farm:
     def is_used(self) -> bool:
         """Whether there is anything to ask it."""
         return self.reads or self.executes
+
+    @property
+    def races(self) -> bool:
+        """Whether actions run in both places."""
+        return self.race and self.executes and self.fallback
 
     def file(self, name: str) -> Path:
         """Where a file that the settings name is."""
@@ -182,6 +190,8 @@ _KEYS: Mapping[str, Check] = {
     "jobs": _number(1, "a number from 1 upwards", whole=True),
     "timeout": _SECONDS,
     "queue_timeout": _SECONDS,
+    "race": _FLAG,
+    "race_delay": _number(0, "a number of milliseconds"),
     "retries": _number(0, "a number from 0 upwards", whole=True),
     "compression": _FLAG,
     "download": _one_of(*DOWNLOADS),
@@ -194,7 +204,7 @@ _KEYS: Mapping[str, Check] = {
     "credential_helper": _TEXT,
 }
 KEYS = tuple(_KEYS)
-assert set(KEYS) == {each.name for each in fields(Farm)} - {"root"}
+assert set(KEYS) == {*classes.names(Farm)} - {"root"}
 
 
 def faults(table: object) -> Iterator[tuple[str, str]]:

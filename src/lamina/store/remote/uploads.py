@@ -10,11 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent import futures
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 
+from lamina.core.cancellation import Cancellation
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import EMPTY, Digest
 from lamina.core.errors import IntegrityError
 from lamina.store.local import LocalStore
@@ -54,6 +56,7 @@ class Uploads:
         self._threads: list[threading.Thread] = []
         self._settling = False  # whether nothing more is left to come
         self._ended = False
+        self._cancelled = 0  # how often
         self.failure = ""  # what the last one that failed said
         self.lost = 0  # orders that failed and that nobody waits for
 
@@ -70,11 +73,25 @@ class Uploads:
         gone = set(digests)
         self._known = {EMPTY} | (self._known - gone if gone else set())
 
-    def ensure(self, blobs: Blobs) -> None:
-        """Let some blobs be there; raises FarmError, IntegrityError for one that is nowhere."""
+    def ensure(self, blobs: Blobs, cancellation: Cancellation | None = None) -> None:
+        """Let some blobs be there; raises FarmError, IntegrityError for one that is nowhere.
+
+        Whoever is cancelled waits no longer, and raises Ended; the blobs go on.
+        """
+        cancelled = self._cancelled
         order = self._add(blobs, lambda: None, urgent=True)
-        if order is not None:
-            order.done.result()
+        if order is None:
+            return
+        while not futures.wait([order.done], _HEARTBEAT).done:
+            if self._cancelled != cancelled:
+                raise Stopped
+            if cancellation is not None:
+                cancellation.check()
+        order.done.result()
+
+    def cancel(self) -> None:
+        """Let nobody wait any longer for what is being sent now."""
+        self._cancelled += 1
 
     def later(self, blobs: Blobs, then: Callable[[], None]) -> None:
         """Send blobs without waiting for it, and then do something, such as name them."""

@@ -6,10 +6,10 @@ work; it is imported when a key is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
 from lamina.core.errors import UserError
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.errors import UserError
 from lamina.formats import tomltext
 from lamina.store.trust import keys

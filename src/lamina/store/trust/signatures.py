@@ -10,9 +10,9 @@ import contextlib
 import errno
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.formats import attestation, dsse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.build.events import Outcome
@@ -135,3 +136,14 @@ def test_what_is_expected_is_what_is_recorded(tmp_path: Path) -> None:
 
     assert now.key == before.key
     assert (now.inputs, now.names, now.settings) == (before.inputs, before.names, before.settings)
+
+
+def test_where_an_action_ran_is_kept(tmp_path: Path) -> None:
+    recorder = Recorder(0.0)
+    for name, farm, raced in (("a", 0, 0), ("b", 1, 0), ("c", 0, 1), ("d", 1, 1)):
+        made = outcome(action(name))
+        recorder.finished(replace(made, farm=bool(farm), raced=bool(raced)))
+
+    places = [each.place for each in recorded(recorder, tmp_path)]
+
+    assert places == ["here", "farm", "here first", "farm first"]

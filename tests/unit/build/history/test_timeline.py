@@ -50,3 +50,14 @@ def test_a_trace_has_phases_workers_and_how_many_run(tmp_path: Path) -> None:
         (2, "Test 2", 2_000_000, 2_000_000),
     ]
     assert [e["args"]["n"] for e in events if e["ph"] == "C"] == [1, 2, 1, 0]
+
+
+def test_a_trace_tells_where_an_action_ran(tmp_path: Path) -> None:
+    table = Table()
+    table.add_execution(replace(at(1, 3), place="farm first"))
+    details.write(tmp_path, 1, table)
+    entry = Entry(0.0, 5.0, ("build",), "succeeded")
+
+    events = timeline.trace(entry, details.read(tmp_path, 1))["traceEvents"]
+
+    assert [e["args"]["place"] for e in events if e["ph"] == "X"] == ["farm first"]

@@ -35,6 +35,7 @@ def test_all_keys_are_read() -> None:
         "endpoint": "grpcs://farm:443", "executor": "grpcs://runs:443", "instance": "main",
         "cache": "read", "execution": True, "platform": {"b": ["2", "1"], "a": "x"},
         "fallback": False, "jobs": 5, "timeout": 3, "queue_timeout": 1.5, "retries": 0,
+        "race": True, "race_delay": 0,
         "compression": False, "download": "all", "ca": "ca.pem", "certificate": "c.pem",
         "key": "k.pem", "headers": {"x-team": "ml"}, "token_file": "t", "credential_helper": "h",
     }  # fmt: skip
@@ -60,10 +61,25 @@ def test_an_executor_alone_keeps_the_blobs_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "races"),
+    [
+        ({}, True),
+        ({"race": False}, False),
+        ({"fallback": False}, False),
+        ({"execution": False}, False),
+    ],
+)
+def test_actions_race_where_both_places_may_run_them(more: dict[str, bool], races: bool) -> None:
+    table = {"endpoint": "grpc://farm:80", "execution": True, "race": True, **more}
+
+    assert settings.read(table, Path("/w")).races == races
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [("jobs", 0), ("jobs", True), ("jobs", 1.5), ("timeout", "60"), ("cache", "write"),
      ("execution", 1), ("platform", ["a"]), ("headers", {"a": 1}), ("endpoint", 80),
-     ("retries", -1), ("nothing", 1)],
+     ("race", "yes"), ("race_delay", -1), ("retries", -1), ("nothing", 1)],
 )  # fmt: skip
 def test_a_wrong_value_is_a_fault_of_its_key(key: str, value: object) -> None:
     ((found, message),) = settings.faults({key: value})
