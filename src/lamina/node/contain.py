@@ -20,7 +20,7 @@ from lamina.core.errors import HostError, UserError
 from lamina.core.manifest import Package
 from lamina.core.places import ROOT
 from lamina.formats import runtimespec
-from lamina.formats.runtimespec import Surroundings
+from lamina.formats.runtimespec import Identity, Surroundings
 from lamina.linux import cgroups, groupusage
 from lamina.linux.group import Group
 from lamina.node import cell, launch, mounts, order, rootfs, runtimes, starting, supervise, walls
@@ -95,34 +95,63 @@ def run(
     layout = cgroups.layout()
     with _cell(id_, usual, layout, runtime, wanted, told) as (bundle, group):
         chosen.enter(writable=wanted.writable is not None)
-        who = replace(who, uid=os.geteuid(), gid=os.getegid())
         rootfs.attach(chosen, package, images, bundle, usual, wanted.writable)
         told.mounted()
         rootfs.check_program(bundle / ROOT, package)
-        at = bundle / ROOT if package.base_layers else None
-        binds = (*_binds(package, wanted, bundle), *usual.binds)
-        full = replace(usual, binds=binds, tmpfs=_tmpfs(usual, at))
-        around = order.surroundings(str(bundle / ROOT), who, layout, full)
-        around = replace(around, writable=_opens_root(package, wanted))
-        differing = Differing(tuple(args), not wanted.folder and not package.base_layers)
-        with _terminal_kept(wanted), _network(wanted.network, around) as (network, around):
-            ready = Ready(id_, bundle, runtime, full, around, group, layout)
-            pid, made = starting.start(ready, differing, network, wanted.stop_timeout)
-            record = _record(package, digest, ready)
-            walls.tell(record, id_, str(bundle), group, pid, full.arguments)
-            told.ready()
-            if keep is not None and made is not None and not group.missing:
-                made.record = record
-                made.candidates = _candidates(id_, layout)
-                made.words = wanted.words
-                made.places = rootfs.new_places(usual)
-                keep(made, order.variables_of(package, wanted, who))
-            words = [*runtimespec.init_words(around.init), *full.arguments]
-            target = supervise.init_of(supervise.first_words(words))
-            code = supervise.wait(pid, wanted.stop_timeout, target, terminal=wanted.terminal)
+        full, around = _told(package, wanted, usual, bundle, who, layout)
+        ready = Ready(id_, bundle, runtime, full, around, group, layout)
+        code = _to_its_end(ready, package, args, wanted, told, digest, keep)
         if explain(code, runtime.name, str(bundle), group, told.warn):
             told.out_of_memory()
         return code
+
+
+def _told(
+    package: Package,
+    wanted: Order,
+    usual: Container,
+    bundle: Path,
+    who: Identity,
+    layout: cgroups.Layout,
+) -> tuple[Container, Surroundings]:
+    """What a runtime is told of a container whose root is attached."""
+    root = bundle / ROOT
+    binds = (*_binds(package, wanted, bundle), *usual.binds)
+    tmpfs = _tmpfs(usual, root if package.base_layers else None)
+    full = replace(usual, binds=binds, tmpfs=tmpfs)
+    # In the user namespace that this process may be in by now it may have another name.
+    outside = replace(who, uid=os.geteuid(), gid=os.getegid())
+    around = order.surroundings(str(root), outside, layout, full)
+    return full, replace(around, writable=_opens_root(package, wanted))
+
+
+def _to_its_end(
+    ready: Ready,
+    package: Package,
+    args: Sequence[str],
+    wanted: Order,
+    told: Told,
+    digest: str,
+    keep: Keep | None,
+) -> int:
+    """The exit code of the runtime; lets others know of the container, and of how it runs."""
+    full, group = ready.container, ready.group
+    differing = Differing(tuple(args), not wanted.folder and not package.base_layers)
+    with _terminal_kept(wanted), _network(wanted.network, ready.around) as (network, around):
+        ready = replace(ready, around=around)
+        pid, made = starting.start(ready, differing, network, wanted.stop_timeout)
+        record = _record(package, digest, ready)
+        walls.tell(record, ready.id, str(ready.bundle), group, pid, full.arguments)
+        told.ready()
+        if keep is not None and made is not None and not group.missing:
+            made.record = record
+            made.candidates = _candidates(ready.id, ready.layout)
+            made.words = wanted.words
+            made.places = rootfs.new_places(full)
+            keep(made, order.variables_of(package, wanted, around.identity))
+        words = [*runtimespec.init_words(around.init), *full.arguments]
+        target = supervise.init_of(supervise.first_words(words))
+        return supervise.wait(pid, wanted.stop_timeout, target, terminal=wanted.terminal)
 
 
 def _record(package: Package, digest: str, ready: Ready) -> str:
