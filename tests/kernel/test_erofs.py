@@ -62,6 +62,21 @@ def test_layers_of_both_kinds_are_stacked(
     assert launcher.output(layers, "cd ${0%/*}; cat same only") == "23"
 
 
+def test_what_is_made_for_another_thing_may_lie_beside_it(
+    image: Image, erofs_image: Make, user: Person
+) -> None:
+    """Names share locks by their first digits: here all have the same."""
+    layers = [image({"run": SHELL}), *(erofs_image({f"f{n}": str(n)}) for n in range(3))]
+    alike = (
+        "from lamina.store import derived; real = derived.key\n"
+        "derived.key = lambda *words: 'ab' + real(*words)[2:]\n"
+    )
+
+    seen = Launcher("fuse", user).output(layers, "cd ${0%/*}; cat f*", before=alike)
+
+    assert seen == "012"
+
+
 @pytest.mark.root
 def test_the_kernel_mounts_erofs_without_a_loop_device_where_it_can(
     root: Person, area: Path, erofs_image: Make, clean: None

@@ -19,6 +19,7 @@ from lamina.store.local import LocalStore
 
 USUAL = ("zstd", squashfs.BLOCK_SIZE)  # how it is packed then
 _REPACKED = "lamina repacked 1"  # part of every name
+_LOCK = "lock-repacked"  # which those who merge take while they have the other one
 _UNPACKERS = {mounts.SQUASHFS: "unsquashfs", mounts.EROFS: "fsck.erofs"}
 
 
@@ -40,7 +41,7 @@ def repacked(image: Path, store: LocalStore) -> Path:
     name = derived.key(_REPACKED, names)
     if found := derived.kept(derived.MERGED, name, store.folder):
         return found
-    with derived.making(derived.MERGED, name, names, store) as made:
+    with derived.making(derived.MERGED, name, names, store, lock=_LOCK) as made:
         if made is not None:
             for digest in filter(None, map(store.find, names)):
                 verified.path(digest, store)

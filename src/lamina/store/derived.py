@@ -92,14 +92,16 @@ def making(
     store: LocalStore,
     state: State = of_file,
     finish: Callable[[Path], None] | None = None,
+    lock: str = "lock",
 ) -> Iterator[Path | None]:
     """A place to make it, in the store's scratch; where the block ends, it is kept.
 
     None where another process has made it meanwhile: one makes it, and the others wait. What is
-    kept is handed to `finish`.
+    kept is handed to `finish`. What is made for another thing of its kind, in that one's block, has
+    another `lock`: each is for many names.
     """
     path = place(kind, name, store.folder)
-    with filesystem.locked(path.with_name("lock")):
+    with filesystem.locked(path.with_name(lock)):
         if kept(kind, name, store.folder, state) is not None:
             yield None
             return
