@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m bench {WORD}", description=__doc__)
     parser.add_argument("--layers", default="1,8,64,127,500,2000", help="numbers of layers")
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--jobs", type=int, default=100, help="at once, for memory")
+    parser.add_argument("--jobs", type=int, default=100, help="at once, for memory; 0: none")
     parser.add_argument("--format", choices=("xar", "erofs"), default="xar", help="of layers")
     parser.add_argument("--no-engines", action="store_true", help="without Docker and the like")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
@@ -70,7 +70,8 @@ def main(words: Sequence[str]) -> int:
                         print(f"\n{report.text(table)}", flush=True)
             tables += _cold(folder / "cold", args, peers)
             print(f"\n{report.text(tables[-1])}", flush=True)
-        print(f"\n{_memory(folder / 'memory', args.jobs)}")
+        if args.jobs:
+            print(f"\n{_memory(folder / 'memory', args.jobs)}")
     finally:
         servers.unmount_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
