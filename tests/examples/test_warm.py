@@ -318,6 +318,16 @@ def test_what_differs_between_containers_is_that_of_each_start(bench: Bench) -> 
 
 
 @CRUN
+def test_what_is_kept_of_a_container_is_for_its_user_alone(bench: Bench) -> None:
+    bench.start("--contain", "--env", "TOKEN=hunter2", "program")
+
+    (record,) = (bench.store / "starts").iterdir()
+
+    assert "hunter2" not in record.name
+    assert record.stat().st_mode & 0o077 == 0
+
+
+@CRUN
 def test_a_warm_containers_end_is_its_own(bench: Bench) -> None:
     for kind in ("cold", "warm"):
         assert bench.start("--contain", "program", "--", "exit", code=7)[0] == kind
@@ -416,7 +426,7 @@ def test_a_warm_container_is_listed_and_a_kill_leaves_nothing(bench: Bench) -> N
 @CRUN
 def test_a_runtime_that_fails_is_told_by_a_warm_start_too(bench: Bench) -> None:
     bench.start("--contain", "program")
-    (record,) = (bench.store / "starts").glob("*contain*")
+    (record,) = (bench.store / "starts").glob("0-%*")
     whole = record.read_bytes()
     assert whole.count(b"/dev/mqueue") == 1
     record.write_bytes(whole.replace(b"/dev/mqueue", b"/usr/no/such"))

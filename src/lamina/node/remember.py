@@ -87,7 +87,9 @@ def remember(
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
-            filesystem.write_atomic(Path(place), starts.encode(start), scratch=store.scratch)
+            filesystem.write_atomic(
+                Path(place), starts.encode(start), mode=0o600, scratch=store.scratch
+            )
 
 
 def _now(subjects: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:

@@ -1,9 +1,10 @@
 """What a start of a package came to, so that the next one need not find it out again.
 
-A record `starts/<user id>-<words of the command>` tells which images are mounted, what is run, and
-all that had a say in it: the state of the images, of the files that tell which package a reference
-names, and other facts of this machine. It holds as long as they are as they were; else all is found
-out anew. It is for one user, and only what this user alone may write is believed.
+A record `starts/<user id>-<reference>`, with a hash where there are more words than that, tells
+which images are mounted, what is run, and all that had a say in it: the state of the images, of
+the files that tell which package the reference names, and other facts of this machine. It holds as
+long as they are as they were; else all is found out anew. It is for one user, who alone may read
+it, and only what this user alone may write is believed.
 
 Its fields end with NUL bytes: the form; the hash of the package; its title; the program that
 serves images, if one does; then lists, each after its length: arguments, variables, images (path,
@@ -114,12 +115,17 @@ def _text(file: str) -> str:
 
 
 def path(store: str, words: Sequence[str]) -> str | None:
-    """Where the record of words of `lamina exec` lies for this user; None for too long ones.
+    """Where the record of words of `lamina exec` lies for this user; None for a too long one.
 
-    A reference alone is the words of a start with whatever options leave no trace.
+    A reference alone is the words of a start with whatever options leave no trace. Others are
+    told by a hash: they may hold what is not for every eye.
     """
-    quoted = (word.replace("%", "%25").replace("/", "%2F").replace(" ", "%20") for word in words)
-    name = " ".join(quoted)
+    if len(words) == 1:
+        name = words[0].replace("%", "%25").replace("/", "%2F")
+    else:
+        from _blake2 import blake2s  # of `hashlib`, which is dear
+
+        name = "%" + blake2s(os.fsencode("\0".join(words))).hexdigest()
     return None if len(name) > _LONGEST else f"{store}/{FOLDER}/{os.geteuid()}-{name}"
 
 

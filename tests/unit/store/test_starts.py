@@ -63,6 +63,14 @@ def test_each_reference_has_a_place_of_its_own(tmp_path: Path) -> None:
     assert starts.path(str(tmp_path), ["a" * 300]) is None
 
 
+def test_words_that_may_be_secret_are_in_no_name(tmp_path: Path) -> None:
+    found = starts.path(str(tmp_path), ["--env", "TOKEN=hunter2", "train/a"])
+
+    assert found is not None
+    assert "hunter2" not in found
+    assert found != starts.path(str(tmp_path), ["--env", "TOKEN=hunter3", "train/a"])
+
+
 def test_a_record_is_read_by_its_reference(place: Path, tmp_path: Path) -> None:
     assert starts.read(str(tmp_path), ["train/a:1"]) == RECORD
     assert starts.read(str(tmp_path), ["train/a:2"]) is None
