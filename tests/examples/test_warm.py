@@ -17,6 +17,7 @@ import pytest
 from lamina.core.container import Limits
 from lamina.linux import process
 from lamina.node import running
+from lamina.store import starts
 from tests.kernel.contained import limits_hold
 
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
@@ -421,6 +422,19 @@ def test_a_warm_container_is_listed_and_a_kill_leaves_nothing(bench: Bench) -> N
     while any(map(os.path.exists, folders)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@CRUN
+def test_a_record_of_another_form_is_not_used(bench: Bench) -> None:
+    bench.start("--contain", "program")
+    (record,) = (bench.store / "starts").glob("0-%*")
+    found = starts.decode(record.read_bytes())
+    assert found is not None
+    found.walls = found.walls[:-3]
+    record.write_bytes(starts.encode(found))
+
+    assert bench.start("--contain", "program")[0] == "cold"
+    assert bench.start("--contain", "program")[0] == "warm"
 
 
 @CRUN

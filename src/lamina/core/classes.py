@@ -160,7 +160,7 @@ def names(kind: type) -> tuple[str, ...]:
 
 def _init(cls: type, *, frozen: bool) -> Callable[..., None]:
     """Compile `__init__`."""
-    known: dict[str, object] = {"_MISSING": _MISSING}
+    known: dict[str, Any] = {"_MISSING": _MISSING}
     usual, named, body = ["self"], list[str](), list[str]()
     for name, field in getattr(cls, _FIELDS).items():
         known[f"_set_{name}"] = getattr(cls, name).__set__
@@ -188,9 +188,9 @@ def _init(cls: type, *, frozen: bool) -> Callable[..., None]:
     words = ", ".join([*usual, *(["*", *named] if named else [])])
     lines = "".join(f"    {line}\n" for line in body or ["pass"])
     exec(f"def __init__({words}):\n{lines}", known)
-    found: Any = known["__init__"]
-    found.__qualname__ = f"{cls.__qualname__}.__init__"
-    return found  # type: ignore[no-any-return]
+    known["__init__"].__qualname__ = f"{cls.__qualname__}.__init__"
+    found: Callable[..., None] = known["__init__"]
+    return found
 
 
 def _repr(self: Any) -> str:

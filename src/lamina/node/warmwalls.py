@@ -27,7 +27,10 @@ def run(
 
     Raises OSError and LaminaError where it was not started, Failed for what came after that.
     """
-    last = walls.decode(starts.Fields(known.walls))
+    try:
+        last = walls.decode(starts.Fields(known.walls))
+    except (IndexError, ValueError):  # another lamina wrote it
+        return None
     if cell.shelf() != last.shelf:
         return None
     running = _Running(known, last.again(os.urandom(6).hex()), arguments, told)
