@@ -280,7 +280,7 @@ WARM = {
     *("lamina.cli", "lamina.cli.start", "lamina.core", "lamina.core.errors"),
     *("lamina.linux", "lamina.node", "lamina.store", "lamina.store.trust"),
     *(f"lamina.linux.{name}" for name in ("environment", "fusemount", "identity", "loop")),
-    *("lamina.linux.namespaces", "lamina.linux.rights", "lamina.linux.syscalls"),
+    *(f"lamina.linux.{name}" for name in ("namespaces", "rights", "signals", "syscalls")),
     *(f"lamina.node.{name}" for name in ("attach", "keeper", "served", "stack", "warm")),
     *(f"lamina.store.{name}" for name in ("claim", "place", "starts", "trust.places")),
 }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Of `signal` itself, which is dear as it makes its names an enumeration.
-from _signal import SIG_DFL, SIGPIPE, SIGXFSZ, signal  # type: ignore[import-not-found]
+from lamina.linux.signals import SIG_DFL, SIGPIPE, SIGXFSZ, signal
 
 # What Python sets LC_CTYPE to where the locale is C (PEP 538).
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")

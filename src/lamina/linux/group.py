@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-
-# Of `signal` itself, which is dear as it makes its names an enumeration.
-from _signal import SIGKILL  # type: ignore[import-not-found]
 from collections.abc import Iterable, Sequence
+
+from lamina.linux.signals import SIGKILL
 
 _OUT_OF_MEMORY = ("memory.events", "memory.oom_control")  # of version 2, of version 1
 

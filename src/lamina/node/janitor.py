@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
-# Of `signal` itself, which is dear as it makes its names an enumeration.
-from _signal import (  # type: ignore[import-not-found]
+from lamina.linux.group import Group
+from lamina.linux.signals import (
     SIG_BLOCK,
     SIGHUP,
     SIGINT,
     SIGTERM,
     pthread_sigmask,
 )
-from collections.abc import Sequence
-
-from lamina.linux.group import Group
 
 
 class Janitor:

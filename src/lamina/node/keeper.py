@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable, Sequence
 
-# Of `signal` itself, which is dear, as `socket` is: most programs start without.
-from _signal import (  # type: ignore[import-not-found]
+from lamina.linux import syscalls
+from lamina.linux.signals import (
     SIG_DFL,
     SIGCHLD,
     SIGHUP,
@@ -25,9 +26,6 @@ from _signal import (  # type: ignore[import-not-found]
     SIGTERM,
     signal,
 )
-from collections.abc import Callable, Sequence
-
-from lamina.linux import syscalls
 
 TYPE_CHECKING = False  # `typing` is dear
 if TYPE_CHECKING:

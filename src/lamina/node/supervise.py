@@ -10,9 +10,14 @@ import contextlib
 import os
 import select
 import time
+from collections.abc import Callable, Sequence
 
-# Of `signal` itself, which is dear as it makes its names an enumeration.
-from _signal import (  # type: ignore[import-not-found]
+from lamina.core.errors import HostError
+from lamina.core.places import INIT
+from lamina.linux import descendants, namespaces, syscalls
+from lamina.linux.environment import reset_signals
+from lamina.linux.group import Group
+from lamina.linux.signals import (
     SIG_BLOCK,
     SIG_DFL,
     SIG_SETMASK,
@@ -29,13 +34,6 @@ from _signal import (  # type: ignore[import-not-found]
     signal,
     sigtimedwait,
 )
-from collections.abc import Callable, Sequence
-
-from lamina.core.errors import HostError
-from lamina.core.places import INIT
-from lamina.linux import descendants, namespaces, syscalls
-from lamina.linux.environment import reset_signals
-from lamina.linux.group import Group
 
 TYPE_CHECKING = False  # `typing` is dear
 if TYPE_CHECKING:
