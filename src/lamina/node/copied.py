@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lamina.linux import filesystem, namespaces, rights, syscalls
+from lamina.linux import filesystem
 from lamina.node import jobs, lay, mounts
 from lamina.node.compose import composed
 from lamina.store import derived, local
@@ -43,33 +43,6 @@ def joined(images: Sequence[Path], folder: Path) -> Path:
 def _name(images: Sequence[Path], folder: Path) -> tuple[list[str], str]:
     names = [mounts.content(image, folder) for image in images]
     return names, derived.key(_JOINED, names)
-
-
-class CopyDriver:
-    """Shows the folder of a package where a container is to have it: that is a mount."""
-
-    def __init__(self) -> None:
-        self.is_user = not rights.may_mount() or rights.in_user_namespace()
-
-    def enter(self, *, writable: bool = False) -> None:
-        """Move this process into a mount namespace of its own, as a user into one of users too."""
-        if writable:
-            jobs.own(local.default_folder())  # who removes that must see the machine as it is
-        if not rights.may_mount():
-            namespaces.own_user()
-        namespaces.own_mounts()
-
-    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
-        """A detached mount of the folder with what the images show as a stack."""
-        folder = root(images, upper)
-        try:
-            mount = syscalls.open_tree(str(folder), recursive=False)
-            syscalls.mount_setattr(
-                mount, syscalls.READ_ONLY if upper is None else syscalls.WRITABLE
-            )
-        except OSError as error:
-            raise mounts.refused(f"`{folder}`", error) from error
-        return mount
 
 
 def root(images: Sequence[Path], upper: mounts.Upper | None) -> Path:

@@ -51,14 +51,11 @@ def driver(name: str) -> Driver:
         from lamina.node.kernel import KernelDriver
 
         return KernelDriver()
-    if name == drivers.BTRFS:
-        from lamina.node.subvolumes import SubvolumeDriver
+    if name in (drivers.BTRFS, drivers.COPY):
+        from lamina.node import copied, subvolumes
+        from lamina.node.folders import FolderDriver
 
-        return SubvolumeDriver()
-    if name == drivers.COPY:
-        from lamina.node.copied import CopyDriver
-
-        return CopyDriver()
+        return FolderDriver(subvolumes.root if name == drivers.BTRFS else copied.root)
     from lamina.node.fuse import FuseDriver  # each brings modules that the other does without
 
     return FuseDriver()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
-from lamina.linux import btrfs, namespaces, rights, syscalls
+from lamina.linux import btrfs
 from lamina.node import jobs, lay, mounts, plan
 from lamina.node.compose import composed
 from lamina.store import derived, local
@@ -26,33 +26,10 @@ _SNAPSHOT = "lamina snapshot 1"  # part of every name
 _RUN = 32  # layers of a run, about
 
 
-class SubvolumeDriver:
-    """Mounts of subvolumes."""
-
-    def __init__(self) -> None:
-        self.is_user = not rights.may_mount() or rights.in_user_namespace()
-
-    def enter(self, *, writable: bool = False) -> None:
-        """Move this process into a mount namespace of its own, as a user into one of users too."""
-        if writable:
-            jobs.own(local.default_folder())  # who removes that must see the machine as it is
-        if not rights.may_mount():
-            namespaces.own_user()
-        namespaces.own_mounts()
-
-    def stack(self, images: Sequence[Path], upper: mounts.Upper | None = None) -> int:
-        """A detached mount of the images, bottom first; to be written to, a snapshot."""
-        folder = package(images, local.default_folder())
-        attributes = syscalls.READ_ONLY
-        if upper is not None:
-            attributes = syscalls.WRITABLE
-            folder = _snapshot(folder, upper)
-        try:
-            mount = syscalls.open_tree(str(folder), recursive=False)
-            syscalls.mount_setattr(mount, attributes)
-        except OSError as error:
-            raise mounts.refused(f"`{folder}`", error) from error
-        return mount
+def root(images: Sequence[Path], upper: mounts.Upper | None) -> Path:
+    """Where a program finds its package; to be written to, a snapshot."""
+    folder = package(images, local.default_folder())
+    return folder if upper is None else _snapshot(folder, upper)
 
 
 def package(images: Sequence[Path], folder: Path) -> Path:
