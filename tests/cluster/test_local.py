@@ -75,3 +75,14 @@ def _running(mark: str) -> list[str]:
         except OSError:
             continue  # it has just ended, or is the kernel's
     return [each for each in found if "probe" in each]
+
+
+def test_nodes_without_labels_are_told_before_they_are_asked(on_local: Bench) -> None:
+    for words, complaint in (
+        (("--label",), "`--label` needs the reference of a package"),
+        (("--label", "host.x/a:1"), "nodes of the cluster `here` have no labels"),
+    ):
+        done = on_local.run("nodes", "--on", "here", *words)
+
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.startswith(f"error: {complaint}\n")

@@ -13,7 +13,7 @@ from lamina.cluster import command
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
-    from lamina.cluster.launcher import Launcher
+    from lamina.cluster.launcher import Labelling, Launcher
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from lamina.cluster import launchers
 
     launcher = launchers.named(args.on or "local", Path.cwd())
-    if args.label and not args.reference:
-        raise UserError("`--label` needs the reference of a package")
+    labelling = _labelling(launcher, args.reference) if args.label else None
     lacking = _lacking(launcher, args.reference) if args.reference else {}
-    if args.label:
-        _label(launcher, args.reference, lacking)
+    if labelling is not None:
+        _label(labelling, args.reference, lacking)
     rows = [
         {
             "name": node.name,
@@ -75,12 +74,22 @@ def _missing(lacking: Mapping[str, tuple[int, int]], node: str) -> int | None:
     return lacking[node][0] if node in lacking else None
 
 
-def _label(launcher: Launcher, reference: str, lacking: Mapping[str, tuple[int, int]]) -> None:
-    from lamina.cluster import features
+def _labelling(launcher: Launcher, reference: str) -> Labelling:
     from lamina.cluster.launcher import Labelling
 
+    if not reference:
+        raise UserError("`--label` needs the reference of a package")
     if not isinstance(launcher, Labelling):
-        raise UserError(f"nodes of `{launcher.cluster.name}` have no labels: Slurm has such")
+        raise UserError(
+            f"nodes of the cluster `{launcher.cluster.name}` have no labels",
+            hint="those of Slurm have, by its features: leave `--label` out",
+        )
+    return launcher
+
+
+def _label(launcher: Labelling, reference: str, lacking: Mapping[str, tuple[int, int]]) -> None:
+    from lamina.cluster import features
+
     warm = {name: features.is_warm(*each) for name, each in lacking.items()}
     changed = launcher.label(reference, warm)
     output.note(f"labelled {output.plural(sum(warm.values()), 'node')}, {len(changed)} anew")
