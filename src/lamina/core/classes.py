@@ -1,7 +1,7 @@
 """Data classes as the standard library has them, which cost next to nothing until they are used.
 
-`dataclasses` imports `inspect`, and compiles six functions for each class: 25 ms of every start of
-lamina. Here `__init__` is compiled when the first instance is made, and nothing else is. To type
+`dataclasses` imports `inspect`, and compiles six functions for each class: 10 to 20 ms of every
+command. Here `__init__` is compiled when the first instance is made, and nothing else is. To type
 checkers, and to `dataclasses.fields`, `asdict` and `replace`, they are those of the library.
 
 They have slots; what else lamina does not use of them is not here.
