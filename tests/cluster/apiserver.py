@@ -33,7 +33,10 @@ _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[a-z.]+))/v1(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|log))?"
 )
-_KINDS = {"jobs": "Job", "pods": "Pod", "services": "Service", "events": "Event", "nodes": "Node"}
+_KINDS = {
+    "jobs": "Job", "pods": "Pod", "services": "Service", "events": "Event", "nodes": "Node",
+    "configmaps": "ConfigMap",
+}  # fmt: skip
 _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "PATCH": "patch"}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")  # until 1.34

@@ -203,7 +203,7 @@ class Lab:
             for job in self.listed("jobs", namespace)
             if "foregroundDeletion" in job["metadata"].get("finalizers", [])
         ]:
-            for plural in ("pods", "services"):
+            for plural in ("pods", "services", "configmaps"):
                 for each in self.listed(plural, namespace):
                     self._collect_one(plural, each["metadata"], going)
             for metadata in () if self.has_collector else going:
@@ -211,6 +211,20 @@ class Lab:
                 self.ask("PATCH", path, {"metadata": {"finalizers": []}})
             assert time.monotonic() < until, f"it is still there: {going}"
             time.sleep(0.05)
+
+    def tell(self, pod: str, reason: str, at: datetime, message: str = "") -> None:
+        """An event of the kubelet about a pod."""
+        namespace, _, name = pod.partition("/")
+        metadata = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")["metadata"]
+        when = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.ask("POST", f"/api/v1/namespaces/{namespace}/events", {
+            "apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": reason,
+            "message": message,
+            "metadata": {"name": f"{name}.{next(self._numbers)}", "namespace": namespace},
+            "firstTimestamp": when, "lastTimestamp": when,
+            "involvedObject": {"kind": "Pod", "namespace": namespace, "name": name,
+                               "uid": metadata["uid"]},
+        })  # fmt: skip
 
     def _collect_one(self, plural: str, metadata: Object, going: list[Object]) -> None:
         owners = {owner["uid"] for owner in metadata.get("ownerReferences", [])}

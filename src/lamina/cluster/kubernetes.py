@@ -10,17 +10,18 @@ import contextlib
 import getpass
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lamina.cluster import kubernetesmanifest as manifest
+from lamina.cluster import kubernetesprefetch as prefetching
 from lamina.cluster import kubernetesstate as states
 from lamina.cluster import records
 from lamina.cluster.kubernetesapi import Api, items, quantity, yaml_of
 from lamina.cluster.kuberneteslog import Logs
 from lamina.cluster.kubernetesmanifest import Object, Where, part
 from lamina.cluster.kubernetesstate import Pod
-from lamina.cluster.launcher import Found, Node, State, Status
+from lamina.cluster.launcher import Fetched, Found, Node, State, Status
 from lamina.cluster.local import read_log, read_state, write_state
 from lamina.cluster.records import Record
 from lamina.core.classes import replace
@@ -30,7 +31,6 @@ from lamina.core.job import Job
 from lamina.linux import filesystem
 
 _CANCELLED = "cancelled"  # a file in the folder of a job
-_GPU = "nvidia.com/gpu"
 
 
 class KubernetesLauncher:
@@ -47,14 +47,14 @@ class KubernetesLauncher:
     def plan(self, job: Job) -> Mapping[str, str]:
         """The objects, of which only the uid of a Job is known to Kubernetes alone."""
         found: list[Object] = []
-        for each in manifest.jobs(job, self.cluster, self._where(job)):
+        for each in manifest.jobs(job, self.cluster, self._where(job.spec.partition)):
             service = manifest.service(each, manifest.UNKNOWN_UID)
             found += [each, service] if service else [each]
         return {"manifest": yaml_of(found)}
 
     def submit(self, job: Job, folder: Path) -> str:
         """Make the objects, all of them or none."""
-        where = self._where(job)
+        where = self._where(job.spec.partition)
         wanted = manifest.jobs(job, self.cluster, where)
         (folder / "manifest.yaml").write_text(yaml_of(wanted), encoding="utf-8")
         made: list[str] = []
@@ -79,8 +79,8 @@ class KubernetesLauncher:
             raise
         return f"{where.namespace}/{manifest.name_of(job.id)}"
 
-    def _where(self, job: Job) -> Where:
-        namespace = job.spec.partition or self._namespace
+    def _where(self, partition: str = "") -> Where:
+        namespace = partition or self._namespace
         try:
             return Where(namespace, getpass.getuser())
         except (KeyError, OSError):  # nobody is known by this number
@@ -111,7 +111,8 @@ class KubernetesLauncher:
         """What Kubernetes says; where it has forgotten the job, what was seen of it last."""
         namespace, name = _place(record)
         jobs, version = self._api.jobs(namespace, _labels(name))
-        read = (states.pod(each) for each in self._api.pods(namespace, _labels(name)))
+        listed, _ = self._api.pods(namespace, _labels(name))
+        read = (states.pod(each) for each in listed)
         pods = [pod for pod in read if pod is not None]
         self._pods[record.job.id], self._versions[record.job.id] = pods, version
         gone = State.CANCELLED if self._was_cancelled(record) else State.LOST
@@ -215,11 +216,19 @@ class KubernetesLauncher:
         """The nodes; their labels are what a job may ask for."""
         return sorted((_node(each) for each in self._api.nodes()), key=lambda node: node.name)
 
+    def prefetch(self, package: str) -> Generator[Fetched, None, None]:
+        """Let the kubelets pull an image."""
+        return prefetching.run(self._api, self.cluster, self._where(), package)
+
+    def held(self, package: str) -> Mapping[str, tuple[int, int]]:
+        """The nodes that tell they have all of an image."""
+        return prefetching.held(self._api.nodes(), package)
+
     def each_node(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         """There is no lamina on these nodes."""
         raise UserError(
             f"the nodes of Kubernetes run images, and no `lamina {' '.join(words[:1])}`",
-            hint="their kubelets pull the layers that they lack when a job begins",
+            hint="their kubelets pull what they lack; `lamina prefetch` has them do so",
         )
 
 
@@ -273,6 +282,6 @@ def _node(found: Object) -> Node:
         state=state,
         cpus=quantity(has.get("cpu")),
         memory=quantity(has.get("memory")),
-        gpus=quantity(has.get(_GPU)),
+        gpus=quantity(has.get(manifest.GPU)),
         features=tuple(f"{key}={value}" for key, value in sorted(labels.items())),
     )

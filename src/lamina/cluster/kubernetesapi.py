@@ -106,9 +106,9 @@ class Api:
         """The Jobs with some labels, and the version of what was seen."""
         return self._list(_path("Job", namespace), labelSelector=selector)
 
-    def pods(self, namespace: str, selector: str) -> list[Object]:
-        """The pods with some labels."""
-        return self._list(_path("Pod", namespace), labelSelector=selector)[0]
+    def pods(self, namespace: str, selector: str) -> tuple[list[Object], str]:
+        """The pods with some labels, and the version of what was seen."""
+        return self._list(_path("Pod", namespace), labelSelector=selector)
 
     def nodes(self) -> list[Object]:
         """The machines of the cluster."""
@@ -134,8 +134,10 @@ class Api:
         path = _path("Pod", namespace, pod) + "/log"
         return self._answered("GET", path, words, None, lambda answer: bytes(answer.read()))
 
-    def await_change(self, namespace: str, selector: str, version: str, seconds: float) -> bool:
-        """Whether within a time a Job with some labels becomes other than in a version."""
+    def await_change(
+        self, namespace: str, selector: str, version: str, seconds: float, kind: str = "Job"
+    ) -> bool:
+        """Whether within a time an object with some labels becomes other than in a version."""
         words = {
             "labelSelector": selector, "watch": "true", "resourceVersion": version,
             "timeoutSeconds": str(max(int(seconds), 1)),
@@ -146,7 +148,7 @@ class Api:
             answer.response.close()
             return bool(event) and b'"ERROR"' not in event[:80]
 
-        return self._answered("GET", _path("Job", namespace), words, None, first)
+        return self._answered("GET", _path(kind, namespace), words, None, first)
 
     def all_of(self, work: Callable[[_T], object], things: Sequence[_T]) -> None:
         """Do something to each, several at once; raises what the first that fails raises."""
@@ -244,6 +246,7 @@ class Api:
 _PLACES = {
     "Job": ("/apis/batch/v1", "jobs"), "Service": ("/api/v1", "services"),
     "Pod": ("/api/v1", "pods"), "Event": ("/api/v1", "events"),
+    "ConfigMap": ("/api/v1", "configmaps"),
 }  # fmt: skip
 
 

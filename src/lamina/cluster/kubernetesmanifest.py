@@ -21,6 +21,7 @@ from lamina.core.classes import dataclass
 from lamina.core.cluster import Cluster
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Mount, Spec, mount_of
+from lamina.core.reference import Reference
 
 Object: TypeAlias = dict[str, object]
 
@@ -31,10 +32,10 @@ ID, LABEL, PACKAGE, SPEC, ARRAY, USER = (  # annotations
 )  # fmt: skip
 INDEX = "batch.kubernetes.io/job-completion-index"  # an annotation of pods
 CONTAINER = "task"
+GPU = "nvidia.com/gpu"  # a resource, and the usual taint of nodes that have it
 UNKNOWN_UID = "known-once-the-job-is-there"  # in what `--dry-run` prints
 _FAILURES = "batch.kubernetes.io/job-index-failure-count"  # an annotation of pods
 _HOST = "kubernetes.io/hostname"
-_GPU = "nvidia.com/gpu"
 _PORT = 29_500  # for the rendezvous, on the address that each pod has for itself
 _KEPT = 7 * 86_400  # seconds for which a job that is over is known, with what it printed
 _GRACE = 30  # seconds from SIGTERM to SIGKILL
@@ -115,14 +116,25 @@ def part(found: Mapping[str, object], *names: str) -> dict[str, object]:
     return dict(found)
 
 
-def _check(job: Job) -> None:
-    spec = job.spec
-    place = reference.parse(job.package) if reference.is_remote(job.package) else None
-    if place is None or place.is_layout or not place.digest:
+def pullable(package: str) -> Reference:
+    """Where kubelets find a package; raises UserError where they cannot, or not for certain."""
+    place = reference.parse(package) if reference.is_remote(package) else None
+    if place is None or not place.host:
         raise UserError(
-            f"Kubernetes cannot pull `{job.package}`",
+            f"Kubernetes cannot pull `{package}`",
             hint='`registry = "host/repository"` in the settings of the cluster',
         )
+    if not place.digest:
+        raise UserError(
+            f"Kubernetes is told of packages by their digests, which `{package}` has not",
+            hint="`lamina inspect` tells it: `host/repository@sha256:…`",
+        )
+    return place
+
+
+def _check(job: Job) -> None:
+    spec = job.spec
+    pullable(job.package)
     if spec.setup and not job.entry_point:
         raise UserError("lines of `setup` need a program that is known, and a shell in its image")
 
@@ -205,8 +217,8 @@ def _pod(job: Job, cluster: Cluster, where: Where, element: int, name: str) -> O
         found["serviceAccountName"] = cluster.service_account
     else:
         found["automountServiceAccountToken"] = False
-    if selector := _selector(spec.constraint or cluster.constraint):
-        found["nodeSelector"] = selector
+    if labels := selector(spec.constraint or cluster.constraint):
+        found["nodeSelector"] = labels
     if terms := _apart(job, element):
         found["affinity"] = {
             "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}
@@ -277,7 +289,7 @@ def _from(path: str, variable: str) -> Object:
 
 def _resources(spec: Spec) -> Object:
     wanted = spec.resources
-    found = {"cpu": wanted.cpus, "memory": wanted.memory, _GPU: wanted.gpus}
+    found = {"cpu": wanted.cpus, "memory": wanted.memory, GPU: wanted.gpus}
     return {name: str(value) for name, value in found.items() if value}
 
 
@@ -295,7 +307,7 @@ def _mounted(number: int, mount: Mount) -> Object:
     return {"name": f"mount-{number}", "mountPath": mount.target, "readOnly": mount.read_only}
 
 
-def _selector(constraint: str) -> dict[str, str]:
+def selector(constraint: str) -> dict[str, str]:
     """The labels that nodes must have: `label=value,label=value`."""
     found = {}
     for word in filter(None, (each.strip() for each in constraint.split(","))):

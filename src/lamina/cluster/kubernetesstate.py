@@ -20,7 +20,7 @@ _NODE_REASONS = frozenset(
     ("Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "NodeAffinity")
 )
 _DEADLINE = "DeadlineExceeded"
-_HARMLESS = frozenset(("ContainerCreating", "PodInitializing"))  # why a container waits
+HARMLESS = frozenset(("ContainerCreating", "PodInitializing"))  # why a container waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ def _state(
     if phase == "Running":
         return State.RUNNING, ""
     waiting = part(container, "state", "waiting")
-    if (word := str(waiting.get("reason") or "")) and word not in _HARMLESS:
-        return State.PENDING, _said(word, waiting.get("message"))
+    if (word := str(waiting.get("reason") or "")) and word not in HARMLESS:
+        return State.PENDING, said(word, waiting.get("message"))
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return State.PENDING, _said(str(scheduled.get("reason")), scheduled.get("message"))
-    return State.PENDING, _said(why, message) if why else ""
+        return State.PENDING, said(str(scheduled.get("reason")), scheduled.get("message"))
+    return State.PENDING, said(why, message) if why else ""
 
 
 def _failure(
@@ -102,18 +102,18 @@ def _failure(
         return State.TIMEOUT, "its time was over"
     disrupted = conditions.get("DisruptionTarget", {})
     if disrupted.get("status") == "True":
-        return State.NODE_FAILED, _said(str(disrupted.get("reason")), disrupted.get("message"))
+        return State.NODE_FAILED, said(str(disrupted.get("reason")), disrupted.get("message"))
     if why in _NODE_REASONS:
-        return State.NODE_FAILED, _said(why, message)
+        return State.NODE_FAILED, said(why, message)
     ended = part(container, "state", "terminated")
     reason = str(ended.get("reason") or why)
     if reason == "OOMKilled":
         return State.OUT_OF_MEMORY, "it had no more memory"
     told = ended.get("message") or message
-    return State.FAILED, _said(reason, told) if reason not in ("", "Error") else ""
+    return State.FAILED, said(reason, told) if reason not in ("", "Error") else ""
 
 
-def _said(reason: str, message: object) -> str:
+def said(reason: str, message: object) -> str:
     """In the words of Kubernetes, the first line of them."""
     text = str(message or "").strip().partition("\n")[0]
     return f"{reason}: {text}" if text else reason
@@ -229,7 +229,7 @@ def _outcome(job: Object) -> tuple[State | None, str]:
     if failed := conditions.get("Failed"):
         if failed.get("reason") == _DEADLINE:
             return State.TIMEOUT, "its time was over"
-        return State.FAILED, _said(str(failed.get("reason") or ""), failed.get("message"))
+        return State.FAILED, said(str(failed.get("reason") or ""), failed.get("message"))
     if part(job, "metadata").get("deletionTimestamp"):
         return None, "it is being cancelled"
     if "Suspended" in conditions or part(job, "spec").get("suspend") is True:

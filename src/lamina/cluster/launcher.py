@@ -7,7 +7,7 @@ that. Third parties add theirs in the entry point group `lamina.launchers`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -86,6 +86,15 @@ class Node:
     features: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of a package on a node that was to fetch it."""
+
+    node: str
+    seconds: float | None = None  # that it took; None where the node had it
+    why: str = ""  # the node does not have it, in the scheduler's words
+
+
 class Launcher(Protocol):
     """A way to start jobs on one cluster."""
 
@@ -131,6 +140,20 @@ class Labelling(Protocol):
 
         Raises ServiceError where the scheduler does not let this user.
         """
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """A launcher whose nodes fetch packages by means of their own, without a lamina there."""
+
+    def prefetch(self, package: str) -> Generator[Fetched, None, None]:
+        """Let each node that is up fetch a package; each once it is known what became of it.
+
+        Who does not want the rest closes it, and it leaves nothing but the packages.
+        """
+
+    def held(self, package: str) -> Mapping[str, tuple[int, int]]:
+        """Bytes of a package that nodes lack, of how many; without those that do not tell."""
 
 
 @runtime_checkable

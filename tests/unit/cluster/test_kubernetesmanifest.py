@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import json
 import re
 import shutil
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -21,11 +19,11 @@ from lamina.cluster.kubernetesmanifest import Where
 from lamina.core.cluster import Cluster
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Resources, Spec
+from tests.cluster.schemas import VERSIONS, check
 
 PACKAGE = f"registry.site:5000/team/train@sha256:{'ab' * 32}"
 CLUSTER = Cluster("prod", "kubernetes")
 WHERE = Where("team", "mira")
-VERSIONS = ("1.31", "1.37")
 
 
 def job(spec: Spec, **more: Any) -> Job:
@@ -63,31 +61,6 @@ def expanded(text: str, known: dict[str, str]) -> str:
         lambda found: "$" if found[1] == "$" else known.get(found[2], found[0]),
         text,
     )
-
-
-@functools.cache
-def validator(version: str, kind: str) -> jsonschema.protocols.Validator:
-    """A validator by the published schemas, which refuse unknown fields too."""
-    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
-    place = folder / f"v{version}-local-strict"
-    if not place.is_dir():
-        [place] = folder.glob(f"v{version}.*-local-strict")
-    from referencing import Registry, Resource
-    from referencing.jsonschema import DRAFT7
-
-    shared = json.loads((place / "_definitions.json").read_text())
-    resource = Resource.from_contents(shared, DRAFT7)
-    known: Registry[Any] = Registry().with_resources(
-        [("_definitions.json", resource), ("file:///_definitions.json", resource)]
-    )
-    names = {"Job": "job-batch-v1.json", "Service": "service-v1.json"}
-    return jsonschema.Draft7Validator(
-        json.loads((place / names[kind]).read_text()), registry=known.crawl()
-    )
-
-
-def check(document: dict[str, Any], version: str) -> None:
-    validator(version, document["kind"]).validate(document)
 
 
 texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
@@ -307,7 +280,7 @@ def test_lines_before_the_program_run_in_a_shell_and_hand_over_to_it() -> None:
     ("package", "spec", "message"),
     [
         ("oci:/srv/x@sha256:" + "ab" * 32, Spec(), "cannot pull"),
-        ("registry.site/x:v1", Spec(), "cannot pull"),
+        ("registry.site/x:v1", Spec(), "by their digests"),
         (PACKAGE, Spec(setup=("true",)), "a shell in its image"),
         (PACKAGE, Spec(constraint="fast"), "`fast` is no label"),
         (PACKAGE, Spec(constraint="a=b c"), "`a=b c` is no label"),

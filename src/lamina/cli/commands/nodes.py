@@ -103,6 +103,10 @@ def _told(missing: int | None) -> str:
 
 def _lacking(launcher: Launcher, reference: str) -> dict[str, tuple[int, int]]:
     """Bytes that each node would have to fetch, of how many; without those that do not answer."""
+    from lamina.cluster.launcher import Caching
+
+    if isinstance(launcher, Caching):
+        return dict(launcher.held(reference))
     found = {}
     words = ["inspect", "--missing", "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output, repositories
 from lamina.cluster import command
 from lamina.core.errors import ServiceError
+
+if TYPE_CHECKING:
+    from lamina.cluster.launcher import Caching, Fetched
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +36,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pull on every node that is up, each once, and tell what came."""
     from lamina.cluster import launchers, profiles
+    from lamina.cluster.launcher import Caching
     from lamina.core.classes import replace
 
     cluster = profiles.find(args.on or "local", Path.cwd())
@@ -46,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
             binary, _ = submit.target(session, args.what)
             shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
         reference = shipped.reference
+    if isinstance(launcher, Caching):
+        return _cached(args, launcher, reference)
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
     words = ["pull", "--json", *command.access(launcher.cluster), reference]
@@ -56,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         except (ValueError, KeyError):
             failed.append(name)
             why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
-            output.warning(f"the node `{name}` has not pulled it: {why[0]}")
+            _warn(name, why[0])
     if args.json:
         nodes = [{"node": name, "bytes": size, "blobs": blobs} for name, size, blobs in rows]
         output.document({"reference": reference, "nodes": nodes, "failed": failed})
@@ -66,6 +75,43 @@ def run(args: argparse.Namespace) -> int:
             [(name, output.size(size), str(blobs)) for name, size, blobs in rows],
             right=(1, 2),
         )
+    return _end(failed)
+
+
+def _cached(args: argparse.Namespace, launcher: Caching, reference: str) -> int:
+    """Let nodes pull by means of their own, which tell no bytes."""
+    rows: list[Fetched] = []
+    failed: list[str] = []
+    with contextlib.closing(launcher.prefetch(reference)) as found:
+        for each in found:
+            if each.why:
+                failed.append(each.node)
+                _warn(each.node, each.why)
+            else:
+                rows.append(each)
+    rows.sort(key=lambda each: each.node)
+    if args.json:
+        nodes = [
+            {"node": each.node, "pulled": each.seconds is not None, "seconds": each.seconds}
+            for each in rows
+        ]
+        output.document({"reference": reference, "nodes": nodes, "failed": sorted(failed)})
+    else:
+        lines = [
+            (each.node, "had it", "-")
+            if each.seconds is None
+            else (each.node, "pulled", f"{each.seconds:.0f} s")
+            for each in rows
+        ]
+        output.table(("node", "image", "time"), lines, right=(2,))
+    return _end(sorted(failed))
+
+
+def _warn(node: str, why: str) -> None:
+    output.warning(f"the node `{node}` has not pulled it: {why}")
+
+
+def _end(failed: Sequence[str]) -> int:
     if failed:
         raise ServiceError(
             f"{output.plural(len(failed), 'node')} did not pull: {', '.join(failed)}"
