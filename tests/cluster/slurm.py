@@ -119,7 +119,7 @@ class Slurm:
 
     def on_node(self, number: int, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespaces of a node, outside of any job."""
-        pid = str(_first_child(self.boots[number].pid))
+        pid = str(first_child(self.boots[number].pid))
         inside = ["nsenter", "--target", pid, "--mount", "--uts", "--pid", "--net", "--", *words]
         return subprocess.run(
             inside, env=self.environment, capture_output=True, text=True, check=False, timeout=60
@@ -131,8 +131,8 @@ class Slurm:
         for folder in ("spool", "tmp"):
             (self.top / name / folder).mkdir(parents=True, exist_ok=True)
         (self.top / name / "tmp").chmod(0o1777)
-        controllers = _controllers()
-        groups = [_group(each, self.prefix, name) for each in (*controllers, "unified")]
+        here = controllers()
+        groups = [group(each, self.prefix, name) for each in (*here, "unified")]
         groups = [each for each in groups if each is not None]
         begin = "".join(f"echo $$ >{group}/cgroup.procs\n" for group in groups)
         namespaces = "--uts --mount --pid --ipc --cgroup --fork --kill-child --mount-proc"
@@ -144,7 +144,7 @@ class Slurm:
             ["/bin/sh", "-ec", begin],
             env={
                 **self.environment, "NAME": name, "TOP": str(self.top), "NODE": _NODE,
-                "CONTROLLERS": " ".join(controllers),
+                "CONTROLLERS": " ".join(here),
             },
             stdin=subprocess.DEVNULL,
             stdout=(self.top / name / "boot.log").open("ab"),
@@ -200,25 +200,25 @@ def lacks() -> str:
 
 def _network(found: Slurm) -> None:
     switch = found.switch
-    _do("ip", "netns", "add", switch)
-    _do("ip", "-n", switch, "link", "set", "lo", "up")
-    _do("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
-    _do("ip", "-n", switch, "addr", "add", f"{MASTER}/24", "dev", "br0")
-    _do("ip", "-n", switch, "link", "set", "br0", "up")
+    do("ip", "netns", "add", switch)
+    do("ip", "-n", switch, "link", "set", "lo", "up")
+    do("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+    do("ip", "-n", switch, "addr", "add", f"{MASTER}/24", "dev", "br0")
+    do("ip", "-n", switch, "link", "set", "br0", "up")
     for number in range(1, found.count + 1):
         node, port = f"{found.prefix}{number}", f"p{number}"
-        _do("ip", "netns", "add", node)
-        _do(
+        do("ip", "netns", "add", node)
+        do(
             "ip", "link", "add", "eth0", "netns", node, "type", "veth",
             "peer", "name", port, "netns", switch,
         )  # fmt: skip
-        _do("ip", "-n", node, "link", "set", "lo", "up")
-        _do("ip", "-n", node, "addr", "add", f"10.99.0.{number}/24", "dev", "eth0")
-        _do("ip", "-n", node, "link", "set", "eth0", "up")
-        _do("ip", "-n", switch, "link", "set", port, "master", "br0", "up")
+        do("ip", "-n", node, "link", "set", "lo", "up")
+        do("ip", "-n", node, "addr", "add", f"10.99.0.{number}/24", "dev", "eth0")
+        do("ip", "-n", node, "link", "set", "eth0", "up")
+        do("ip", "-n", switch, "link", "set", port, "master", "br0", "up")
         shape = ("root", "tbf", "rate", found.rate, "burst", "256kb", "latency", "20ms")
-        _do("tc", "-n", node, "qdisc", "add", "dev", "eth0", *shape)
-        _do("tc", "-n", switch, "qdisc", "add", "dev", port, *shape)
+        do("tc", "-n", node, "qdisc", "add", "dev", "eth0", *shape)
+        do("tc", "-n", switch, "qdisc", "add", "dev", port, *shape)
 
 
 def _configure(found: Slurm) -> None:
@@ -237,7 +237,7 @@ def _configure(found: Slurm) -> None:
 
 def _controller(found: Slurm) -> None:
     top = found.top
-    _do(
+    do(
         "munged", "--force", f"--key-file={top}/munge.key", f"--socket={top}/munge.sock",
         f"--pid-file={top}/munged.pid", f"--log-file={top}/munged.log",
         f"--seed-file={top}/munge.seed",
@@ -262,9 +262,14 @@ def stop(found: Slurm) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    remove_groups(found.prefix)
+
+
+def remove_groups(prefix: str) -> None:
+    """Remove the control groups of nodes that have ended."""
     time.sleep(0.2)  # until the kernel has let the groups go
-    for each in (*_controllers(), "unified"):
-        top = _CGROUPS / each / found.prefix
+    for each in (*controllers(), "unified"):
+        top = _CGROUPS / each / prefix
         for folder in sorted(top.rglob("*"), reverse=True) if top.is_dir() else ():
             if folder.is_dir():
                 with contextlib.suppress(OSError):
@@ -273,12 +278,13 @@ def stop(found: Slurm) -> None:
             top.rmdir()
 
 
-def _controllers() -> list[str]:
+def controllers() -> list[str]:
+    """The controllers of cgroup v1 that are here."""
     wanted = ("freezer", "memory", "cpuset", "pids", "cpu", "cpuacct", "devices", "blkio")
     return [each for each in wanted if (_CGROUPS / each).is_dir()]
 
 
-def _group(controller: str, prefix: str, name: str) -> Path | None:
+def group(controller: str, prefix: str, name: str) -> Path | None:
     """The control group of a node."""
     top = _CGROUPS / controller
     if not top.is_dir():
@@ -291,13 +297,14 @@ def _group(controller: str, prefix: str, name: str) -> Path | None:
     return top / prefix / name
 
 
-def _first_child(pid: int) -> int:
+def first_child(pid: int) -> int:
     """The first process of a node: the child of `unshare`."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0])
 
 
-def _do(*words: str) -> None:
+def do(*words: str) -> None:
+    """Run a program that must succeed."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -86,6 +87,9 @@ class Api:
                 hint="settings of kubectl, in `$KUBECONFIG` or `~/.kube/config`; "
                 "`context` in `[cluster.NAME]` says which of several",
             ) from error
+        if not settings.verify_ssl:  # as the settings want it; it would be told at each request
+            kind = _imported("urllib3.exceptions").InsecureRequestWarning
+            warnings.filterwarnings("ignore", category=kind)
         found: ApiClient = client.ApiClient(settings)
         return found
 
