@@ -58,5 +58,5 @@ packages=$(grep -rlE '^// \+k8s:openapi-gen=' --include=*.go staging/src/k8s.io 
 go build -trimpath -o "$target/" \
     ./cmd/kube-apiserver ./cmd/kube-controller-manager ./cmd/kube-scheduler
 CGO_ENABLED=1 go build -trimpath -o "$target/" ./cmd/kubelet
-cp "$work/root/usr/bin/etcd" "$target/"
+install -m 755 "$work/root/usr/bin/etcd" "$target/"
 ls -l "$target"/{etcd,kube-apiserver,kube-controller-manager,kube-scheduler,kubelet}

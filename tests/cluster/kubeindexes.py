@@ -12,13 +12,14 @@ import base64
 import json
 import ssl
 import sys
+import time
 import urllib.request
-from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _FAILURES = "batch.kubernetes.io/job-index-failure-count"
+_UNSEEN = 5.0  # seconds after which a pod is surely listed: shorter than until one is made again
 
 
 class Indexes:
@@ -26,28 +27,30 @@ class Indexes:
 
     def __init__(self, api: str, token: str) -> None:
         self._api, self._token = api, token
-        self._given: dict[str, Counter[int]] = defaultdict(Counter)  # by the uid of the Job
+        self._given: list[tuple[float, str, int]] = []  # when, the uid of the Job, and which
 
     def patch(self, pod: Any, namespace: str) -> list[dict[str, object]]:
         """What to change in a pod that is about to be made, as a JSON patch."""
-        owners = [
-            each for each in pod["metadata"].get("ownerReferences", []) if each["kind"] == "Job"
-        ]
-        if not owners:
+        owners = pod["metadata"].get("ownerReferences", [])
+        job = next((each for each in owners if each["kind"] == "Job"), None)
+        if job is None:
             return []
-        uid, job = owners[0]["uid"], owners[0]["name"]
-        failed = self._failed(namespace, uid)
-        given = self._given[uid]
-        index = next(n for n in range(len(given) + 1) if given[n] <= failed[n])
-        given[index] += 1
+        pods = self._pods(namespace, job["uid"])
+        now = time.monotonic()
+        self._given = [each for each in self._given if now - each[0] < _UNSEEN]
+        taken = {index for _, uid, index in self._given if uid == job["uid"]}
+        taken |= {_index(each) for each in pods if not _has_failed(each) and not _is_going(each)}
+        index = next(number for number in range(len(taken) + 1) if number not in taken)
+        self._given.append((now, job["uid"], index))
+        failures = sum(_has_failed(each) and _index(each) == index for each in pods)
         notes = {**pod["metadata"].get("annotations", {}), _INDEX: str(index)}
-        notes[_FAILURES] = str(failed[index])
+        notes[_FAILURES] = str(failures)
         return [
             {"op": "add", "path": "/metadata/annotations", "value": notes},
-            {"op": "add", "path": "/spec/hostname", "value": f"{job}-{index}"},
+            {"op": "add", "path": "/spec/hostname", "value": f"{job['name']}-{index}"},
         ]
 
-    def _failed(self, namespace: str, uid: str) -> Counter[int]:
+    def _pods(self, namespace: str, uid: str) -> list[Any]:
         request = urllib.request.Request(
             f"{self._api}/api/v1/namespaces/{namespace}/pods?labelSelector=controller-uid%3D{uid}",
             headers={"Authorization": f"Bearer {self._token}"},
@@ -55,12 +58,20 @@ class Indexes:
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         with urllib.request.urlopen(request, context=trusting, timeout=10) as answer:
-            pods = json.load(answer)["items"]
-        return Counter(
-            int(pod["metadata"]["annotations"][_INDEX])
-            for pod in pods
-            if pod["status"].get("phase") == "Failed"
-        )
+            found: list[Any] = json.load(answer)["items"]
+            return found
+
+
+def _index(pod: Any) -> int:
+    return int(pod["metadata"]["annotations"][_INDEX])
+
+
+def _has_failed(pod: Any) -> bool:
+    return bool(pod["status"].get("phase") == "Failed")
+
+
+def _is_going(pod: Any) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def main(port: str, certificate: str, key: str, api: str, token: str) -> None:

@@ -5,8 +5,8 @@
 CNI plugins are Debian's. A node is a set of network, UTS, pid, mount, ipc and cgroup namespaces:
 what kubelets write to `/run`, `/var/lib` and `/var/log` is its own, and nothing stays of it.
 
-What can be built knows no Indexed Jobs. `kubeindexes` gives the pods of Jobs their index, which is
-all that is played.
+What can be built knows no Indexed Jobs: `kubeindexes` gives the pods of Jobs their index. And there
+is no name server for clusters here: `kubedns` is in its place. All else is Kubernetes itself.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ for each in $CONTROLLERS; do
     mkdir /sys/fs/cgroup/$each
     mount -t cgroup -o $each cgroups /sys/fs/cgroup/$each
 done
+# containerd hears of no OOM kill unless all that its processes have is mounted.
+if grep -q name=systemd /proc/self/cgroup; then
+    mkdir /sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd cgroups /sys/fs/cgroup/systemd
+fi
 mount -t overlay -o "lowerdir=/var/lib,upperdir=$TOP/lib,workdir=$TOP/work" overlay /var/lib
 mount -t tmpfs -o mode=755 run /run
 mount --bind "$TOP/log" /var/log
@@ -73,7 +78,7 @@ while true; do
         --volume-plugin-dir="$TOP/plugins" --hostname-override="$NAME" --node-ip="$ADDRESS" \\
         --node-labels="$LABELS" >>"$TOP/kubelet.log" 2>&1 &
     echo $! >"$TOP/kubelet.pid"
-    wait $!
+    wait $! || true
     until [ ! -e "$TOP/stopped" ]; do sleep 0.1; done
 done
 """
@@ -364,18 +369,27 @@ def _control_plane(found: Kubernetes) -> None:
             found, program, f"--kubeconfig={found.settings}", "--leader-elect=false",
             "--bind-address=127.0.0.1", "--port=0", *more,
         )  # fmt: skip
-    words = (str(WEBHOOK), str(tls.certificate), str(tls.key), f"https://{MASTER}:{API}", TOKEN)
-    _start(found, sys.executable, "-m", "tests.cluster.kubeindexes", *words)
+    api = (f"https://{MASTER}:{API}", TOKEN)
+    _python(found, "kubedns", MASTER, *api)
+    _python(found, "kubeindexes", str(WEBHOOK), str(tls.certificate), str(tls.key), *api)
     found.ask(
         "POST", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
         _webhook(tls.ca),
     )  # fmt: skip
 
 
+def _python(found: Kubernetes, module: str, *words: str) -> None:
+    _run(found, module, sys.executable, "-m", f"tests.cluster.{module}", *words)
+
+
 def _start(found: Kubernetes, program: str, *words: str) -> None:
     path = found.place / program
-    command = found.words(str(path) if path.is_file() else program, *words)
-    with (found.top / f"{Path(program).name}.log").open("wb") as log:
+    _run(found, program, str(path) if path.is_file() else program, *words)
+
+
+def _run(found: Kubernetes, name: str, *words: str) -> None:
+    command = found.words(*words)
+    with (found.top / f"{name}.log").open("wb") as log:
         found.started.append(
             subprocess.Popen(
                 command, cwd=_SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -168,10 +168,13 @@ class KubernetesLauncher:
         """Keep what was printed: it is lost with the pods."""
         self.status(record)
         spec = record.job.spec
-        for task in range(spec.count * len(spec.elements)):
+
+        def keep(task: int) -> None:
             with contextlib.suppress(ServiceError):  # its node may be what is wrong
                 if data := self.log(record, task, 0):
                     (record.folder / f"task-{task}.log").write_bytes(data)
+
+        self._api.all_of(keep, range(spec.count * len(spec.elements)))
 
     def log(self, record: Record, task: int, begin: int) -> bytes:
         """What a task has printed in all its attempts, from a byte on."""

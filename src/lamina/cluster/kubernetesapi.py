@@ -235,10 +235,10 @@ class Api:
         try:
             answer = client.call_api(*asked, _request_timeout=_TIMEOUT)
             if not 200 <= answer.status < 300:
-                raise _refused(answer.status, str(answer.reason), answer.read())
+                raise _refused(path, answer.status, str(answer.reason), answer.read())
             return use(answer)
         except rest.ApiException as error:
-            raise _refused(int(error.status or 0), str(error.reason), error.body) from error
+            raise _refused(path, int(error.status or 0), str(error.reason), error.body) from error
         except (urllib3.HTTPError, OSError) as error:
             raise ServiceError(
                 f"Kubernetes at `{client.configuration.host}` does not answer: {_why(error)}",
@@ -294,17 +294,19 @@ _HINTS = {
 }
 
 
-def _refused(status: int, reason: str, body: object) -> ServiceError:
+def _refused(path: str, status: int, reason: str, body: object) -> ServiceError:
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
     try:
         said = str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         said = text.strip()[:200] or reason
     kind = Gone if status == 404 else ServiceError
+    # Who asks for a log is answered so for a kubelet that is away, perhaps for ever.
+    by_kubelet = status == 500 and path.endswith("/log")
     return kind(
         f"Kubernetes: {said or status}",
         hint=_HINTS.get(status),
-        retryable=status == 429 or status >= 500,
+        retryable=status == 429 or (status >= 500 and not by_kubelet),
     )
 
 

@@ -41,11 +41,16 @@ class Logs:
         found = b""
         for pod in attempts:
             place = self._places.setdefault(pod.name, _Place())
-            if begin >= place.size > 0:
-                begin -= place.size
-                data = b"" if place.is_whole else self._more(namespace, pod, place)
-            else:
-                data = self._whole(namespace, pod, place)
+            try:
+                if begin >= place.size > 0:
+                    begin -= place.size
+                    data = b"" if place.is_whole else self._more(namespace, pod, place)
+                else:
+                    data = self._whole(namespace, pod, place)
+            except ServiceError as error:
+                if error.retryable or pod is attempts[-1]:
+                    raise
+                data = b""  # its node is gone, and so it was started again
             found += data[begin:]
             begin = max(begin - len(data), 0)
         return found

@@ -224,14 +224,17 @@ def _outcome(job: Object) -> tuple[State | None, str]:
         for each in items(job, "status", "conditions")
         if each.get("status") == "True"
     }
+    ended = conditions.get("Complete") or conditions.get("Failed") or {}
+    going = when(part(job, "metadata").get("deletionTimestamp"))
+    # Tasks may succeed, or fail, because of the SIGTERM that they got. Times are whole seconds.
+    if going and not 0 < when(ended.get("lastTransitionTime")) < going:
+        return None, "it is being cancelled"
     if "Complete" in conditions:
         return State.SUCCEEDED, ""
     if failed := conditions.get("Failed"):
         if failed.get("reason") == _DEADLINE:
             return State.TIMEOUT, "its time was over"
         return State.FAILED, said(str(failed.get("reason") or ""), failed.get("message"))
-    if part(job, "metadata").get("deletionTimestamp"):
-        return None, "it is being cancelled"
     if "Suspended" in conditions or part(job, "spec").get("suspend") is True:
         return None, "it is suspended"
     return None, ""

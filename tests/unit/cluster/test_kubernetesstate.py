@@ -100,3 +100,16 @@ def test_pods_of_others_are_none_of_a_job(found: dict[str, Any]) -> None:
 )
 def test_times_are_read(text: object, seconds: float) -> None:
     assert states.when(text) == seconds
+
+
+@pytest.mark.parametrize("how", ["Complete", "Failed"])
+def test_what_ends_because_it_is_deleted_did_not_end_by_itself(how: str) -> None:
+    ended = [{**over(how)[0], "lastTransitionTime": "2030-01-01T00:00:05Z"}]
+    found = job(conditions=ended)
+
+    found["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:05Z"
+    going = of(found, pod(0, State.SUCCEEDED))
+    assert (going.state.is_over, going.reason) == (False, "it is being cancelled")
+
+    found["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:06Z"
+    assert of(found).state.is_over
