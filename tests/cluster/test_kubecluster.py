@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import conftest, kubenodes
+from tests.cluster import conftest, kubecluster
 from tests.cluster.conftest import LAMINA, Bench
 from tests.cluster.kubenodes import Kubernetes
 
@@ -23,9 +23,9 @@ PREFETCH = "lamina.prefetch"
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """A Kubernetes of two nodes."""
-    if why := kubenodes.lacks():
+    if why := kubecluster.lacks():
         pytest.skip(why)
-    with kubenodes.cluster(tmp_path_factory.mktemp("kubernetes") / "k", 2) as found:
+    with kubecluster.cluster(tmp_path_factory.mktemp("kubernetes") / "k", 2) as found:
         yield found
 
 
@@ -42,8 +42,8 @@ def on_kubernetes(kubernetes: Kubernetes, tmp_path: Path) -> Bench:
     return found
 
 
-def until(see: Callable[[], Any], seconds: float = 90) -> Any:
-    """What is seen once it is there."""
+def until(see: Callable[[], Any], seconds: float = 200) -> Any:
+    """What is seen once it is there. Kubelets of 1.20 may wait two minutes for a volume."""
     end = time.monotonic() + seconds
     while not (found := see()):
         assert time.monotonic() < end
