@@ -169,12 +169,14 @@ def nothing_of_it_stays(kubernetes: Kubernetes) -> list[str]:
 
 
 def test_labels_choose_the_nodes_that_fetch(kubernetes: Kubernetes, on_kubernetes: Bench) -> None:
+    with (on_kubernetes.root / "BUILD").open("a") as build:
+        build.write('job(name = "placed", binary = ":probe", constraint = "rack=r2")\n')
     with (on_kubernetes.root / "lamina.toml").open("a") as settings:
-        settings.write('constraint = "rack=r2"\n')
+        settings.write('constraint = "rack=r1"\n')
 
-    done = json.loads(on_kubernetes.call("prefetch", "//:probe", "--on", "lab", "-q", "--json"))
-
-    assert [each["node"] for each in done["nodes"]] == ["kn2"]
+    for target, node in {"//:probe": "kn1", "//:placed": "kn2"}.items():
+        done = json.loads(on_kubernetes.call("prefetch", target, "--on", "lab", "-q", "--json"))
+        assert [each["node"] for each in done["nodes"]] == [node]
 
 
 def begun(on_kubernetes: Bench, kubernetes: Kubernetes) -> subprocess.Popen[bytes]:

@@ -50,7 +50,14 @@ def run(args: argparse.Namespace) -> int:
         from lamina.cli.session import Session
 
         with Session(arguments.options(args)) as session:
-            binary, _ = submit.target(session, args.what)
+            binary, spec = submit.target(session, args.what)
+            if isinstance(launcher, Caching):  # the nodes on which the job itself may come
+                cluster = replace(
+                    cluster,
+                    partition=spec.partition or cluster.partition,
+                    constraint=spec.constraint or cluster.constraint,
+                )
+                launcher = launchers.of(cluster)
             shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
         reference = shipped.reference
     if isinstance(launcher, Caching):
