@@ -3,8 +3,8 @@
 Nothing else makes a kubelet pull. The image's own program must not run for that, and the image may
 have no other; so what runs is a file of some bytes that ends at once, which a ConfigMap brings.
 
-All of it belongs to a Job that has no pods of its own. Who waits deletes that; where nobody is left
-to do so, Kubernetes ends it after a time, and removes it with all that belongs to it.
+All of it belongs to a Job that has nothing to do, and so is over at once. Who waits deletes that;
+where nobody is left to do so, Kubernetes removes it some time after its end, with all that is its.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from lamina.core.errors import ServiceError, UserError
 from lamina.formats import elf
 
 LABEL = "lamina.prefetch"
-LONGEST = 3600  # seconds after which all of it ends, done or not
-_KEPT = 60  # seconds for which Kubernetes keeps it from then on
+LONGEST = 3600  # seconds after which it ends, done or not
+_KEPT = LONGEST + 60  # seconds for which Kubernetes keeps it where nobody deletes it
 _PATIENCE = 60.0  # seconds for which a kubelet may fail: it tries some times, as registries do
 _NOBODY = 65534  # the user of what needs no rights
 _PLACE = "/.lamina-prefetch"
@@ -96,15 +96,18 @@ def _name(found: Object) -> str:
 
 
 def owner(name: str, package: str, where: Where) -> Object:
-    """The Job that all belongs to; it never has a pod, and ends when its time is over."""
+    """The Job that all belongs to.
+
+    Without a pod its own time limit would not begin, at least until 1.20; with nothing to complete
+    it is complete, and from then on it is kept for a time.
+    """
     containers = [{"name": CONTAINER, "image": package}]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "namespace": where.namespace, "labels": {LABEL: name}},
         "spec": {
-            "parallelism": 0,
-            "activeDeadlineSeconds": LONGEST,
+            "completions": 0,
             "ttlSecondsAfterFinished": _KEPT,
             "template": {"spec": {"restartPolicy": "Never", "containers": containers}},
         },
