@@ -122,7 +122,7 @@ def _control_plane(found: Kubernetes) -> None:
         "--authorization-mode=RBAC", "--service-cluster-ip-range=10.95.0.0/24",
         "--service-account-issuer=https://lab", f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}", "--kubelet-preferred-address-types=InternalIP",
-        "--default-not-ready-toleration-seconds=2", "--default-unreachable-toleration-seconds=2",
+        "--default-not-ready-toleration-seconds=20", "--default-unreachable-toleration-seconds=20",
     )  # fmt: skip
     _await(found)
     for program, more in {
