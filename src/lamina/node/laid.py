@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.classes import dataclass
-from lamina.core.errors import LaminaError, UserError
+from lamina.core.errors import HostError, LaminaError, UserError
 from lamina.formats.inodes import File, Folder, Node, Special
 from lamina.linux import filesystem, rights, syscalls
 from lamina.node import lay, mounts
@@ -95,6 +95,17 @@ def lay_out(image: Path, folder: Path) -> Path:
                     filesystem.remove_tree(made)
                     made.touch()  # whoever mounts it says what is wrong with it
         return derived.place(derived.LAID, name, folder)
+
+
+def lay_out_all(images: Iterable[Path], folder: Path) -> int:
+    """Lay out every large layer that can be; how many are folders then."""
+    if not may_lie_on(os.fspath(folder)):
+        raise HostError(
+            f"layers are not unpacked in `{folder}`: it lies on no disk of this machine",
+            hint="set LAMINA_STORE to a folder on ext4, XFS, btrfs, F2FS or bcachefs",
+        )
+    large = [image for image in dict.fromkeys(images) if _is_large(image, folder)]
+    return sum(lay_out(image, folder).is_dir() for image in large)
 
 
 def size(inside: Inside) -> int:
