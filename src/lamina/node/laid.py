@@ -81,15 +81,18 @@ def note(path: Path, folder: Path) -> Path | None:
 
 
 def lay_out(image: Path, folder: Path) -> Path:
-    """Lay a layer out, where that was not done; the folder, or a file where that can not be."""
+    """Lay a layer out, where that was not done; the folder, or a file where that can not be.
+
+    Raises IntegrityError for a damaged one, and OSError where there is no room.
+    """
     with contextlib.closing(LocalStore(folder)) as store:
         names = [mounts.content(image, folder)]
         name = _name(image, folder)
         making = derived.making(derived.LAID, name, names, store, _of_itself)
         with making as made:
             if made is not None:
+                verified.members(names, store)  # a damaged one may be here whole again
                 try:
-                    verified.members(names, store)
                     _make(image, made, store)
                 except LaminaError:
                     filesystem.remove_tree(made)
