@@ -104,8 +104,9 @@ def lay_out_all(images: Iterable[Path], folder: Path) -> int:
     """Lay out every large layer that can be; how many are folders then."""
     if not may_lie_on(os.fspath(folder)):
         raise HostError(
-            f"layers are not unpacked in `{folder}`: it lies on no disk of this machine",
-            hint="set LAMINA_STORE to a folder on ext4, XFS, btrfs, F2FS or bcachefs",
+            f"layers are not unpacked in `{folder}`: it lies on no disk of this machine, "
+            "or a group shares it",
+            hint="set LAMINA_STORE to a folder of your own on ext4, XFS, btrfs, F2FS or bcachefs",
         )
     large = [image for image in dict.fromkeys(images) if _is_large(image, folder)]
     return sum(lay_out(image, folder).is_dir() for image in large)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lamina.core.container import Limits
-from lamina.core.errors import IntegrityError, UserError
+from lamina.core.errors import HostError, IntegrityError, UserError
 from lamina.formats import squashfs
 from lamina.linux import cgroups
 from lamina.node import laid, laying
@@ -161,6 +161,15 @@ def test_a_folder_that_somebody_replaced_is_not_used(layer: Layer, store: LocalS
 
     laid.lay_out(image, store.folder)
     assert names(laid.stacked(image, store.folder)) == ["file"]
+
+
+def test_a_store_that_a_group_shares_has_none(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: None)
+    store.folder.chmod(0o2775)
+
+    assert laid.candidates([image], store.folder) == []
+    with pytest.raises(HostError, match="a group shares it"):
+        laid.lay_out_all([image], store.folder)
 
 
 def test_small_images_and_those_of_elsewhere_stay(
