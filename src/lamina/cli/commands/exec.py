@@ -31,10 +31,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
-    from lamina.node import report
+    from lamina.node import carried, report
     from lamina.store import leases, local, packages
 
     told = report.wanted(os.environ, output.warning)
+    args.carried = carried.taken(os.environ)
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     seen = None
