@@ -1,4 +1,4 @@
-"""What comes with a job is a help: with it nothing is asked for, and without it nothing is wrong."""
+"""What comes with a job is a help: with it nothing is asked for, without it nothing is wrong."""
 
 from __future__ import annotations
 
