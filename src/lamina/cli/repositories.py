@@ -129,7 +129,7 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
         output.note(
             f"pulled `{wanted}`: {output.plural(found.layers, 'layer')} new, "
             f"{output.size(found.size)}; {output.duration(progress.seconds)}"
-            + ("; it came with the job" if came and not late.is_open else "")
+            + ("; it came with the job" if found.blobs and not late.is_open else "")
         )
     return found
 
