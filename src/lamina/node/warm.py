@@ -46,7 +46,7 @@ def start(words: Sequence[str], warn: _Warn) -> int | None:
     asked = os.environ.get(_REPORT)
     carried = os.environ.pop(_CARRIED, None)  # nothing is missing here
     try:
-        return _start(known, words[end + 1 :], lease, warn)
+        return _start(known, words[end + 1 :], store, lease, warn)
     except (OSError, LaminaError):
         return None  # whoever finds out what is wrong tells it
     finally:
@@ -61,7 +61,9 @@ def start(words: Sequence[str], warn: _Warn) -> int | None:
 _REPORT, _CARRIED = "LAMINA_REPORT", "LAMINA_CARRIED"
 
 
-def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -> int | None:
+def _start(
+    known: starts.Start, words: Sequence[str], store: str, lease: int, warn: _Warn
+) -> int | None:
     told = None
     if _REPORT in os.environ:
         from lamina.node import report
@@ -69,6 +71,12 @@ def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -
         told = report.wanted(os.environ, warn)
     if any(starts.fact(kind, of) != value for kind, of, value in known.facts):
         return None
+    if any(os.path.lexists(place) for _, place in known.large):
+        return None
+    if known.large:
+        from lamina.node import laying
+
+        laying.begin(store, [image for image, _ in known.large])
     if told is not None:
         told.told("pulled")
     if known.walls:
@@ -113,7 +121,7 @@ def mounted(known: starts.Start) -> int | None:
 def _served(known: starts.Start) -> int | None:
     if any(starts.state(path) != state for path, _, _, state in known.images):
         return None
-    return served.stacked(known.server, [(path, at) for path, _, at, _ in known.images])
+    return served.stacked(known.server, [image[:3] for image in known.images])
 
 
 def _attached(known: starts.Start) -> int | None:

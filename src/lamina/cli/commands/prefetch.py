@@ -21,6 +21,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.complete_labels(parser)
     jobs.add_cluster(parser)
     parser.add_argument("--registry", metavar="REPO", default="", help="where to push a target")
+    arguments.add_unpack(parser)
     repositories.add_access(parser)
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         reference = shipped.reference
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
-    words = ["pull", "--json", *command.access(launcher.cluster), reference]
+    unpack = ["--unpack"] if args.unpack else []
+    words = ["pull", "--json", *unpack, *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         try:
             found = json.loads(text[text.index("{") : text.rindex("}") + 1])
