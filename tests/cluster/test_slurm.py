@@ -108,7 +108,7 @@ def test_what_came_once_is_there_for_all_tasks_of_a_node(
 
 def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path: Path) -> None:
     """No node that has the rest asks the registry, not even for one that is there no more."""
-    _add_a_large_layer(on_slurm.root)
+    _add_large_layers(on_slurm.root)
     settings, probe = on_slurm.root / "lamina.toml", on_slurm.root / "probe.py"
     usual = settings.read_text() + 'plain_http = true\nstore = "/var/tmp/carried"\n'
 
@@ -143,13 +143,14 @@ def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path
     assert "LAMINA_TASK_INDEX" in said
     assert "LAMINA_CARRIED" not in said
     assert json.loads(on_slurm.call("describe", "--json", first))["sent"]["carried"] == 0
-    assert 0 < found["sent"]["carried"] < 1 << 16
+    assert 50_000 < found["sent"]["carried"] <= 1 << 16
 
 
-def _add_a_large_layer(root: Path) -> None:
-    """Let the probe have a layer that cannot travel with a job."""
-    heavy = "".join(hashlib.sha256(b"%d" % each).hexdigest() for each in range(5000))
-    (root / "heavy.py").write_text(f"DATA = '{heavy}'\n")
+def _add_large_layers(root: Path) -> None:
+    """Let the probe have a layer that cannot travel with a job, and a layer that just can."""
+    digits = "".join(hashlib.sha256(b"%d" % each).hexdigest() for each in range(5000))
+    (root / "heavy.py").write_text(f"DATA = '{digits}'\n")
+    (root / "probe.py").write_text(f"{(root / 'probe.py').read_text()}# {digits[:72_000]}\n")
     build = (root / "BUILD").read_text().replace('py"])', 'py"], deps = [":heavy"])')
     library = 'python_library(name = "heavy", srcs = ["heavy.py"])\n'
     (root / "BUILD").write_text(library + build)
