@@ -73,7 +73,7 @@ def ship(
     place = _place(cluster, made.package)
     news = publish.news(made.digest, session.store, place) if _carries(cluster) else ()
     found = str(replace(place, digest=made.digest.oci))
-    carried = publish.carried(news, session.store)
+    carried = publish.carried(made.digest, news, session.store)
     return Shipped(found, {"build": built - begun}, {}, built, carried=carried)
 
 
@@ -95,7 +95,8 @@ def _send(
             made.digest, session.store, repository, made.package.version,
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
-    carried = publish.carried(sent.news, session.store) if _carries(cluster) else ""
+    news = sent.news if _carries(cluster) else ()
+    carried = publish.carried(made.digest, news, session.store)
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")

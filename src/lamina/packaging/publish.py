@@ -79,13 +79,19 @@ def news(digest: Digest, store: LocalStore, place: Reference) -> tuple[Sequence[
     return advice.news(advice.content(digest, store), _recall(store, place))
 
 
-def carried(news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
-    """The first of some lists of blobs that can travel with a job; empty where none can."""
+def carried(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
+    """The first of some lists of blobs that can travel with a job; empty where none can.
+
+    The signatures of the package go with it, if there is room.
+    """
+    kept = signatures.kept(package, store)
+    signed = [data for each in kept for data in (each.manifest, each.envelope)]
     for digests in news:
         if sum(each.size for each in digests) > form.MOST:
             continue
         store.fetch(digests)
-        if text := form.encode(map(store.read, digests)):
+        blobs = [store.read(each) for each in digests]
+        if text := form.encode([*blobs, *signed]) or form.encode(blobs):
             return text
     return ""
 

@@ -40,8 +40,19 @@ class Site:
         done = node("pull", f"{place}/hello:v1")
         assert done.returncode == 0, done.stderr
         self._edit("two")
+        self.reference = self.text = ""
+        self.carry()
+
+    def carry(self) -> None:
+        """Let the node have what a job would bring."""
         self.reference, self.text = self._told(self.dry_run())
-        node.environment["LAMINA_CARRIED"] = self.text
+        self.node.environment["LAMINA_CARRIED"] = self.text
+
+    def submitter(self, *words: str) -> str:
+        """What lamina prints where jobs are submitted."""
+        done = self._ours(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def _settings(self, more: str = "") -> str:
         return f'[cluster.lab]\nlauncher = "slurm"\nregistry = "{self._place}"\n{more}'
@@ -142,6 +153,23 @@ def test_a_policy_holds_for_it_too(folder: Site, tmp_path: Path) -> None:
     done = folder.start()
 
     assert (done.returncode, done.stdout) == (125, "")
+
+
+def test_signatures_come_with_it(site: Site, tmp_path: Path) -> None:
+    """A policy is complied with though the registry is down; another key does not do."""
+    for name in ("ours", "other"):
+        site.submitter("sign", "--generate-key", str(tmp_path / name))
+    name = site.submitter("package", "//:hello").split()[-1]
+    site.submitter("sign", name, "--key", str(tmp_path / "ours.key"))
+    site.carry()
+
+    for key in ("other", "ours"):
+        policy = tmp_path / f"{key}.toml"
+        policy.write_text(f'[[trust.rule]]\npackages = ["*"]\nkeys = ["{key}.pub"]\n')
+        site.node.environment["LAMINA_POLICY"] = str(policy)
+        done = site.start()
+        expected = (0, "two you\n") if key == "ours" else (125, "")
+        assert (done.returncode, done.stdout) == expected, done.stderr
 
 
 def test_what_is_sent_is_as_the_cluster_says(folder: Site) -> None:

@@ -43,7 +43,7 @@ class Site:
         planned = publish.news(digest, self.ours, self._repository("").reference)
         pushed = publish.push(digest, self.ours, self._repository(version), version)
         assert pushed.news == planned  # what `--dry-run` tells
-        return digest, publish.carried(pushed.news, self.ours)
+        return digest, publish.carried(digest, pushed.news, self.ours)
 
     def start(self, digest: Digest, text: str) -> Pulled:
         """Let the node have a package, as a task of a job does."""
