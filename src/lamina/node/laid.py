@@ -81,15 +81,18 @@ def note(path: Path, folder: Path) -> Path | None:
 
 
 def lay_out(image: Path, folder: Path) -> Path:
-    """Lay a layer out, where that was not done; the folder, or a file where that can not be."""
+    """Lay a layer out, where that was not done; the folder, or a file where that can not be.
+
+    Raises IntegrityError for a damaged one, and OSError where there is no room.
+    """
     with contextlib.closing(LocalStore(folder)) as store:
         names = [mounts.content(image, folder)]
         name = _name(image, folder)
         making = derived.making(derived.LAID, name, names, store, _of_itself)
         with making as made:
             if made is not None:
+                verified.members(names, store)  # a damaged one may be here whole again
                 try:
-                    verified.members(names, store)
                     _make(image, made, store)
                 except LaminaError:
                     filesystem.remove_tree(made)
@@ -101,8 +104,9 @@ def lay_out_all(images: Iterable[Path], folder: Path) -> int:
     """Lay out every large layer that can be; how many are folders then."""
     if not may_lie_on(os.fspath(folder)):
         raise HostError(
-            f"layers are not unpacked in `{folder}`: it lies on no disk of this machine",
-            hint="set LAMINA_STORE to a folder on ext4, XFS, btrfs, F2FS or bcachefs",
+            f"layers are not unpacked in `{folder}`: it lies on no disk of this machine, "
+            "or a group shares it",
+            hint="set LAMINA_STORE to a folder of your own on ext4, XFS, btrfs, F2FS or bcachefs",
         )
     large = [image for image in dict.fromkeys(images) if _is_large(image, folder)]
     return sum(lay_out(image, folder).is_dir() for image in large)

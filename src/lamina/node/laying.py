@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VARIABLE = "LAMINA_UNPACK"
 LEAST = 1 << 20  # bytes of an image from which on it is worth a folder
 _LOCK = "laying"
+_SETGID = 0o2000
 _ROOM = 4  # times its image that a layer may take as files, about
 _SPARE = 10  # one part in so many of the disk is left free
 # File systems of disks, that overlayfs takes as lower ones: ext4, XFS, btrfs, F2FS, bcachefs.
@@ -27,11 +28,15 @@ _DISKS = (0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0xCA451A4E)
 
 
 def may_lie_on(store: str) -> bool:
-    """Whether folders of a store can be layers: not where it lies in memory, or far away."""
+    """Whether folders of a store can be layers: not where it lies in memory, or far away.
+
+    Nor where a group shares it: its members could not remove each other's.
+    """
     from lamina.linux import syscalls
 
     try:
-        return syscalls.file_system_kind(store) in _DISKS
+        shared = os.stat(store).st_mode & _SETGID
+        return not shared and syscalls.file_system_kind(store) in _DISKS
     except OSError:
         return False
 
