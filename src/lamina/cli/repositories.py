@@ -106,7 +106,7 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
     from lamina.node import pull
     from lamina.store.trust import places
 
-    wanted_too = getattr(args, "signatures", False)
+    is_asked = getattr(args, "signatures", False)
     came = at_hand(args)
     with contextlib.closing(Late(wanted, args)) as late, Progress("pulling") as progress:
         work = partial(
@@ -119,11 +119,11 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
             if not filesystem.is_full(error) or not _make_room(store):
                 raise
             found = work()
-        if wanted_too or places.in_force():
+        if is_asked or places.in_force():
             from lamina.store.trust import signatures
 
             # Where those that came do not do, `admit` asks for the others.
-            signed = [] if wanted_too else signatures.among(found.digest, came)
+            signed = [] if is_asked else signatures.among(found.digest, came)
             signed = signed or list(signatures.fetch(found.digest, late()).signatures)
             signatures.keep(found.digest, signed, store)
     _keep_bounds(store, found.digest)

@@ -3,9 +3,9 @@
 Many small blobs come together, as the advice beside a package tells (`formats/transfer`), and
 large ones that are much like what is here as deltas; the others each by its own request, several
 at once. What is at hand already, as it came with a job, is not asked for; where that is all, the
-repository is not even opened. One process at a time pulls a package, and others
-that want it find everything there. Nothing is kept before it has been compared with its digest, and
-the package's own manifest comes last: what has that is whole.
+repository is not even opened. One process at a time pulls a package, and others that want it find
+everything there. Nothing is kept before it has been compared with its digest, and the package's own
+manifest comes last: what has that is whole.
 """
 
 from __future__ import annotations
