@@ -27,9 +27,11 @@ class Shipped:
 
     reference: str  # by digest
     seconds: Mapping[str, float]  # of each step
-    sent: Mapping[str, int]  # `blobs`, `bytes`: that the registry did not have
+    # `blobs`, `bytes`: that the registry did not have; `carried`: letters that each node is sent
+    sent: Mapping[str, int]
     ended: float  # seconds since the epoch
     entry_point: tuple[str, ...] = ()  # of an image
+    carried: str = ""  # blobs of it that can travel with a job
 
 
 def ship(
@@ -66,8 +68,13 @@ def ship(
             raise _no_registry(cluster, "; `oci:FOLDER` where all nodes see that")
         reference = f"{made.package.name}@{made.digest.oci}"
         return Shipped(reference, {"build": built - begun}, {}, built)
-    found = str(replace(_place(cluster, made.package), digest=made.digest.oci))
-    return Shipped(found, {"build": built - begun}, {}, built)
+    from lamina.packaging import publish
+
+    place = _place(cluster, made.package)
+    news = publish.news(made.digest, session.store, place) if _carries(cluster) else ()
+    found = str(replace(place, digest=made.digest.oci))
+    carried = publish.carried(made.digest, news, session.store)
+    return Shipped(found, {"build": built - begun}, {}, built, carried=carried)
 
 
 def _send(
@@ -88,12 +95,20 @@ def _send(
             made.digest, session.store, repository, made.package.version,
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
+    news = sent.news if _carries(cluster) else ()
+    carried = publish.carried(made.digest, news, session.store)
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
     found = str(replace(place, digest=made.digest.oci))
     seconds = {"build": built - begun, "push": ended - built}
-    return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended)
+    moved = {"blobs": sent.blobs, "bytes": sent.size, "carried": len(carried)}
+    return Shipped(found, seconds, moved, ended, carried=carried)
+
+
+def _carries(cluster: Cluster) -> bool:
+    """Whether jobs of a cluster may bring what is new themselves."""
+    return cluster.launcher != "local" and cluster.transfer == "auto"
 
 
 def _ship_image(

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from lamina.core.classes import dataclass, field
+from lamina.core.classes import dataclass, field, replace
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Resources, Spec
 from lamina.linux import filesystem
@@ -73,7 +73,7 @@ def write(record: Record) -> None:
     """Keep a record, whole or not at all."""
     document = {
         "format": _FORMAT,
-        "job": asdict(record.job),
+        "job": asdict(replace(record.job, carried="")),  # that is for the nodes alone
         "cluster": record.cluster,
         "native": record.native,
         "submitted": record.submitted,

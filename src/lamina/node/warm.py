@@ -44,6 +44,7 @@ def start(words: Sequence[str], warn: _Warn) -> int | None:
     except (OSError, LaminaError):
         return None
     asked = os.environ.get(_REPORT)
+    carried = os.environ.pop(_CARRIED, None)  # nothing is missing here
     try:
         return _start(known, words[end + 1 :], store, lease, warn)
     except (OSError, LaminaError):
@@ -52,9 +53,12 @@ def start(words: Sequence[str], warn: _Warn) -> int | None:
         os.close(lease)
         if asked is not None:
             os.environ[_REPORT] = asked
+        if carried is not None:
+            os.environ[_CARRIED] = carried
 
 
-_REPORT = "LAMINA_REPORT"
+# Of `report` and `carried`, which are not imported for that.
+_REPORT, _CARRIED = "LAMINA_REPORT", "LAMINA_CARRIED"
 
 
 def _start(

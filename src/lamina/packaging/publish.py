@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
-from lamina.core.classes import dataclass
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
+from lamina.core.reference import Reference
+from lamina.formats import carried as form
 from lamina.formats import transfer
 from lamina.formats.oci import Document
 from lamina.formats.transfer import Advice
@@ -41,6 +43,7 @@ class Pushed:
     layers: int  # that are among them
     manifests: int  # that were sent, with the advice
     signatures: int = 0  # that were put beside it
+    news: tuple[Sequence[Digest], ...] = ()  # as `advice.news` tells it
 
 
 def push(
@@ -59,14 +62,38 @@ def push(
     """
     with leases.leased_package(store.folder, digest):
         content = advice.content(digest, store)
-        former = _recall(store, repository)
+        former = _recall(store, repository.reference)
+        told = advice.news(content, former)
         sender = _Sender(store, repository, mount_from, planned, moved)
         try:
-            return sender.send(content, former, tag)
+            return replace(sender.send(content, former, tag), news=told)
         except Rejected:
             if not former.names:
                 raise
-        return sender.send(content, Former(), tag)
+        # What nodes have is not gone because the repository has lost it.
+        return replace(sender.send(content, Former(), tag), news=told)
+
+
+def news(digest: Digest, store: LocalStore, place: Reference) -> tuple[Sequence[Digest], ...]:
+    """What a push to a repository would tell as news; nobody is asked."""
+    return advice.news(advice.content(digest, store), _recall(store, place))
+
+
+def carried(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
+    """The first of some lists of blobs that can travel with a job; empty where none can.
+
+    The signatures of the package go with it, if there is room.
+    """
+    kept = signatures.kept(package, store)
+    signed = [data for each in kept for data in (each.manifest, each.envelope)]
+    for digests in news:
+        if sum(each.size for each in digests) > form.MOST:
+            continue
+        store.fetch(digests)
+        blobs = [store.read(each) for each in digests]
+        if text := form.encode([*blobs, *signed]) or form.encode(blobs):
+            return text
+    return ""
 
 
 class _Sender:
@@ -104,7 +131,7 @@ class _Sender:
         signed = signatures.send(
             signatures.kept(content.root.digest, self._store), self._repository
         )
-        _remember(self._store, self._repository, content, plan.advice)
+        _remember(self._store, self._repository.reference, content, plan.advice)
         return Pushed(
             content.root.digest,
             len(missing),
@@ -134,15 +161,15 @@ class _Sender:
         self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
 
 
-def _record(store: LocalStore, repository: Repository) -> Path:
-    name = Digest.of(repository.reference.place.encode()).hash
+def _record(store: LocalStore, place: Reference) -> Path:
+    name = Digest.of(place.place.encode()).hash
     return store.folder / "pushed" / name[:16]
 
 
-def _recall(store: LocalStore, repository: Repository) -> Former:
+def _recall(store: LocalStore, place: Reference) -> Former:
     """What the last push from here has left in a repository; nothing where that is not known."""
     try:
-        document = json.loads(_record(store, repository).read_bytes())
+        document = json.loads(_record(store, place).read_bytes())
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         package = packages.read(content.root.digest, store)
@@ -155,8 +182,8 @@ def _recall(store: LocalStore, repository: Repository) -> Former:
     return Former(frozenset(names), layers, told.packs, told.deltas)
 
 
-def _remember(store: LocalStore, repository: Repository, content: Content, told: Advice) -> None:
+def _remember(store: LocalStore, place: Reference, content: Content, told: Advice) -> None:
     kept = store.write(transfer.encode(told).data)
     document = {"package": str(content.root.digest), "advice": str(kept)}
     data = json.dumps(document).encode()
-    filesystem.write_atomic(_record(store, repository), data, scratch=store.scratch)
+    filesystem.write_atomic(_record(store, place), data, scratch=store.scratch)

@@ -32,11 +32,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
-    from lamina.node import laying, report
+    from lamina.node import carried, laying, report
     from lamina.store import leases, local, packages
 
     begun = time.time()
     told = report.wanted(os.environ, output.warning)
+    args.carried = carried.taken(os.environ)
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     seen = None

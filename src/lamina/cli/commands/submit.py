@@ -191,7 +191,10 @@ def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish
     )
     label = str(session.label(args.target))
     name = args.name or label.rpartition(":")[2]
-    job = Job(records.new_id(name), label, shipped.reference, wish.spec, shipped.entry_point)
+    job = Job(
+        records.new_id(name), label, shipped.reference, wish.spec,
+        shipped.entry_point, shipped.carried,
+    )  # fmt: skip
     if args.dry_run:
         return _print_plan(launcher.plan(job))
     launcher.plan(job)  # what it cannot do is told before anything is kept
