@@ -29,6 +29,7 @@ from lamina.store.repository import Manifest, Rejected, Repository
 from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
+_FEW = 8  # so few small blobs are sent without asking whether they are there
 
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 
@@ -38,7 +39,7 @@ class Pushed:
     """What a push has moved."""
 
     digest: Digest  # of the manifest
-    blobs: int  # that the repository did not have
+    blobs: int  # that were sent: those that the repository did not have, as far as it was asked
     size: int  # bytes of these
     layers: int  # that are among them
     manifests: int  # that were sent, with the advice
@@ -115,7 +116,7 @@ class _Sender:
 
     def send(self, content: Content, former: Former, tag: str) -> Pushed:
         unknown = [each for each in content.blobs if each.hash not in former.names]
-        missing = self._repository.missing(unknown)
+        missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
         plan = advice.advise(content, former, self._store)
         packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
         missing |= {each.blob for each in plan.deltas}
@@ -124,9 +125,10 @@ class _Sender:
         manifests = [
             each for each in content.manifests[:-1] if each.digest.hash not in former.names
         ]
-        parallel.run([partial(self._put, each) for each in manifests], _AT_ONCE)
-        # Whoever finds the package finds this: so it comes first.
-        self._put(transfer.encode(plan.advice), transfer.tag(content.root.digest.hash))
+        told = transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
+        work = [partial(self._put, each) for each in manifests]
+        parallel.run([*work, partial(self._put, *told)], _AT_ONCE)
+        # Whoever finds the package finds all that.
         self._put(content.root, tag)
         signed = signatures.send(
             signatures.kept(content.root.digest, self._store), self._repository
@@ -159,6 +161,12 @@ class _Sender:
 
     def _put(self, document: Document, tag: str = "") -> None:
         self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
+
+
+def _is_little(unknown: Sequence[Digest], former: Former) -> bool:
+    """Whether it is sooner sent than asked for: what an edit has made is seldom there."""
+    small = all(each.size <= transfer.SMALL for each in unknown)
+    return bool(former.names) and small and len(unknown) <= _FEW
 
 
 def _record(store: LocalStore, place: Reference) -> Path:
