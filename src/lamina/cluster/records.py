@@ -12,12 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
-from lamina.core.classes import dataclass, field, replace
+from lamina.core.classes import asdict, dataclass, field, replace
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Resources, Spec
 from lamina.linux import filesystem
@@ -50,7 +48,7 @@ def top() -> Path:
 def new_id(name: str) -> str:
     """A name for a job that no other has."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "job"
-    return f"{plain}-{secrets.token_hex(4)}"
+    return f"{plain}-{os.urandom(4).hex()}"
 
 
 def make_folder(job: str, where: str) -> Path:

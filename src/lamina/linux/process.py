@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +39,8 @@ DEBIAN_PACKAGE = {
 
 def find(tool: str) -> Path | None:
     """Where a tool lies on PATH (or in the system's sbin folders), or None."""
+    import shutil  # dear
+
     found = shutil.which(tool, path=os.pathsep.join(_folders()))
     return Path(found) if found else None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from lamina.cli import arguments, jobs, output
+from lamina.core.classes import asdict
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:

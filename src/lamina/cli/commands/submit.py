@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output, repositories
-from lamina.core.classes import dataclass, replace
+from lamina.core.classes import asdict, dataclass, replace
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
