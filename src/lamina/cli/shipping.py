@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lamina.cli.session import Session
     from lamina.cluster.launcher import Launcher
     from lamina.core.cluster import Cluster
-    from lamina.core.label import Label
     from lamina.core.manifest import Package
     from lamina.core.reference import Reference
 
@@ -38,7 +37,7 @@ def ship(
     session: Session,
     args: argparse.Namespace,
     launcher: Launcher,
-    binary: Label,
+    binary: str,
     *,
     begun: float,
     push: bool,
@@ -52,7 +51,7 @@ def ship(
     cluster = launcher.cluster
     if cluster.launcher == "kubernetes":
         return _ship_image(session, args, cluster, binary, begun=begun, push=push)
-    target, order = str(binary), pipeline.Order(program=True)
+    target, order = binary, pipeline.Order(program=True)
     if cluster.registry and push:
 
         def send(made: Packaged) -> Shipped:
@@ -115,7 +114,7 @@ def _ship_image(
     session: Session,
     args: argparse.Namespace,
     cluster: Cluster,
-    binary: Label,
+    binary: str,
     *,
     begun: float,
     push: bool,
@@ -127,7 +126,7 @@ def _ship_image(
 
     if not cluster.registry:
         raise _no_registry(cluster, "")
-    made = imaging.make(session, str(binary), cluster)
+    made = imaging.make(session, binary, cluster)
     built = time.time()
     package = made.packaged.package
     if not args.quiet:

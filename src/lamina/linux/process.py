@@ -39,10 +39,11 @@ DEBIAN_PACKAGE = {
 
 def find(tool: str) -> Path | None:
     """Where a tool lies on PATH (or in the system's sbin folders), or None."""
-    import shutil  # dear
-
-    found = shutil.which(tool, path=os.pathsep.join(_folders()))
-    return Path(found) if found else None
+    # `shutil.which` brings half a dozen modules.
+    for place in [tool] if "/" in tool else [f"{folder}/{tool}" for folder in _folders()]:
+        if os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113 - pathlib is dear
+            return Path(place)
+    return None
 
 
 def candidates(tool: str, found: Path) -> list[str]:

@@ -203,7 +203,9 @@ def test_as_plain_data() -> None:
             named: dict[str, list[Inner]]
             place: Path
 
-        return module.asdict(Outer(Inner(1), (Inner(2), Inner(3)), {"a": [Inner(4)]}, Path("/x")))
+        inner: Any = Inner
+        outer: Any = Outer
+        return module.asdict(outer(inner(1), (inner(2), inner(3)), {"a": [inner(4)]}, Path("/x")))
 
     ours, theirs = both(make)
     assert ours == theirs

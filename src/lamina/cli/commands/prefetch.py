@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         from lamina.cli.session import Session
 
         with Session(arguments.options(args)) as session:
-            binary, _ = submit.target(session, args.what)
+            binary = submit.target(session, args.what).binary
             shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
         reference = shipped.reference
     failed: list[str] = []
