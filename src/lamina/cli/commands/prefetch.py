@@ -27,6 +27,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.complete_labels(parser)
     jobs.add_cluster(parser)
     parser.add_argument("--registry", metavar="REPO", default="", help="where to push a target")
+    arguments.add_unpack(parser)
     repositories.add_access(parser)
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -50,21 +51,24 @@ def run(args: argparse.Namespace) -> int:
         from lamina.cli.session import Session
 
         with Session(arguments.options(args)) as session:
-            binary, spec = submit.target(session, args.what)
+            found = submit.target(session, args.what)
             if isinstance(launcher, Caching):  # the nodes on which the job itself may come
                 cluster = replace(
                     cluster,
-                    partition=spec.partition or cluster.partition,
-                    constraint=spec.constraint or cluster.constraint,
+                    partition=found.spec.partition or cluster.partition,
+                    constraint=found.spec.constraint or cluster.constraint,
                 )
                 launcher = launchers.of(cluster)
-            shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
+            shipped = shipping.ship(
+                session, args, launcher, found.binary, begun=time.time(), push=True
+            )  # fmt: skip
         reference = shipped.reference
     if isinstance(launcher, Caching):
         return _cached(args, launcher, reference)
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
-    words = ["pull", "--json", *command.access(launcher.cluster), reference]
+    unpack = ["--unpack"] if args.unpack else []
+    words = ["pull", "--json", *unpack, *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         try:
             found = json.loads(text[text.index("{") : text.rindex("}") + 1])
