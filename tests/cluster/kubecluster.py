@@ -101,6 +101,14 @@ def _network(found: Kubernetes) -> None:
     do(*found.words("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"))
 
 
+def start_registry(found: Kubernetes) -> subprocess.Popen[bytes]:
+    """Start the registry; the nodes reach it over their links."""
+    settings = found.top / "registry.yml"
+    storage = f"storage: {{filesystem: {{rootdirectory: {found.top}/registry}}}}"
+    settings.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "{found.registry}"}}\n')
+    return _start(found, "docker-registry", "serve", str(settings))
+
+
 def _control_plane(found: Kubernetes) -> None:
     """Start it, with a registry beside it, and wait until it answers."""
     top = found.top
@@ -109,11 +117,8 @@ def _control_plane(found: Kubernetes) -> None:
     do("openssl", "genrsa", "-out", str(key), "2048")
     (top / "tokens").write_text(f'{TOKEN},root,1,"system:masters"\n{WITHOUT_RIGHTS},mira,2\n')
     found.settings.write_text(json.dumps(_settings()))
-    registry = top / "registry.yml"
-    storage = f"storage: {{filesystem: {{rootdirectory: {top}/registry}}}}"
-    registry.write_text(f'version: 0.1\n{storage}\nhttp: {{addr: "{found.registry}"}}\n')
     gates = "--feature-gates=TTLAfterFinished=true"
-    _start(found, "docker-registry", "serve", str(registry))
+    start_registry(found)
     _start(found, "etcd", "--data-dir", f"{top}/etcd", "--unsafe-no-fsync")
     _start(
         found, "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", gates,
@@ -153,19 +158,19 @@ def _python(found: Kubernetes, module: str, *words: str) -> None:
     _run(found, module, sys.executable, "-m", f"tests.cluster.{module}", *words)
 
 
-def _start(found: Kubernetes, program: str, *words: str) -> None:
+def _start(found: Kubernetes, program: str, *words: str) -> subprocess.Popen[bytes]:
     path = found.place / program
-    _run(found, program, str(path) if path.is_file() else program, *words)
+    return _run(found, program, str(path) if path.is_file() else program, *words)
 
 
-def _run(found: Kubernetes, name: str, *words: str) -> None:
+def _run(found: Kubernetes, name: str, *words: str) -> subprocess.Popen[bytes]:
     command = found.words(*words)
     with (found.top / f"{name}.log").open("wb") as log:
-        found.started.append(
-            subprocess.Popen(
-                command, cwd=_SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        started = subprocess.Popen(
+            command, cwd=_SOURCES, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+    found.started.append(started)
+    return started
 
 
 def _await(found: Kubernetes) -> None:

@@ -111,6 +111,32 @@ def test_what_is_cancelled_is_not_said_to_have_succeeded(
     assert job not in {each["metadata"]["name"] for each in kubernetes.listed("jobs")}
 
 
+def test_a_registry_that_is_away_is_told_and_waited_for(
+    kubernetes: Kubernetes, on_kubernetes: Bench
+) -> None:
+    (on_kubernetes.root / "probe.py").write_text(f"print('at', {time.time_ns()})\n")  # a new image
+
+    def cordon(is_closed: bool) -> None:
+        for name in ("kn1", "kn2"):
+            change = {"spec": {"unschedulable": is_closed}}
+            kubernetes.ask("PATCH", f"/api/v1/nodes/{name}", change)
+
+    cordon(True)
+    job = on_kubernetes.submit()
+    on_kubernetes.until(job, lambda found: "Unschedulable: 0/2 nodes" in found["reason"])
+    none = on_kubernetes.run("prefetch", "//:probe", "--on", "lab", "-q")
+    assert none.returncode == 3 and "is ready to pull" in none.stderr
+    kubernetes.started[0].kill()
+    kubernetes.started[0].wait()
+    cordon(False)
+    on_kubernetes.until(job, lambda found: "ImagePull" in found["reason"])
+    kubecluster.start_registry(kubernetes)
+
+    on_kubernetes.call("wait", job)
+
+    assert on_kubernetes.call("logs", job).startswith("at ")
+
+
 def test_an_array_has_an_end_for_each_element(on_kubernetes: Bench) -> None:
     job = on_kubernetes.submit(target="//:array")
 
