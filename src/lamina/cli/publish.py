@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 FOLDER = "lamina-out"
 _UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
 _FORMAT = "lamina outputs 3"
+_IGNORED = ".gitignore"
 _IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of outputs, which git leaves out: `git add -A` must not take it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _IGNORED).exists():
+        (folder / _IGNORED).write_text("*\n")
 
 
 class Publisher:
@@ -45,7 +53,8 @@ class Publisher:
         self._context.enter_context(self._lock)
         filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
         try:
-            (self._root / _UNFINISHED).mkdir(parents=True)
+            make_folder(self._root)
+            (self._root / _UNFINISHED).mkdir()
         except (*_IN_THE_WAY, PermissionError) as error:
             raise UserError(
                 f"cannot put outputs into `{self._root}`: {error.strerror}",
