@@ -68,6 +68,7 @@ _PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USAGE = 3
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -237,7 +238,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _of_disk(error: Exception) -> HostError | None:
-    """What to tell where the store's disk is full, or may not be written."""
+    """What to tell where a disk is full, or what it holds may not be read or written."""
     if not isinstance(error, OSError):
         return None
     from lamina.linux import filesystem
@@ -259,6 +260,11 @@ def _of_disk(error: Exception) -> HostError | None:
     if is_ours and error.errno in (errno.EACCES, errno.EPERM):
         return HostError(
             f"may not use the store `{store}`: {error.strerror}: `{error.filename}`", hint=hint
+        )
+    if isinstance(error.filename, str) and error.errno in _CLOSED:
+        return HostError(
+            f"may not use `{error.filename}`: {error.strerror}",
+            hint="let your user do so, or name another place",
         )
     return None
 

@@ -93,8 +93,11 @@ def move(source: str, target: str) -> None:
         Path(source).rename(target)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none, with all above it."""
+def make_folder(folder: Path, tries: int = 8) -> None:
+    """Make a folder where there is none, with all above it.
+
+    Others may remove folders in between; in some, as in `/proc`, the kernel never makes one.
+    """
     try:
         if not folder.is_dir():
             with _open_to_group(folder.parent):
@@ -103,8 +106,10 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise
     except FileNotFoundError:
-        make_folder(folder.parent)
-        make_folder(folder)
+        if tries == 1:
+            raise
+        make_folder(folder.parent, tries)
+        make_folder(folder, tries - 1)
 
 
 def open_shared(path: Path, flags: int = 0) -> int:

@@ -56,6 +56,24 @@ def test_exit_codes(lamina: Lamina, words: list[str], code: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("store", ["/proc/lamina", "/sys/lamina", "/dev/null"])
+def test_a_store_where_none_can_be_is_no_fault_of_lamina(lamina: Lamina, store: str) -> None:
+    lamina.environment["LAMINA_STORE"] = store
+
+    done = lamina("build", "//...")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cannot keep a store in `{store}`: ")
+
+
+def test_a_place_that_may_not_be_written_is_no_fault_of_lamina(lamina: Lamina) -> None:
+    done = lamina("init", "/sys")  # where not even root may
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: may not use `/sys/lamina.toml`")
+    assert "Traceback" not in done.stderr
+
+
 def test_an_error_and_its_hint_stand_on_lines_of_their_own(lamina: Lamina) -> None:
     done = lamina("build", "--jobs", "many", "//...")
 
