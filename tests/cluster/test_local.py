@@ -86,3 +86,28 @@ def test_nodes_without_labels_are_told_before_they_are_asked(on_local: Bench) ->
 
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith(f"error: {complaint}\n")
+
+
+def test_a_package_of_this_machine_needs_no_fetching(on_local: Bench) -> None:
+    done = on_local.run("prefetch", "//:probe", "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [each["bytes"] for each in found["nodes"]] == [0]
+
+
+def test_why_a_node_did_not_fetch_is_told_once_and_in_words(on_local: Bench) -> None:
+    told = on_local.run("prefetch", "absent/package")
+    data = on_local.run("prefetch", "absent/package", "--json")
+
+    assert told.returncode == data.returncode == 2
+    assert "has not pulled it: there is no package `absent/package`" in told.stderr
+    assert len(json.loads(data.stdout)["failed"]) == 1
+
+
+def test_lamina_need_not_be_on_path(on_local: Bench) -> None:
+    on_local.environment["PATH"] = "/usr/bin:/bin"  # it is started by its own path
+
+    done = on_local.run("submit", "//:probe", "-f", "-q", "--", "ok")
+
+    assert (done.returncode, done.stdout) == (0, "ok rank 0\n"), done.stderr

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 from lamina.cli import arguments, jobs, output, repositories
 from lamina.cluster import command
 from lamina.core.errors import ServiceError
+from lamina.core.reference import is_remote
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +48,18 @@ def run(args: argparse.Namespace) -> int:
         reference = shipped.reference
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
-    words = ["pull", "--json", *command.access(launcher.cluster), reference]
+    # What the store of this machine has under its own names is no registry's, and is here already.
+    fetched = cluster.launcher != "local" or is_remote(reference)
+    asked = ("pull",) if fetched else ("inspect", "--missing")
+    words = [*asked, "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
-        try:
-            found = json.loads(text[text.index("{") : text.rindex("}") + 1])
-            rows.append((name, int(found["bytes"]), int(found["blobs"])))
-        except (ValueError, KeyError):
+        answer = jobs.answer_of(text)
+        if not code and (not fetched or {"bytes", "blobs"} <= answer.keys()):
+            rows.append((name, int(answer.get("bytes", 0)), int(answer.get("blobs", 0))))
+        else:
             failed.append(name)
-            why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
-            output.warning(f"the node `{name}` has not pulled it: {why[0]}")
+            why = jobs.complaint_of(text, code)
+            output.warning(f"the node `{name}` has not pulled it: {why}")
     if args.json:
         nodes = [{"node": name, "bytes": size, "blobs": blobs} for name, size, blobs in rows]
         output.document({"reference": reference, "nodes": nodes, "failed": failed})
@@ -66,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
             [(name, output.size(size), str(blobs)) for name, size, blobs in rows],
             right=(1, 2),
         )
+    if failed and args.json:
+        return ServiceError.exit_code
     if failed:
         raise ServiceError(
             f"{output.plural(len(failed), 'node')} did not pull: {', '.join(failed)}"
