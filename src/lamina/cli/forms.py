@@ -33,6 +33,7 @@ def write(
     the package cannot have that form.
     """
     target = folder / f"{package.title}{wish.form.suffix}"
+    session.targets += [each for each in target.parents if each.is_dir()][:1]
     name = wish.form.name
     if name == forms.LAYERS:
         tree, small = _layers(package)
