@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
-from .conftest import Bench
+from .conftest import LAMINA, Bench
 
 
 def contained(bench: Bench) -> Bench:
@@ -111,3 +112,21 @@ def test_lamina_need_not_be_on_path(on_local: Bench) -> None:
     done = on_local.run("submit", "//:probe", "-f", "-q", "--", "ok")
 
     assert (done.returncode, done.stdout) == (0, "ok rank 0\n"), done.stderr
+
+
+def test_who_stops_following_is_told_that_the_job_goes_on(on_local: Bench) -> None:
+    words = [str(LAMINA), "submit", "//:probe", "--on", "here", "-f", "--", "graceful"]
+    with subprocess.Popen(
+        words, cwd=on_local.root, env={**os.environ, **on_local.environment}, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        assert any(line == "ready\n" for line in following.stdout)
+        following.send_signal(signal.SIGINT)
+        told = following.communicate()[1]
+
+    job = json.loads(on_local.call("jobs", "--json"))[0]["id"]
+    assert following.returncode == 130
+    assert f"job {job} goes on: `lamina logs -f {job}`, `lamina cancel {job}`" in told
+    assert on_local.status(job)["state"] == "running"
+    on_local.call("cancel", job)
