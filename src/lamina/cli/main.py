@@ -88,6 +88,19 @@ class _Parser(argparse.ArgumentParser):
             raise self._unknown(unknown[0])
         return found, unknown
 
+    def format_help(self) -> str:
+        """As in argparse, but the usage is one line: commands have up to 60 options."""
+        formatter = self._get_formatter()
+        formatter.add_usage(None, self._get_positional_actions(), [], prefix="")
+        positional = " ".join(formatter.format_help().split()).removeprefix(self.prog)
+        ending = " [-- ARGUMENT…]" if self._hands_on() else ""
+        self.usage = f"%(prog)s [OPTION…]{positional.replace('%', '%%')}{ending}"
+        return super().format_help()
+
+    def _hands_on(self) -> bool:
+        """Whether what stands after `--` is for a program."""
+        return self.prog.removeprefix("lamina ") in (*_PROGRAMS, "submit")
+
     def _unknown(self, word: str) -> UserError:
         from difflib import get_close_matches
 
@@ -100,7 +113,7 @@ class _Parser(argparse.ArgumentParser):
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
-        if self.prog.removeprefix("lamina ") in (*_PROGRAMS, "submit"):
+        if self._hands_on():
             return UserError(message, hint="what the program is to get stands after `--`")
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
