@@ -8,7 +8,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import conformance, forms, grouping, imports, layers, machine, mount, report, start
+from bench import (
+    conformance,
+    forms,
+    grouping,
+    imports,
+    installed,
+    layers,
+    machine,
+    mount,
+    report,
+    start,
+)  # fmt: skip
 from bench.application import command as application
 from bench.build import command as build
 from bench.cluster import command as cluster
@@ -33,6 +44,7 @@ _ALONE = {
     "compat": compat.main,
     "starlark": conformance.main,
     grouping.WORD: grouping.main,
+    installed.WORD: installed.main,
     remote.WORD: remote.main,
     running.WORD: running.main,
     "transfer": transfer.main,

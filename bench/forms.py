@@ -148,7 +148,8 @@ def _importing(lamina: Lamina, root: Path, scale: Scale) -> list[Table]:
     cases = [Case(_PLAIN, partial(imports.probe, plain, root, environment()))]
     for name, form in _forms(lamina, scale):
         argv = _execution(lamina, root, form)
-        cases.append(Case(name, partial(imports.probe, argv, root, lamina.environment)))
+        around = {**lamina.environment, "LAMINA_UNPACK": "never"}
+        cases.append(Case(name, partial(imports.probe, argv, root, around)))
     peers = (_PLAIN, _USUAL)
     tables = measure(_HOT, cases, scale.import_rounds, peers=peers)
     if scale.cold and imports.drop_caches():

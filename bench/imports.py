@@ -15,6 +15,7 @@ from bench.scale import Scale
 
 _PLAIN = "plain folder"
 FIRST = "first import"
+UNPACKED = {"never": "", "always": ", unpacked"}  # what LAMINA_UNPACK says -> what it is called
 _FIGURES = (FIRST, "import again", "first read of data", "read again")
 
 
@@ -50,7 +51,9 @@ def _cases(lamina: Lamina, root: Path) -> list[Case]:
         for driver in lamina.drivers:
             argv = [*lamina.command, "exec", "--driver", driver, program]
             name = f"{len(package['layers'])} layers, driver {driver}"
-            cases.append(Case(name, partial(probe, argv, root, lamina.environment)))
+            for word, more in UNPACKED.items():
+                around = {**lamina.environment, "LAMINA_UNPACK": word}
+                cases.append(Case(name + more, partial(probe, argv, root, around)))
     return cases
 
 

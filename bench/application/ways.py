@@ -64,12 +64,12 @@ class Layers:
     def reset(self) -> None:
         shutil.rmtree(self._lamina.store, ignore_errors=True)
         self._before = None
-        _lock(self._lamina, self.application)
+        lock(self._lamina, self.application)
 
     def make(self, *, requirement: bool) -> float:
         with _timed() as seconds:
             if requirement:
-                _lock(self._lamina, self.application)
+                lock(self._lamina, self.application)
             words = ("push", "-q", files.TARGET, f"{self._registry.place}/layers:1")
             self._lamina(*words, cwd=self.application.folder)
         return seconds[0]
@@ -101,13 +101,13 @@ class Image:
     def reset(self) -> None:
         shutil.rmtree(self._lamina.store, ignore_errors=True)
         self._before = {}
-        _lock(self._lamina, self.application)
+        lock(self._lamina, self.application)
 
     def make(self, *, requirement: bool) -> float:
         words = ("--format", "oci", "--base", str(self._base), files.TARGET)
         with _timed() as seconds:
             if requirement:
-                _lock(self._lamina, self.application)
+                lock(self._lamina, self.application)
             place = f"{self._registry.place}/image:1"
             self._lamina("push", "-q", *words, place, cwd=self.application.folder)
         return seconds[0]
@@ -176,7 +176,7 @@ def _lacking(registry: Registry, name: str, before: Blobs) -> tuple[int, Blobs]:
     return len(data) + sum(every[each] for each in every.keys() - known.keys()), every
 
 
-def _lock(lamina: Lamina, application: Application) -> None:
+def lock(lamina: Lamina, application: Application) -> None:
     """Lock for this machine alone: there are no wheels for others."""
     words = ("--platform", f"linux_{os.uname().machine}", "--python-version", files.version())
     lamina("lock", *words, files.REQUIREMENTS, cwd=application.folder)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +101,24 @@ class Submitted:
         seconds["build"] += first - begun  # the start of lamina itself
         seconds["start"] = came[last][0] - started
         seconds["imports"] = came[last][1] - came[last][0]
-        return Taken(seconds, *before.moved())
+        taken = Taken(seconds, *before.moved())
+        _wait_for_layers()
+        return taken
 
     def _call(self, *words: str) -> str:
         return call(self._lamina, self._cluster, self.application.folder, *words)
+
+
+def _wait_for_layers() -> None:
+    """Until no node unpacks layers any more: all nodes are this machine."""
+    while any(b"lamina.node.laying" in words for words in _processes()):
+        time.sleep(0.2)
+
+
+def _processes() -> Iterator[bytes]:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield file.read_bytes()
 
 
 def call(lamina: Lamina, cluster: Slurm, folder: Path, *words: str) -> str:

@@ -81,3 +81,16 @@ def test_both_drivers_are_compared_with_the_mount_program(tables: list[Document]
     program = "mount -o loop, mount -t overlay"
     assert ratios.keys() == {program, "driver kernel", "driver fuse"}
     assert ratios["driver kernel"].keys() == ratios["driver fuse"].keys() == {program}
+
+
+def test_what_is_installed_is_imported_by_all_ways(tmp_path: Path) -> None:
+    words = ["installed", "--stack", "small", "--rounds", "1", "--json", str(tmp_path / "found")]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    hot = json.loads((tmp_path / "found").read_bytes())["tables"][0]
+    names = [row["name"] for row in hot["rows"]]
+    assert names[:3] == ["plain folder", "lamina exec", "lamina exec, unpacked"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -89,7 +91,7 @@ def test_what_came_once_is_there_for_all_tasks_of_a_node(
     with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
         settings = on_slurm.root / "lamina.toml"
         text = settings.read_text().replace(f"oci:{tmp_path}/packages", f"{registry.host}/team")
-        settings.write_text(text + "plain_http = true\n")
+        settings.write_text(text + 'plain_http = true\ntransfer = "pull"\n')
         (on_slurm.root / "probe.py").write_text(
             (on_slurm.root / "probe.py").read_text() + f"# {time.time()}\n"
         )
@@ -102,6 +104,61 @@ def test_what_came_once_is_there_for_all_tasks_of_a_node(
     digest = package.rpartition(":")[2]
     words = ("response completed", "GET", f"/manifests/sha256-{digest}.lamina")
     assert len([line for line in lines if all(word in line for word in words)]) == 4
+
+
+def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path: Path) -> None:
+    """No node that has the rest asks the registry, not even for one that is there no more."""
+    _add_large_layers(on_slurm.root)
+    settings, probe = on_slurm.root / "lamina.toml", on_slurm.root / "probe.py"
+    usual = settings.read_text() + 'plain_http = true\nstore = "/var/tmp/carried"\n'
+
+    def edit_for(*options: str) -> None:
+        probe.write_text(f"{probe.read_text()}# {time.time()}\n")
+        settings.write_text(f"{usual}options = {list(options)}\n")
+
+    inside = real_slurm.words()
+    with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
+        usual = usual.replace(f"oci:{tmp_path}/packages", f"{registry.host}/team")
+        edit_for("--nodelist=en[1-3]")
+        first = _over(on_slurm, "-N", "3", "--", "ok")
+        at_first = _asked(registry.log)
+        edit_for("--nodelist=en[1-3]")
+        second = _over(on_slurm, "-N", "3", "--tasks-per-node", "2", "--", "env")
+        after_an_edit = _asked(registry.log)
+        edit_for("--nodelist=en4")
+        _over(on_slurm, "-N", "1", "--", "ok")
+        at_last = _asked(registry.log)
+        edit_for("--nodelist=en[1-4]", "--hold")
+        job = on_slurm.submit("-N", "4", "--", "ok")
+    found = json.loads(on_slurm.call("describe", "--json", job))
+    real_slurm.call("scontrol", "release", found["native"])
+
+    assert on_slurm.run("wait", job).returncode == 0
+    assert on_slurm.call("logs", job).count("it came with the job") == 4
+    assert set(at_first) == {"1", "2", "3"}
+    assert after_an_edit == at_first
+    assert set(at_last) == {"1", "2", "3", "4"}  # one had nothing yet
+    said = on_slurm.call("logs", second)
+    assert said.count("1 layer new") == said.count("it came with the job") == 3
+    assert "LAMINA_TASK_INDEX" in said
+    assert "LAMINA_CARRIED" not in said
+    assert json.loads(on_slurm.call("describe", "--json", first))["sent"]["carried"] == 0
+    assert 50_000 < found["sent"]["carried"] <= 1 << 16
+
+
+def _add_large_layers(root: Path) -> None:
+    """Let the probe have a layer that cannot travel with a job, and a layer that just can."""
+    digits = "".join(hashlib.sha256(b"%d" % each).hexdigest() for each in range(5000))
+    (root / "heavy.py").write_text(f"DATA = '{digits}'\n")
+    (root / "probe.py").write_text(f"{(root / 'probe.py').read_text()}# {digits[:72_000]}\n")
+    build = (root / "BUILD").read_text().replace('py"])', 'py"], deps = [":heavy"])')
+    library = 'python_library(name = "heavy", srcs = ["heavy.py"])\n'
+    (root / "BUILD").write_text(library + build)
+
+
+def _asked(log: Path) -> list[str]:
+    """The nodes that have asked a registry, once for each line that it has written of that."""
+    return re.findall(r"remoteaddr=\"?10\.99\.0\.([1-4]):", log.read_text())
 
 
 def test_nodes_get_a_package_before_it_is_needed(on_slurm: Bench) -> None:

@@ -287,6 +287,14 @@ def test_a_warm_start_tells_its_times_too(
         assert sorted(times.values()) == list(times.values())
 
 
+@pytest.mark.parametrize("words", [(), ("--contain", "--env", "*")])
+def test_no_program_sees_what_came_with_its_job(bench: Bench, words: tuple[str, ...]) -> None:
+    bench.program("import os; print(os.environ.get('LAMINA_CARRIED'))\n")
+
+    for kind in ("cold", "warm"):
+        assert bench.start(*words, "program", LAMINA_CARRIED="1:any") == [kind, "None"]
+
+
 CRUN = pytest.mark.skipif(process.find("crun") is None, reason="`crun` is not installed")
 
 

@@ -6,6 +6,7 @@ which is asserted here. Targets write into the current folder alone.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -17,6 +18,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +38,7 @@ from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import (
     archive,
     attestation,
+    carried,
     dsse,
     erofs,
     imagelayer,
@@ -707,3 +710,17 @@ def _depfile(data: bytes) -> None:
         "n": Folder(),
     }
     assert set(depfile.used(_spoken(data), inputs)) <= set(inputs)
+
+
+_CARRIED = [
+    carried.encode([b"one", b"", b"two" * 99]).encode(),
+    b"\3\0\0\0one\0\0\0\0",
+]
+
+
+@_target("carried", lambda: _CARRIED, ("1:", b"\xff\xff\xff\xff", "=", "\n"))
+def _carried(data: bytes) -> None:
+    for text in (_spoken(data), f"1:{base64.b64encode(zlib.compress(data)).decode()}"):
+        with contextlib.suppress(IntegrityError):
+            found = carried.decode(text)
+            assert carried.decode(carried.encode(found)) == found

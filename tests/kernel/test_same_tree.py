@@ -50,10 +50,22 @@ PLANS = {
     "whole": "plan.FUSE = plan.KERNEL = plan.ALL_AS_ONE",
     "runs": "plan._length = lambda *_: 2; plan._pays = lambda *_: True\n"
     "plan.KERNEL = replace(plan.KERNEL, worth=0.0)",
+    # As blobs of a store, each laid out as a folder where that can be done.
+    "folders": """
+from lamina.node import laid, parts
+from lamina.store import local
+laid.LEAST = parts.LEAST = 0
+plan.FUSE = plan.KERNEL = replace(plan.FUSE, worth=1e9)
+store = local.LocalStore(local.default_folder())
+images = [store.path(store.write(image.read_bytes())) for image in images]
+folders = [laid.lay_out(image, store.folder).is_dir() for image in images]
+assert any(folders), "nothing is laid out"
+store.close()
+""",
 }
 WAYS = [
-    *(Way("kernel", plan=each) for each in ("alone", "runs", "whole")),
-    *(Way("fuse", user, each) for user in (True, False) for each in ("alone", "runs", "whole")),
+    *(Way("kernel", plan=each) for each in ("alone", "runs", "whole", "folders")),
+    *(Way("fuse", user, each) for user in (True, False) for each in PLANS if each),
     Way("btrfs"), Way("btrfs", user=True), Way("copy"), Way("copy", user=True),
 ]  # fmt: skip
 
@@ -64,8 +76,8 @@ from dataclasses import replace
 from pathlib import Path
 order = json.loads(sys.argv[1])
 from lamina.node import mounts, plan
-exec(order["plan"])
 images = [Path(each) for each in order["images"]]
+exec(order["plan"])
 if order["driver"] == "copy":
     from lamina.node import copied
     from lamina.store import local

@@ -1,11 +1,13 @@
 """Programs started bare and in containers, killed at random instants: nothing may stay.
 
-Each is one of a package's in a store, by `lamina exec`; what is killed is lamina, at times with its
-janitor. At the end all mounts, loop devices, control groups, processes and folders are looked over.
+Each is one of a package in a store, by `lamina exec`; what is killed is lamina, at times with its
+janitor, at times what lays its large layer out as a folder. At the end all mounts, loop devices,
+control groups, processes and folders are looked over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -16,11 +18,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from lamina.linux import process
+from lamina.linux import filesystem, process
 from lamina.node.runtimes import NAMES
 
 _SOURCE = Path(__file__).parents[2] / "src"
-_BUILD = 'python_binary(name = "main", srcs = ["main.py"])\n'
+_BUILD = """\
+python_library(name = "large", resources = ["large.bin"])
+python_binary(name = "main", srcs = ["main.py"], deps = [":large"])
+"""
 _MAIN = "import sys, time\nprint('ready', flush=True)\ntime.sleep(float(sys.argv[1]))\n"
 
 
@@ -42,6 +47,7 @@ class Starts:
         (workspace / "lamina.toml").touch()
         (workspace / "BUILD").write_text(_BUILD)
         (workspace / "main.py").write_text(_MAIN)
+        (workspace / "large.bin").write_bytes(self._random.randbytes(4 << 20))
         self._lamina("package", "//:main", "--version", folder.name, cwd=workspace)
         self._ways = ["bare", *(name for name in NAMES if process.find(name))]
 
@@ -53,7 +59,9 @@ class Starts:
             if complaint:
                 wrong.append(complaint)
         self._lamina("ps")  # removes what is left where a janitor was killed too
-        return wrong + self._left()
+        wrong += self._left()
+        self._lamina("cache", "gc", "--max-size", "1T")  # and this what was begun in the store
+        return wrong + [f"scratch {path}" for path in (self._folder / "store/tmp").glob("*")]
 
     def _start_one(self, way: str) -> str:
         self.tried[way] += 1
@@ -78,7 +86,19 @@ class Starts:
             os.killpg(child.pid, signal.SIGKILL)
         child.kill()
         child.communicate(timeout=60)
+        if self._random.random() < 0.2:
+            self._disturb_laying()
         return ""
+
+    def _disturb_laying(self) -> None:
+        """Kill what lays the layer out, if it is at work; else let it begin anew."""
+        for pid in _processes("lamina.node.laying"):
+            if self._folder.name in _read(Path(f"/proc/{pid}/cmdline")):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed["laying"] += 1
+                return
+        filesystem.remove_tree(self._folder / "store/laid")
 
     def _lamina(self, *words: str, cwd: Path | None = None) -> None:
         command = [sys.executable, "-m", "lamina.cli", *words]
@@ -100,10 +120,9 @@ class Starts:
             backing = _read(file)
             if name in backing:
                 yield f"loop device of {backing}"
-        for folder in Path("/proc").glob("[0-9]*"):
-            told = _read(folder / "cmdline") + _read(folder / "environ")
-            if name in told and int(folder.name) != os.getpid():
-                yield f"process {folder.name} {told[:200]!r}"
+        for pid in _processes(name):
+            if pid != os.getpid():
+                yield f"process {pid} {_read(Path(f'/proc/{pid}/cmdline'))[:200]!r}"
         # Containers of others may run meanwhile: theirs are kept.
         from lamina.node import cell, running
 
@@ -114,6 +133,13 @@ class Starts:
         for folder in Path(cell.shelf()).glob("*"):
             if folder.name not in kept:
                 yield f"folder {folder}"
+
+
+def _processes(word: str) -> Iterator[int]:
+    """Those that have a word in their command line or their variables."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        if word in _read(folder / "cmdline") + _read(folder / "environ"):
+            yield int(folder.name)
 
 
 def _read(file: Path) -> str:

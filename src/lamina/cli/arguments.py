@@ -150,6 +150,14 @@ def _writable(text: str) -> Upper:
     return jobs.chosen(text)
 
 
+def add_unpack(parser: argparse.ArgumentParser) -> None:
+    """Declare `--unpack`."""
+    parser.add_argument(
+        "--unpack", action="store_true",
+        help="lay large layers out as files, which programs find as fast as any others",
+    )  # fmt: skip
+
+
 def add_explain(parser: argparse.ArgumentParser) -> None:
     """Whether to tell how it would be mounted."""
     parser.add_argument(

@@ -8,7 +8,7 @@ from pathlib import Path
 from lamina.cli import output
 from lamina.core.manifest import Package
 from lamina.linux import drivers
-from lamina.node import plan
+from lamina.node import laid, plan
 
 _COSTS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
 
@@ -35,9 +35,18 @@ def explain(
         if stays and choice.driver == drivers.FUSE:
             costs = plan.ALL_AS_ONE
         chosen = plan.of([images[n] for n in numbers], costs)
-        for number, line in enumerate(plan.explained(chosen, names)):
+        for number, line in enumerate(plan.explained(chosen, names, _folders(chosen))):
             output.data(line if number else f"{title}: {line}")
     return 0
+
+
+def _folders(chosen: plan.Plan) -> list[Path]:
+    """The images for which folders are stacked."""
+    from lamina.store import local
+
+    folder = local.default_folder()
+    single = [part.paths[0] for part in chosen.parts if len(part.layers) == 1]
+    return [image for image in single if laid.stacked(image, folder) != image]
 
 
 _HOW = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import functools
 import gc
 import importlib
 import os
@@ -71,8 +73,29 @@ _USAGE = 3
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+class _Formatter(argparse.HelpFormatter):
+    """The usual one, which argparse makes for each argument: so it asks for the width once."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width())
+
+
+@functools.cache
+def _width() -> int:
+    """The columns that help may have, as `shutil.get_terminal_size` counts them; that is dear."""
+    told = os.environ.get("COLUMNS", "")
+    columns = int(told) if told.isdecimal() else 0
+    if not columns:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    return (columns or 80) - 2
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints look like all other errors."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         missing = message.removeprefix("the following arguments are required: ")
@@ -209,7 +232,8 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         epilog="`lamina COMMAND --help` tells more of a command.",
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print it and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    # Told what to call it, it imports nothing to find that out.
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="lamina")
     shown = {command: COMMANDS[command]} if command in COMMANDS else COMMANDS
     for name, summary in shown.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])

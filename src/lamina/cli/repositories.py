@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,31 +62,76 @@ def opened(wanted: Reference, args: argparse.Namespace) -> Iterator[Repository]:
         repository.close()
 
 
+class Late:
+    """A repository that is opened when something is first asked of it. Safe to use from threads.
+
+    What speaks to registries takes as long to import as a small package takes to come.
+    """
+
+    def __init__(self, wanted: Reference, args: argparse.Namespace) -> None:
+        self._wanted = wanted
+        self._args = args
+        self._lock = threading.Lock()
+        self._repository: Repository | None = None
+
+    def __call__(self) -> Repository:
+        with self._lock:
+            if self._repository is None:
+                from lamina.store.repositories import open_repository
+
+                self._repository = open_repository(self._wanted, access(self._args))
+            return self._repository
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything was asked of it."""
+        return self._repository is not None
+
+    def close(self) -> None:
+        """Give up connections, if there are any."""
+        if self._repository is not None:
+            self._repository.close()
+
+
+def at_hand(args: argparse.Namespace) -> Mapping[Digest, bytes]:
+    """The blobs that came with the job, for a command that takes them."""
+    from lamina.node import carried
+
+    return carried.blobs(getattr(args, "carried", ""), output.warning)
+
+
 def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pulled:
     """Bring a package into the store, with its signatures where somebody asks for them; tell so."""
     from lamina.cli.moving import Progress
     from lamina.node import pull
     from lamina.store.trust import places
 
-    asked = getattr(args, "signatures", False) or places.in_force()
-    with opened(wanted, args) as repository, Progress("pulling") as progress:
-        work = partial(pull.pull, repository, store, planned=progress.planned, moved=progress.moved)
+    is_asked = getattr(args, "signatures", False)
+    came = at_hand(args)
+    with contextlib.closing(Late(wanted, args)) as late, Progress("pulling") as progress:
+        work = partial(
+            pull.complete, wanted, late, store, came,
+            planned=progress.planned, moved=progress.moved,
+        )  # fmt: skip
         try:
             found = work()
         except OSError as error:
             if not filesystem.is_full(error) or not _make_room(store):
                 raise
             found = work()
-        if asked:
+        if is_asked or places.in_force():
             from lamina.store.trust import signatures
 
-            fetched = signatures.fetch(found.digest, repository)
-            signatures.keep(found.digest, fetched.signatures, store)
+            # Where those that came do not do, `admit` asks for the others.
+            signed = [] if is_asked else signatures.among(found.digest, came)
+            signed = signed or list(signatures.fetch(found.digest, late()).signatures)
+            signatures.keep(found.digest, signed, store)
     _keep_bounds(store, found.digest)
     if not getattr(args, "json", False):
         output.note(
             f"pulled `{wanted}`: {output.plural(found.layers, 'layer')} new, "
             f"{output.size(found.size)}; {output.duration(progress.seconds)}"
+            + ("; it came with the job" if found.blobs and not late.is_open else "")
         )
     return found
 
@@ -158,16 +204,24 @@ def admit(
         output.note(f"warning: {warning}")
 
 
-def reader(repository: Repository, manifest: bytes) -> Callable[[Digest], bytes]:
-    """Reads what a manifest in a repository names: other manifests, and small blobs."""
+def reader(
+    repository: Callable[[], Repository],
+    manifest: bytes,
+    here: Callable[[Digest], bytes | None] = lambda _digest: None,
+) -> Callable[[Digest], bytes]:
+    """Reads what a manifest in a repository names: other manifests, and small blobs.
+
+    `here` gives what need not be asked for.
+    """
     from lamina.formats import oci
 
     kinds = {child: kind for kind, child in oci.children(manifest)}
 
     def read(digest: Digest) -> bytes:
+        data = here(digest)
         if kinds.get(digest) not in (oci.MANIFEST, oci.INDEX):
-            return repository.read(digest)
-        found = repository.manifest(digest.oci).data
+            return repository().read(digest) if data is None else data
+        found = repository().manifest(digest.oci).data if data is None else data
         kinds.update((child, kind) for kind, child in oci.children(found))
         return found
 
@@ -182,7 +236,7 @@ def described(wanted: Reference, repository: Repository, manifest: Manifest) -> 
         raise UserError(
             f"`{wanted}` is no lamina package", hint="`lamina inspect` tells what it is"
         )
-    return oci.decode_package(manifest.data, reader(repository, manifest.data))
+    return oci.decode_package(manifest.data, reader(lambda: repository, manifest.data))
 
 
 def add_pull(parser: argparse.ArgumentParser) -> None:

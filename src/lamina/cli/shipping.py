@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lamina.cli.session import Session
     from lamina.cluster.launcher import Launcher
     from lamina.core.cluster import Cluster
-    from lamina.core.label import Label
     from lamina.core.manifest import Package
     from lamina.core.reference import Reference
 
@@ -27,16 +26,18 @@ class Shipped:
 
     reference: str  # by digest
     seconds: Mapping[str, float]  # of each step
-    sent: Mapping[str, int]  # `blobs`, `bytes`: that the registry did not have
+    # `blobs`, `bytes`: that the registry did not have; `carried`: letters that each node is sent
+    sent: Mapping[str, int]
     ended: float  # seconds since the epoch
     entry_point: tuple[str, ...] = ()  # of an image
+    carried: str = ""  # blobs of it that can travel with a job
 
 
 def ship(
     session: Session,
     args: argparse.Namespace,
     launcher: Launcher,
-    binary: Label,
+    binary: str,
     *,
     begun: float,
     push: bool,
@@ -50,7 +51,7 @@ def ship(
     cluster = launcher.cluster
     if cluster.launcher == "kubernetes":
         return _ship_image(session, args, cluster, binary, begun=begun, push=push)
-    target, order = str(binary), pipeline.Order(program=True)
+    target, order = binary, pipeline.Order(program=True)
     if cluster.registry and push:
 
         def send(made: Packaged) -> Shipped:
@@ -66,8 +67,13 @@ def ship(
             raise _no_registry(cluster, "; `oci:FOLDER` where all nodes see that")
         reference = f"{made.package.name}@{made.digest.oci}"
         return Shipped(reference, {"build": built - begun}, {}, built)
-    found = str(replace(_place(cluster, made.package), digest=made.digest.oci))
-    return Shipped(found, {"build": built - begun}, {}, built)
+    from lamina.packaging import publish
+
+    place = _place(cluster, made.package)
+    news = publish.news(made.digest, session.store, place) if _carries(cluster) else ()
+    found = str(replace(place, digest=made.digest.oci))
+    carried = publish.carried(made.digest, news, session.store)
+    return Shipped(found, {"build": built - begun}, {}, built, carried=carried)
 
 
 def _send(
@@ -88,19 +94,27 @@ def _send(
             made.digest, session.store, repository, made.package.version,
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
+    news = sent.news if _carries(cluster) else ()
+    carried = publish.carried(made.digest, news, session.store)
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
     found = str(replace(place, digest=made.digest.oci))
     seconds = {"build": built - begun, "push": ended - built}
-    return Shipped(found, seconds, {"blobs": sent.blobs, "bytes": sent.size}, ended)
+    moved = {"blobs": sent.blobs, "bytes": sent.size, "carried": len(carried)}
+    return Shipped(found, seconds, moved, ended, carried=carried)
+
+
+def _carries(cluster: Cluster) -> bool:
+    """Whether jobs of a cluster may bring what is new themselves."""
+    return cluster.launcher != "local" and cluster.transfer == "auto"
 
 
 def _ship_image(
     session: Session,
     args: argparse.Namespace,
     cluster: Cluster,
-    binary: Label,
+    binary: str,
     *,
     begun: float,
     push: bool,
@@ -112,7 +126,7 @@ def _ship_image(
 
     if not cluster.registry:
         raise _no_registry(cluster, "")
-    made = imaging.make(session, str(binary), cluster)
+    made = imaging.make(session, binary, cluster)
     built = time.time()
     package = made.packaged.package
     if not args.quiet:

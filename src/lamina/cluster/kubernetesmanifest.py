@@ -11,13 +11,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TypeAlias
 
 from lamina.cluster import environment
 from lamina.cluster.environment import Place
 from lamina.core import reference
-from lamina.core.classes import dataclass
+from lamina.core.classes import asdict, dataclass
 from lamina.core.cluster import Cluster
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Mount, Spec, mount_of

@@ -12,12 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lamina.core.classes import dataclass, field
+from lamina.core.classes import asdict, dataclass, field, replace
 from lamina.core.errors import UserError
 from lamina.core.job import Job, Resources, Spec
 from lamina.linux import filesystem
@@ -50,7 +48,7 @@ def top() -> Path:
 def new_id(name: str) -> str:
     """A name for a job that no other has."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "job"
-    return f"{plain}-{secrets.token_hex(4)}"
+    return f"{plain}-{os.urandom(4).hex()}"
 
 
 def make_folder(job: str, where: str) -> Path:
@@ -73,7 +71,7 @@ def write(record: Record) -> None:
     """Keep a record, whole or not at all."""
     document = {
         "format": _FORMAT,
-        "job": asdict(record.job),
+        "job": asdict(replace(record.job, carried="")),  # that is for the nodes alone
         "cluster": record.cluster,
         "native": record.native,
         "submitted": record.submitted,
@@ -110,15 +108,19 @@ def read(folder: Path) -> Record:
 def job_of(found: Mapping[str, object]) -> Job:
     """The job that `asdict` told; raises KeyError, TypeError or ValueError where it is damaged."""
     fields = dict(found)
-    spec = dict(fields.pop("spec"))  # type: ignore[call-overload]
-    resources = Resources(**spec.pop("resources"))
-    environment = tuple((str(name), str(value)) for name, value in spec.pop("environment"))
-    values = {key: tuple(each) if isinstance(each, list) else each for key, each in spec.items()}
+    spec = spec_of(fields.pop("spec"))  # type: ignore[arg-type]
     fields["entry_point"] = tuple(fields.pop("entry_point", ()))  # type: ignore[arg-type]
-    return Job(
-        **fields,  # type: ignore[arg-type]
-        spec=Spec(environment=environment, resources=resources, **values),  # type: ignore[arg-type]
-    )
+    return Job(**fields, spec=spec)  # type: ignore[arg-type]
+
+
+def spec_of(found: Mapping[str, object]) -> Spec:
+    """The same for how a job is run."""
+    spec = dict(found)
+    resources = Resources(**spec.pop("resources"))  # type: ignore[arg-type]
+    pairs: Iterable[Sequence[str]] = spec.pop("environment")  # type: ignore[assignment]
+    environment = tuple((str(name), str(value)) for name, value in pairs)
+    values = {key: tuple(each) if isinstance(each, list) else each for key, each in spec.items()}
+    return Spec(environment=environment, resources=resources, **values)  # type: ignore[arg-type]
 
 
 def folders() -> list[Path]:

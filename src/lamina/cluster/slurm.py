@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from lamina.cluster import features, slurmscript, slurmstate
@@ -168,6 +167,8 @@ class SlurmLauncher:
 
     def each_node(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         """Run a command of lamina once on each node that is up, as a step of its own."""
+        from concurrent.futures import ThreadPoolExecutor, as_completed  # dear
+
         names = [node.name for node in self.nodes() if _is_up(node.state)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             work = {pool.submit(self._on_node, name, words): name for name in names}

@@ -13,6 +13,7 @@ from pathlib import Path
 from lamina.cluster import command, environment, features
 from lamina.core.cluster import Cluster
 from lamina.core.job import Job, Spec
+from lamina.node import carried
 
 MARK = "lamina: attempt"  # a line of the job's own output before each attempt
 _MEBIBYTE = 1 << 20
@@ -26,7 +27,7 @@ first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(scontrol -o show node "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
 export MASTER_ADDR="${{address:-$first}}" MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
 export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$element"
-{exports}{elements}{broadcast}try=0
+{carried}{exports}{elements}{broadcast}try=0
 while :; do
     export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + try + 1))
     echo "{mark} $LAMINA_ATTEMPT" >&2
@@ -102,7 +103,7 @@ def script(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> str:
         report=command.REPORT,
         store=store(cluster),
         local_count=_LOCAL_COUNT,
-        setup=_setup(spec.setup),
+        setup=_setup(spec.setup, job.carried),
     )
     exports = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in spec.environment)
     body = _BATCH.format(
@@ -111,6 +112,7 @@ def script(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> str:
         first_port=environment.FIRST_PORT,
         ports=environment.PORTS,
         id=shlex.quote(job.id),
+        carried=_carried(job.carried),
         exports=exports,
         elements=_elements(spec.elements),
         broadcast=_broadcast(job, cluster),
@@ -206,8 +208,18 @@ def store(cluster: Cluster) -> str:
     return _OWN_STORE
 
 
-def _setup(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in ("set -e", *lines, "set +e")) if lines else ""
+def _carried(text: str) -> str:
+    """What `srun` gives to all nodes with the environment: it goes from node to node as that."""
+    return f"export {carried.VARIABLE}={text}\n" if text else ""
+
+
+def _setup(lines: Sequence[str], blobs: str) -> str:
+    if not lines:
+        return ""
+    # What the lines start is not to have it.
+    before = [f"lamina_carried=${carried.VARIABLE}", f"unset {carried.VARIABLE}"] if blobs else []
+    after = [f'export {carried.VARIABLE}="$lamina_carried"'] if blobs else []
+    return "".join(f"{line}\n" for line in (*before, "set -e", *lines, "set +e", *after))
 
 
 def _elements(elements: Sequence[Sequence[str]]) -> str:

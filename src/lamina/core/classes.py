@@ -2,7 +2,7 @@
 
 `dataclasses` imports `inspect`, and compiles six functions for each class: 10 to 20 ms of every
 command. Here `__init__` is compiled when the first instance is made, and nothing else is. To type
-checkers, and to `dataclasses.fields`, `asdict` and `replace`, they are those of the library.
+checkers, and to `dataclasses.fields` and the like, they are those of the library.
 
 They have slots; what else lamina does not use of them is not here.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dataclasses import asdict as asdict
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
     from dataclasses import replace as replace
@@ -100,8 +101,25 @@ def _replace(old: Any, /, **changes: object) -> Any:
     return type(old)(**changes)
 
 
+def _asdict(value: Any) -> dict[str, Any]:
+    """See `dataclasses.asdict`; what is no data class and no list is the same object."""
+    return {name: _plain(getattr(value, name)) for name in getattr(type(value), _FIELDS)}
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if hasattr(kind, _FIELDS):
+        return _asdict(value)
+    if isinstance(value, dict):
+        return kind((_plain(key), _plain(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        each = map(_plain, value)
+        return kind(*each) if hasattr(kind, "_fields") else kind(each)
+    return value
+
+
 if not TYPE_CHECKING:
-    dataclass, field, replace = _dataclass, _Field, _replace
+    asdict, dataclass, field, replace = _asdict, _dataclass, _Field, _replace
 
 
 def _made(cls: type, *, frozen: bool, order: bool, eq: bool) -> type:

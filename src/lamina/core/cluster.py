@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from lamina.core.classes import dataclass
+from lamina.core.classes import dataclass, names
 
 PROGRAM = "lamina"
 LAUNCHERS = ("local", "slurm", "kubernetes")  # that come with lamina
@@ -69,9 +69,7 @@ def faults(tables: object, text: str, prefix: str = "cluster.") -> list[tuple[in
 
 
 def _wrong(key: str, value: object) -> str:
-    from dataclasses import fields  # dear, and settings are seldom read
-
-    kinds = {each.name: each.type for each in fields(Cluster) if each.name != "name"}
+    kinds = {each: Cluster.__annotations__[each] for each in names(Cluster) if each != "name"}
     if key not in kinds:
         close = difflib.get_close_matches(key, kinds, 1)
         return f"unknown key `{key}`" + (f" (did you mean `{close[0]}`?)" if close else "")

@@ -64,6 +64,8 @@ class Job:
     spec: Spec
     # What starts the program, where the package is an image; empty where lamina starts it.
     entry_point: tuple[str, ...] = ()
+    # Blobs of the package for nodes that lack them, as `formats/carried` writes them; or empty.
+    carried: str = ""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from lamina.core.errors import IntegrityError
-from lamina.linux import process
 
 DELTA = "application/vnd.lamina.delta.v1+zstd"
 SMALLEST, LARGEST = 1 << 20, 1 << 28  # bytes of a blob for which one is made; memory bounds it
@@ -22,11 +21,15 @@ _WINDOW = 1 << 31  # bytes, more than both blobs
 
 def is_made() -> bool:
     """Whether this machine can make one."""
+    from lamina.linux import process  # dear, and who only reads deltas does without
+
     return process.find("zstd") is not None
 
 
 def make(base: Path, blob: Path, target: Path) -> None:
     """Write the delta that leads from one blob to another; raises HostError."""
+    from lamina.linux import process
+
     process.run(
         "zstd", "-q", "-f", "--long=31", "--single-thread", _LEVEL, f"--patch-from={base}",
         blob, "-o", target,

@@ -7,7 +7,6 @@ pack. What is in one that came from elsewhere is compared with its name before a
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterator, Mapping
 from typing import IO, cast
 
@@ -22,6 +21,8 @@ _LARGEST_WINDOW = 1 << 27  # bytes that a reader keeps
 
 def encode(blobs: Mapping[Digest, bytes]) -> bytes:
     """A pack of some blobs."""
+    import tarfile
+
     import zstandard
 
     out = io.BytesIO()
@@ -38,6 +39,8 @@ def decode(stream: IO[bytes], limit: int) -> Iterator[tuple[Digest, bytes]]:
 
     Raises IntegrityError for what is no pack, or has bytes that are not what they are called.
     """
+    import tarfile  # dear
+
     import zstandard
 
     reader = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).stream_reader(stream)

@@ -10,16 +10,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError, Message
-
 from lamina.core import action as core
 from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import File, Folder, Node, Symlink, check_path, conflicts
+from lamina.formats import protobuf
 from lamina.formats import reapi_pb2 as pb
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=protobuf.Message)
 Child = File | Symlink | Digest  # a digest is that of another Directory
 
 
@@ -239,7 +238,7 @@ def value(message: pb.Digest) -> Digest:
     return Digest.from_oci(f"sha256:{message.hash}", message.size_bytes)
 
 
-def _bytes(message: Message) -> bytes:
+def _bytes(message: protobuf.Message) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
@@ -247,7 +246,7 @@ def _parse(kind: type[M], data: bytes) -> M:
     message = kind()
     try:
         message.ParseFromString(data)
-    except DecodeError as error:
+    except protobuf.DecodeError as error:
         raise IntegrityError(f"not a {message.DESCRIPTOR.name} message") from error
     return message
 

@@ -158,12 +158,15 @@ def fsmount(context: int, attributes: int) -> int:
     return _check(_libc.syscall(_FSMOUNT, context, 1, attributes))
 
 
-def open_tree(path: str, *, recursive: bool = True) -> int:
-    """A detached copy of the mount at a path (a bind mount), with all below it if `recursive`."""
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_SYMLINK_NOFOLLOW
+def open_tree(path: str, *, recursive: bool = True, at: int = AT_FDCWD) -> int:
+    """A detached copy of the mount at a path (a bind mount), with all below it if `recursive`.
+
+    An empty path means the descriptor `at` itself.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_SYMLINK_NOFOLLOW if path else _AT_EMPTY_PATH)
     if recursive:
         flags |= _AT_RECURSIVE
-    return _check(_libc.syscall(_OPEN_TREE, AT_FDCWD, _bytes(path), flags), path)
+    return _check(_libc.syscall(_OPEN_TREE, at, _bytes(path), flags), path or None)
 
 
 def move_mount(source: int, target: str, *, at: int = AT_FDCWD) -> None:
@@ -179,6 +182,18 @@ def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) 
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     call = (_MOUNT_SETATTR, descriptor, b"", flags, ctypes.byref(wanted), size)
     _check(_libc.syscall(*call))
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Have all on the disk that was written to the file system of an open file (syncfs)."""
+    _check(_libc.syncfs(descriptor))
+
+
+def file_system_kind(path: str) -> int:
+    """The magic number of the file system that a path lies on, as statfs(2) lists them."""
+    found = (ctypes.c_long * 32)()  # `struct statfs` begins with it, and has less than that
+    _check(_libc.statfs(_bytes(path), ctypes.byref(found)), path)
+    return int(found[0])
 
 
 def die_with_parent(signal: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lamina.core.errors import HostError
 from lamina.linux import fuse, namespaces, process, rights, syscalls
-from lamina.node import mounts, parts, plan, served
+from lamina.node import attach, mounts, parts, plan, served
 from lamina.node.keeper import Keeper
 from lamina.node.stack import stack
 
@@ -64,6 +64,11 @@ class FuseDriver:
             return self._stack(parts.images(plan.of(images, plan.ALL_AS_ONE), 1), None)
 
     def _layer(self, path: Path, keeper: Keeper) -> int:
+        try:
+            if path.is_dir():
+                return attach.open_folder(path)
+        except OSError as error:
+            raise mounts.refused(f"`{path}`", error) from error
         offset = mounts.offset(path)
         try:
             layer, device = fuse.connect(str(path), syscalls.READ_ONLY)

@@ -43,6 +43,8 @@ class KernelDriver:
 
 def _layer(path: Path, known: Mapping[str, Sequence[str]]) -> int:
     try:
+        if path.is_dir():
+            return attach.open_folder(path)
         with mounts.opened(path) as image:
             return attach.layer(image.descriptor, image.kind, image.offset, str(path), known)
     except OSError as error:

@@ -38,25 +38,31 @@ class Unpacked:
 
 def unpacked(image: Path, store: LocalStore, make: Callable[[Path], None] = os.mkdir) -> Unpacked:
     """A layer as files in the store, where it is unpacked once; `make` makes the folder."""
-    source, inside = image, look(image)
-    if inside is None:
-        from lamina.node.repack import readable  # needs tools
-
-        source, inside = readable(image, store)
+    source, inside = seen(image, store)
     names = [mounts.content(image, store.folder)]
     name = derived.key(_UNPACKED, names)
     state = derived.of_folder
     if derived.kept(derived.EXTRACTED, name, store.folder, state) is None:
         with derived.making(derived.EXTRACTED, name, names, store, state) as made:
             if made is not None:
-                for digest in filter(None, map(store.find, names)):
-                    verified.path(digest, store)
+                verified.members(names, store)
                 make(made)
-                _unpack(source, inside, made)
+                unpack(source, inside, made)
     return Unpacked(inside, derived.place(derived.EXTRACTED, name, store.folder))
 
 
-def _unpack(image: Path, inside: Inside, folder: Path) -> None:
+def seen(image: Path, store: LocalStore) -> tuple[Path, Inside]:
+    """What is in an image, and the image to read that from; tools may be needed for it."""
+    inside = look(image)
+    if inside is not None:
+        return image, inside
+    from lamina.node.repack import readable
+
+    return readable(image, store)
+
+
+def unpack(image: Path, inside: Inside, folder: Path) -> None:
+    """Write the regular files of an image to a folder, by their numbers."""
     done: set[int] = set()
     with mounts.opened(image) as found:
         inside.reader.reopen(found.descriptor)
@@ -106,6 +112,11 @@ def link(source: Path, target: Path, mode: int) -> None:
     """Share a file's bytes, or give it a second name, or copy it: whatever can be done first."""
     if not filesystem.cloned(source, target, mode):
         filesystem.link_or_copy(source, target, mode)
+
+
+def take(source: Path, target: Path, _mode: int) -> None:
+    """Move a file."""
+    source.rename(target)
 
 
 def copy(source: Path, target: Path, mode: int) -> None:
@@ -158,7 +169,7 @@ class Laying:
         self._placed[key] = path
         source = self._layers[file.image].files / str(file.number)
         self._place(source, path, file.attributes.mode & self._mask)
-        if not os.path.samestat(path.lstat(), source.lstat()):
+        if not _is_same(source, path):
             _own(path, file.attributes)
             path.chmod(file.attributes.mode & self._mask)  # a change of the owner takes some away
             _set_time(path, file.attributes)
@@ -175,6 +186,13 @@ def _set_time(path: Path, attributes: Attributes) -> None:
         os.utime(path, times, follow_symlinks=False)
     elif not path.is_symlink():
         os.utime(path, times)
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    try:
+        return os.path.samestat(source.lstat(), target.lstat())
+    except FileNotFoundError:
+        return False  # it was moved there
 
 
 def _is_folder(path: Path) -> bool:

@@ -50,7 +50,7 @@ def merged(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> P
         derived.making(derived.MERGED, name, names, store) as made,
     ):
         if made is not None:
-            _check(names, store)
+            verified.members(names, store)
             _make(images, made, store, is_bottom=is_bottom)
     return derived.place(derived.MERGED, name, folder)
 
@@ -62,12 +62,6 @@ def _alone(image: Path, folder: Path) -> Path:
 
     with contextlib.closing(LocalStore(folder)) as store:
         return repack.repacked(image, store)
-
-
-def _check(names: Sequence[str], store: LocalStore) -> None:
-    """IntegrityError for a damaged blob, which would else live on in what is made of it."""
-    for digest in filter(None, map(store.find, names)):
-        verified.path(digest, store)
 
 
 def _make(images: Sequence[Path], made: Path, store: LocalStore, *, is_bottom: bool) -> None:

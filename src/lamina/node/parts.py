@@ -1,4 +1,4 @@
-"""The parts of a plan as image files that can be mounted."""
+"""The parts of a plan as image files, or folders, that can be mounted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lamina.core.errors import HostError, UserError
+from lamina.node.laying import LEAST
 from lamina.node.plan import Part, Plan
 
 # The store is somebody else's, or full: what is not merged can often be mounted all the same.
@@ -28,6 +29,14 @@ def images(plan: Plan, most: int) -> list[Path]:
 
 
 def _images(part: Part) -> Iterator[Path]:
+    if len(part.layers) == 1 and part.size >= LEAST:
+        from lamina.node import laid
+        from lamina.store import local
+
+        folder = laid.stacked(part.paths[0], local.default_folder())
+        if folder != part.paths[0]:
+            yield folder
+            return
     if not part.merged:
         yield from part.paths
         return

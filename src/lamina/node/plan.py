@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.classes import dataclass, replace
@@ -199,8 +199,13 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def explained(plan: Plan, names: Mapping[Path, str]) -> Iterator[str]:
-    """The plan for people, top first, a line for each part; `names` are those of its layers."""
+def explained(
+    plan: Plan, names: Mapping[Path, str], folders: Collection[Path] = ()
+) -> Iterator[str]:
+    """The plan for people, top first, a line for each part; `names` are those of its layers.
+
+    For the images of some layers there are `folders`, which are stacked in place of them.
+    """
     alone = sum(not part.merged for part in plan.parts)
     layers = sum(len(part.layers) for part in plan.parts)
     yield f"layers: {layers}, images to mount: {len(plan.parts)}, layers alone: {alone}"
@@ -209,4 +214,6 @@ def explained(plan: Plan, names: Mapping[Path, str]) -> Iterator[str]:
         own = [names.get(path, str(path)) for path in part.paths]
         shown = own[0] if len(own) == 1 else f"{own[0]} .. {own[-1]}"
         how = f"{len(own)} merged" if part.merged else "alone"
+        if part.paths[0] in folders:
+            how = "unpacked"
         yield f"  {how}: {shown}, {part.size:,} bytes"

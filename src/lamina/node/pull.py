@@ -2,14 +2,15 @@
 
 Many small blobs come together, as the advice beside a package tells (`formats/transfer`), and
 large ones that are much like what is here as deltas; the others each by its own request, several
-at once. One process at a time pulls a package, and others
-that want it find everything there. Nothing is kept before it has been compared with its digest, and
-the package's own manifest comes last: what has that is whole.
+at once. What is at hand already, as it came with a job, is not asked for; where that is all, the
+repository is not even opened. One process at a time pulls a package, and others that want it find
+everything there. Nothing is kept before it has been compared with its digest, and the package's own
+manifest comes last: what has that is whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 
@@ -17,6 +18,7 @@ from lamina.core import parallel
 from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError, UserError
+from lamina.core.reference import Reference
 from lamina.formats import delta, oci, pack, transfer
 from lamina.formats.transfer import SMALL, Advice, Delta, Pack
 from lamina.store import leases, packages
@@ -61,10 +63,27 @@ def pull(
     Raises UserError where it names no package, IntegrityError where that is malformed, and what the
     repository raises.
     """
-    puller = _Puller(repository, store, planned, moved)
-    wanted = repository.reference.digest
+    return complete(repository.reference, lambda: repository, store, planned=planned, moved=moved)
+
+
+def complete(
+    reference: Reference,
+    opened: Callable[[], Repository],
+    store: LocalStore,
+    at_hand: Mapping[Digest, bytes] | None = None,
+    *,
+    planned: Planned = lambda _digests: None,
+    moved: Moved = lambda _digest, _size: None,
+) -> Pulled:
+    """The same for a repository that is opened once something has to be asked of it.
+
+    `at_hand` are blobs by their digests, which are used where the package has them.
+    """
+    puller = _Puller(reference, opened, store, planned, moved)
+    puller.staged.update(at_hand or {})
+    wanted = reference.digest
     if not wanted:
-        manifest = repository.manifest(repository.reference.wanted)
+        manifest = opened().manifest(reference.wanted)
         puller.staged[manifest.digest] = manifest.data
         wanted = manifest.digest.oci
     with (
@@ -78,9 +97,15 @@ class _Puller:
     """Pulls one package."""
 
     def __init__(
-        self, repository: Repository, store: LocalStore, planned: Planned, moved: Moved
+        self,
+        reference: Reference,
+        opened: Callable[[], Repository],
+        store: LocalStore,
+        planned: Planned,
+        moved: Moved,
     ) -> None:
-        self._repository = repository
+        self._reference = reference
+        self._opened = opened
         self._store = store
         self._partials = Partials(store)
         self._planned = planned
@@ -93,7 +118,7 @@ class _Puller:
         data = self._document(root)
         if not oci.is_package(data):
             raise UserError(
-                f"`{self._repository.reference}` is no lamina package",
+                f"`{self._reference}` is no lamina package",
                 hint="`lamina copy` copies images of other kinds",
             )
         documents, layers, whole = self._content(root, lease)
@@ -105,7 +130,7 @@ class _Puller:
             if documents.get(digest) == oci.MANIFEST or digest == root:
                 self._check(self._document(digest))
         turn.tell(lacking & layers.keys())
-        self._fetch(lacking & layers.keys())
+        self._fetch(root, lacking & layers.keys())
         for digest in documents:
             if digest in lacking:
                 self._store.write(self._document(digest))
@@ -129,17 +154,18 @@ class _Puller:
     def _root(self, wanted: str) -> Digest:
         """The digest of the package's manifest, which is at hand then."""
         hexadecimal = wanted.removeprefix("sha256:")
-        known = self._store.find(hexadecimal)
-        if known is None and not self.staged:
-            self._ask_for_advice(hexadecimal)
-        for digest in self.staged:
-            if digest.hash == hexadecimal:
-                return digest
+        known = self._store.find(hexadecimal) or self._staged_as(hexadecimal)
         if known is None:
-            manifest = self._repository.manifest(wanted)
+            self._ask_for_advice(hexadecimal)
+            known = self._staged_as(hexadecimal)
+        if known is None:
+            manifest = self._opened().manifest(wanted)
             known = manifest.digest
             self.staged[known] = manifest.data
         return known
+
+    def _staged_as(self, hexadecimal: str) -> Digest | None:
+        return next((each for each in self.staged if each.hash == hexadecimal), None)
 
     def _content(
         self, root: Digest, lease: Lease
@@ -190,15 +216,22 @@ class _Puller:
 
     def _read(self, digest: Digest, kind: str) -> bytes:
         if kind == oci.CONFIG:
-            return self._repository.read(digest)
-        return self._repository.manifest(digest.oci, limit=digest.size).data
+            return self._opened().read(digest)
+        return self._opened().manifest(digest.oci, limit=digest.size).data
 
-    def _fetch(self, lacking: set[Digest]) -> None:
+    def _fetch(self, root: Digest, lacking: set[Digest]) -> None:
         """Bring layers into the store."""
+        self._planned(lacking)
+        alone = self._lacking(lacking)
+        if not alone and len(lacking) <= _FEW:
+            for each in lacking:
+                self._keep(each)
+            return
+        if _may_be_advised(alone):
+            self._ask_for_advice(root.hash)
         small = {each for each in self._lacking(lacking) if each.size <= SMALL}
         self._unpack([each for each in self._packs if _is_worth(each, small)])
         alone = self._lacking(lacking)
-        self._planned(lacking)
         # The largest first: else the last of them keeps one connection busy at the end.
         work = [partial(self._fetch_alone, each) for each in sorted(alone, key=_by_size)]
         work += [partial(self._keep, each) for each in lacking if each in self.staged]
@@ -213,7 +246,7 @@ class _Puller:
                     return
                 except (NotThere, IntegrityError):
                     continue  # the whole of it is as good
-        self._partials.fetch(digest, partial(self._repository.fetch, digest), told)
+        self._partials.fetch(digest, partial(self._opened().fetch, digest), told)
 
     def _is_good(self, known: Delta) -> bool:
         sizes = (known.base.size, known.target.size)
@@ -225,7 +258,7 @@ class _Puller:
 
     def _patch(self, known: Delta, incoming: Incoming) -> None:
         """Let a blob arrive as what a delta makes of another one."""
-        data = self._repository.read(known.blob)
+        data = self._opened().read(known.blob)
         incoming.restart()
         for piece in delta.apply(self._store.path(known.base), BytesIO(data), known.target.size):
             incoming.write(piece)
@@ -243,7 +276,7 @@ class _Puller:
             return
         self._advice = Advice(b"")
         try:
-            found = self._repository.manifest(transfer.tag(package))
+            found = self._opened().manifest(transfer.tag(package))
             advice = transfer.decode(found.data)
             self.staged |= pack.decode(BytesIO(advice.newest), _LARGEST_DOCUMENT)
             self._advice = advice
@@ -255,7 +288,7 @@ class _Puller:
             if each.blob.size > pack.MOST:
                 continue  # none of ours
             try:
-                data = self._repository.read(each.blob)
+                data = self._opened().read(each.blob)
                 self.staged |= pack.decode(BytesIO(data), SMALL)
             except (NotThere, IntegrityError):
                 continue  # what it holds is asked for by name
@@ -274,6 +307,12 @@ _LARGEST_DOCUMENT = 1 << 22  # bytes of a manifest that comes in a pack
 def _is_worth(found: Pack, wanted: Iterable[Digest]) -> bool:
     held = [each.size for each in wanted if found.has(each)]
     return len(held) > _FEW and sum(held) * _WORTH >= found.blob.size
+
+
+def _may_be_advised(lacking: Sequence[Digest]) -> bool:
+    """Whether there may be packs or deltas that spare something."""
+    few = sum(each.size <= SMALL for each in lacking) <= _FEW
+    return not few or any(each.size >= delta.SMALLEST for each in lacking)
 
 
 def _by_size(digest: Digest) -> int:

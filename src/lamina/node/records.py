@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from lamina.core.classes import dataclass
+from lamina.core.classes import asdict, dataclass
 from lamina.linux import filesystem
 from lamina.node import state
 
@@ -36,7 +36,6 @@ def _folder() -> Path:
 
 def write(record: Mounted) -> None:
     """Keep a record, in the place of an older one of the same mount point."""
-    from dataclasses import asdict  # dear, as nothing else here is
 
     fields = asdict(record)
     filesystem.write_atomic(_file(record.where), json.dumps(fields, default=str).encode())

@@ -12,7 +12,7 @@ from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem
-from lamina.node import find, launch, mounts, parts, plan
+from lamina.node import attach, find, launch, laying, mounts, parts, plan
 from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 from lamina.store.trust import places
@@ -74,6 +74,10 @@ def remember(
     facts = [(starts.FILE, path, state) for path, state in seen.files]
     facts += _now((starts.FILE, path) for path in (server,) if path)
     facts += _now(contained.reasons) if contained is not None else []
+    large: list[tuple[str, str]] = []
+    if any(path.stat().st_size >= laying.LEAST for path in images):
+        facts += _now([(starts.VARIABLE, laying.VARIABLE)])
+        large = _large(images, store)
     start = starts.Start(
         digest.hash,
         package.title,
@@ -84,6 +88,7 @@ def remember(
         facts,
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
+        large,
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
@@ -102,14 +107,28 @@ def _squashfuse() -> str:
     return str(process.require("squashfuse_ll"))
 
 
+def _large(images: Sequence[Path], store: LocalStore) -> list[tuple[str, str]]:
+    from lamina.node import laid
+
+    found = laid.candidates(images, store.folder)
+    return [(os.fspath(each.image), os.fspath(each.place)) for each in found]
+
+
 def _image(path: Path) -> tuple[str, str, int, str]:
+    if path.is_dir():
+        return os.fspath(path.absolute()), attach.FOLDER, 0, starts.state(os.fspath(path))
     with mounts.opened(path) as image:
         state = starts.of(os.fstat(image.descriptor))
         return os.fspath(path.absolute()), image.kind, image.offset, state
 
 
 def _notes(images: Sequence[Path], store: LocalStore) -> list[str]:
-    """The notes of merged images, whose time tells when these were used."""
+    """The notes of what was made of layers, whose time tells when that was used."""
     merged = store.folder / derived.MERGED
     names = [path.parent.name + path.name for path in images if path.parent.parent == merged]
-    return [os.fspath(derived.note(name, store.folder)) for name in names]
+    found = [derived.note(name, store.folder) for name in names]
+    if any(path.is_dir() for path in images):
+        from lamina.node import laid
+
+        found += filter(None, (laid.note(path, store.folder) for path in images))
+    return list(map(os.fspath, found))

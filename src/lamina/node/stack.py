@@ -47,6 +47,9 @@ _OLD = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def _by_descriptors(layers: Sequence[int], written: Open | None, *, user: bool) -> int:
+    # The root of a stack has the mode that the kernel knows of the top one: of FUSE none, which
+    # lets nobody without rights in, until its server was asked.
+    os.fstat(layers[-1])
     context = syscalls.fsopen("overlay")
     try:
         if user:
@@ -71,9 +74,7 @@ def _by_names(layers: Sequence[int], written: Open | None, *, user: bool) -> int
     syscalls.move_mount(folder, "/")
     with namespaces.elsewhere(folder):
         for number, layer in enumerate(layers):
-            # Before 6.7 a stack takes over the mode that the kernel knows of a layer: of FUSE none,
-            # which lets nobody in, until its server was asked.
-            os.fstat(layer)
+            os.fstat(layer)  # as above, and before 6.7 for each layer
             os.mkdir(f"{number:x}", dir_fd=folder)
             syscalls.move_mount(layer, f"{number:x}", at=folder)
         os.mkdir("stack", dir_fd=folder)

@@ -44,20 +44,26 @@ def start(words: Sequence[str], warn: _Warn) -> int | None:
     except (OSError, LaminaError):
         return None
     asked = os.environ.get(_REPORT)
+    carried = os.environ.pop(_CARRIED, None)  # nothing is missing here
     try:
-        return _start(known, words[end + 1 :], lease, warn)
+        return _start(known, words[end + 1 :], store, lease, warn)
     except (OSError, LaminaError):
         return None  # whoever finds out what is wrong tells it
     finally:
         os.close(lease)
         if asked is not None:
             os.environ[_REPORT] = asked
+        if carried is not None:
+            os.environ[_CARRIED] = carried
 
 
-_REPORT = "LAMINA_REPORT"
+# Of `report` and `carried`, which are not imported for that.
+_REPORT, _CARRIED = "LAMINA_REPORT", "LAMINA_CARRIED"
 
 
-def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -> int | None:
+def _start(
+    known: starts.Start, words: Sequence[str], store: str, lease: int, warn: _Warn
+) -> int | None:
     told = None
     if _REPORT in os.environ:
         from lamina.node import report
@@ -65,6 +71,12 @@ def _start(known: starts.Start, words: Sequence[str], lease: int, warn: _Warn) -
         told = report.wanted(os.environ, warn)
     if any(starts.fact(kind, of) != value for kind, of, value in known.facts):
         return None
+    if any(os.path.lexists(place) for _, place in known.large):
+        return None
+    if known.large:
+        from lamina.node import laying
+
+        laying.begin(store, [image for image, _ in known.large])
     if told is not None:
         told.told("pulled")
     if known.walls:
@@ -109,7 +121,7 @@ def mounted(known: starts.Start) -> int | None:
 def _served(known: starts.Start) -> int | None:
     if any(starts.state(path) != state for path, _, _, state in known.images):
         return None
-    return served.stacked(known.server, [(path, at) for path, _, at, _ in known.images])
+    return served.stacked(known.server, [image[:3] for image in known.images])
 
 
 def _attached(known: starts.Start) -> int | None:

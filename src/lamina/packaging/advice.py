@@ -95,8 +95,7 @@ def content(digest: Digest, store: LocalStore) -> Content:
 def advise(content: Content, former: Former, store: LocalStore) -> Planned:
     """What to tell of a package, and what to push for that."""
     wanted = content.small
-    kept = [each for each in former.packs if _is_worth(each, transfer.holds(wanted))]
-    alone = {each for each in wanted if not any(known.has(each) for known in kept)}
+    kept, alone = _parted(wanted, former)
     root = {content.root.digest: content.root.data}
     store.fetch(alone)
     new: list[bytes] = []
@@ -115,6 +114,31 @@ def advise(content: Content, former: Former, store: LocalStore) -> Planned:
     still = [each for each in former.deltas if each.target in content.layers]
     deltas = tuple(_deltas(content, former, store))
     return Planned(Advice(newest, tuple(kept), (*deltas, *still)[:_DELTAS]), tuple(new), deltas)
+
+
+def news(content: Content, former: Former) -> tuple[Sequence[Digest], ...]:
+    """What nodes can be expected to lack of a package: more than that first, then what is least.
+
+    The first serves those too that have a version from before the last. Empty where a blob is new
+    that goes into no pack: for that the repository is asked anyhow.
+    """
+    fresh = {each for each in content.blobs if each.hash not in former.names}
+    fresh |= {each.digest for each in content.documents if each.digest.hash not in former.names}
+    wanted = content.small | {content.root.digest}
+    if not fresh <= wanted:
+        return ()
+    _, alone = _parted(content.small, former)
+    documents = [each.digest for each in content.documents]
+    # Documents are alike, so they lie together; the same package gives the same order.
+    order = dict.fromkeys([*documents, *sorted(content.layers)])
+    least = fresh | {content.root.digest}
+    return tuple([each for each in order if each in some] for some in (alone | least, least))
+
+
+def _parted(wanted: set[Digest], former: Former) -> tuple[list[Pack], set[Digest]]:
+    """The packs of the push before that are still good, and what none of them holds."""
+    kept = [each for each in former.packs if _is_worth(each, transfer.holds(wanted))]
+    return kept, {each for each in wanted if not any(known.has(each) for known in kept)}
 
 
 def _deltas(content: Content, former: Former, store: LocalStore) -> Iterator[Delta]:

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from lamina.core import parallel
-from lamina.core.classes import dataclass
+from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
+from lamina.core.reference import Reference
+from lamina.formats import carried as form
 from lamina.formats import transfer
 from lamina.formats.oci import Document
 from lamina.formats.transfer import Advice
@@ -27,6 +29,7 @@ from lamina.store.repository import Manifest, Rejected, Repository
 from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
+_FEW = 8  # so few small blobs are sent without asking whether they are there
 
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 
@@ -36,11 +39,12 @@ class Pushed:
     """What a push has moved."""
 
     digest: Digest  # of the manifest
-    blobs: int  # that the repository did not have
+    blobs: int  # that were sent: those that the repository did not have, as far as it was asked
     size: int  # bytes of these
     layers: int  # that are among them
     manifests: int  # that were sent, with the advice
     signatures: int = 0  # that were put beside it
+    news: tuple[Sequence[Digest], ...] = ()  # as `advice.news` tells it
 
 
 def push(
@@ -59,14 +63,38 @@ def push(
     """
     with leases.leased_package(store.folder, digest):
         content = advice.content(digest, store)
-        former = _recall(store, repository)
+        former = _recall(store, repository.reference)
+        told = advice.news(content, former)
         sender = _Sender(store, repository, mount_from, planned, moved)
         try:
-            return sender.send(content, former, tag)
+            return replace(sender.send(content, former, tag), news=told)
         except Rejected:
             if not former.names:
                 raise
-        return sender.send(content, Former(), tag)
+        # What nodes have is not gone because the repository has lost it.
+        return replace(sender.send(content, Former(), tag), news=told)
+
+
+def news(digest: Digest, store: LocalStore, place: Reference) -> tuple[Sequence[Digest], ...]:
+    """What a push to a repository would tell as news; nobody is asked."""
+    return advice.news(advice.content(digest, store), _recall(store, place))
+
+
+def carried(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
+    """The first of some lists of blobs that can travel with a job; empty where none can.
+
+    The signatures of the package go with it, if there is room.
+    """
+    kept = signatures.kept(package, store)
+    signed = [data for each in kept for data in (each.manifest, each.envelope)]
+    for digests in news:
+        if sum(each.size for each in digests) > form.MOST:
+            continue
+        store.fetch(digests)
+        blobs = [store.read(each) for each in digests]
+        if text := form.encode([*blobs, *signed]) or form.encode(blobs):
+            return text
+    return ""
 
 
 class _Sender:
@@ -88,7 +116,7 @@ class _Sender:
 
     def send(self, content: Content, former: Former, tag: str) -> Pushed:
         unknown = [each for each in content.blobs if each.hash not in former.names]
-        missing = self._repository.missing(unknown)
+        missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
         plan = advice.advise(content, former, self._store)
         packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
         missing |= {each.blob for each in plan.deltas}
@@ -97,14 +125,15 @@ class _Sender:
         manifests = [
             each for each in content.manifests[:-1] if each.digest.hash not in former.names
         ]
-        parallel.run([partial(self._put, each) for each in manifests], _AT_ONCE)
-        # Whoever finds the package finds this: so it comes first.
-        self._put(transfer.encode(plan.advice), transfer.tag(content.root.digest.hash))
+        told = transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
+        work = [partial(self._put, each) for each in manifests]
+        parallel.run([*work, partial(self._put, *told)], _AT_ONCE)
+        # Whoever finds the package finds all that.
         self._put(content.root, tag)
         signed = signatures.send(
             signatures.kept(content.root.digest, self._store), self._repository
         )
-        _remember(self._store, self._repository, content, plan.advice)
+        _remember(self._store, self._repository.reference, content, plan.advice)
         return Pushed(
             content.root.digest,
             len(missing),
@@ -134,15 +163,21 @@ class _Sender:
         self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
 
 
-def _record(store: LocalStore, repository: Repository) -> Path:
-    name = Digest.of(repository.reference.place.encode()).hash
+def _is_little(unknown: Sequence[Digest], former: Former) -> bool:
+    """Whether it is sooner sent than asked for: what an edit has made is seldom there."""
+    small = all(each.size <= transfer.SMALL for each in unknown)
+    return bool(former.names) and small and len(unknown) <= _FEW
+
+
+def _record(store: LocalStore, place: Reference) -> Path:
+    name = Digest.of(place.place.encode()).hash
     return store.folder / "pushed" / name[:16]
 
 
-def _recall(store: LocalStore, repository: Repository) -> Former:
+def _recall(store: LocalStore, place: Reference) -> Former:
     """What the last push from here has left in a repository; nothing where that is not known."""
     try:
-        document = json.loads(_record(store, repository).read_bytes())
+        document = json.loads(_record(store, place).read_bytes())
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         package = packages.read(content.root.digest, store)
@@ -155,8 +190,8 @@ def _recall(store: LocalStore, repository: Repository) -> Former:
     return Former(frozenset(names), layers, told.packs, told.deltas)
 
 
-def _remember(store: LocalStore, repository: Repository, content: Content, told: Advice) -> None:
+def _remember(store: LocalStore, place: Reference, content: Content, told: Advice) -> None:
     kept = store.write(transfer.encode(told).data)
     document = {"package": str(content.root.digest), "advice": str(kept)}
     data = json.dumps(document).encode()
-    filesystem.write_atomic(_record(store, repository), data, scratch=store.scratch)
+    filesystem.write_atomic(_record(store, place), data, scratch=store.scratch)

@@ -1,4 +1,4 @@
-"""What is made of blobs and kept beside them: merged images, extracted layers, joined folders.
+"""What is made of blobs and kept beside them: merged images, layers and packages as files.
 
 Each has a key, made of what it is made of, and lies in `<kind>/<2 hex>/<62 hex>`. A note,
 `made/<2 hex>/<62 hex>`, tells in lines the state in which it was when it was done, the sha256 of
@@ -19,8 +19,8 @@ from lamina.core.digest import Digest
 from lamina.linux import btrfs, filesystem
 from lamina.store.local import LocalStore
 
-MERGED, EXTRACTED, JOINED = "merged", "extracted", "joined"
-KINDS = (MERGED, EXTRACTED, JOINED)
+MERGED, EXTRACTED, JOINED, LAID = "merged", "extracted", "joined", "laid"
+KINDS = (MERGED, EXTRACTED, JOINED, LAID)
 _NOTES = "made"
 _UNDONE = "-"
 

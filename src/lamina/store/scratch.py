@@ -42,15 +42,13 @@ class Scratch:
         return self._folder
 
     def _make(self) -> Path:
-        import tempfile
-
         # Held while a folder is made and locked, so that nobody sweeps it in between.
         with filesystem.locked(self._lock):
             filesystem.make_folder(self._parent)
             _sweep(self._parent)
-            folder = Path(
-                tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=self._parent)
-            )
+            # Nobody else makes one meanwhile, and what is random is never there by chance.
+            folder = self._parent / f"{self._prefix}{os.getpid()}-{os.urandom(6).hex()}"
+            folder.mkdir(0o700)
             self._descriptor = _lock_folder(folder)
         return folder
 

@@ -9,8 +9,8 @@ it, and only what this user alone may write is believed.
 Its fields end with NUL bytes: the form; the hash of the package; its title; the program that
 serves images, if one does; then lists, each after its length: arguments, variables, images (path,
 kind, offset, state), facts (kind, what it is of, value), notes of use that are to be renewed
-(path), and what a container is to be told, nothing where there is none; `end`. Nothing dear is
-imported here.
+(path), what a container is to be told, nothing where there is none, and images that may become
+folders (path, where that would be); `end`. Nothing dear is imported here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from lamina.linux.identity import identity
 
 FOLDER = "starts"
-_FORMAT = "lamina start 3"
+_FORMAT = "lamina start 4"
 _END = "end"
 _ABSENT = "-"
 _LONGEST = 200  # characters of a name
@@ -32,7 +32,8 @@ class Start:
     """What was found out; plain, as data classes are dear to import."""
 
     __slots__ = (
-        "arguments", "facts", "images", "notes", "package", "server", "title", "variables", "walls",
+        "arguments", "facts", "images", "large", "notes", "package", "server", "title", "variables",
+        "walls",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,7 @@ class Start:
         facts: list[tuple[str, str, str]],
         notes: list[str],
         walls: list[str],
+        large: list[tuple[str, str]],
     ) -> None:
         """The fields of a record."""
         self.package = package  # the hash of its manifest
@@ -53,10 +55,12 @@ class Start:
         self.server = server  # the program that serves images; empty where the kernel reads them
         self.arguments = arguments  # the first is a path
         self.variables = variables  # `NAME=value`, that the program gets besides those around it
-        self.images = images  # path, `squashfs` or `erofs`, offset in bytes, state; bottom first
+        # Path, `squashfs`, `erofs` or `folder`, offset in bytes, state; bottom first.
+        self.images = images
         self.facts = facts  # kind, what it is of, value: see `fact`
         self.notes = notes  # paths
         self.walls = walls  # fields of a container, empty where there is none
+        self.large = large  # images that may become folders, and where these would be
 
     def __eq__(self, other: object) -> bool:
         """Whether both tell of the same start."""
@@ -133,7 +137,8 @@ def encode(found: Start) -> bytes:
     """The record, to be written to `path`."""
     fields = [_FORMAT, found.package, found.title, found.server]
     for many in (
-        found.arguments, found.variables, found.images, found.facts, found.notes, found.walls
+        found.arguments, found.variables, found.images, found.facts, found.notes, found.walls,
+        found.large,
     ):  # fmt: skip
         fields += flat(many)
     return os.fsencode("".join(f"{field}\0" for field in (*fields, _END)))
@@ -186,6 +191,7 @@ def decode(data: bytes) -> Start | None:
             [(fields.text(), fields.text(), fields.text()) for _ in range(fields.number())],
             fields.texts(),
             fields.texts(),
+            fields.pairs(),
         )
         return found if fields.rest() == [_END, ""] and found.arguments else None
     except (IndexError, ValueError):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from lamina.core.digest import Digest
@@ -37,6 +38,12 @@ def path(digest: Digest, store: LocalStore) -> Path:
         with contextlib.suppress(OSError):  # somebody else's store: it is compared each time
             filesystem.write_atomic(note, _text(state), scratch=store.scratch)
     return file
+
+
+def members(names: Iterable[str], store: LocalStore) -> None:
+    """The same for all blobs of these names that are here, before something is made of them."""
+    for digest in filter(None, map(store.find, names)):
+        path(digest, store)
 
 
 def _noted(note: Path) -> bytes:

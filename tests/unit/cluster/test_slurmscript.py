@@ -69,13 +69,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-def run(place: Path, spec: Spec, **variables: str) -> tuple[list[str], Mapping[str, str]]:
+def run(
+    place: Path, spec: Spec, carried: str = "", **variables: str
+) -> tuple[list[str], Mapping[str, str]]:
     """What the program is given, by the shell of this machine."""
     folder = place / "job"
     folder.mkdir(exist_ok=True)
     (folder / "task-0.log").unlink(missing_ok=True)
     cluster = Cluster("p", "slurm", store=str(place / "store"), lamina=str(place / "lamina it's"))
-    text = slurmscript.script(Job("train-1", "//a:train", PACKAGE, spec), cluster, folder)
+    job = Job("train-1", "//a:train", PACKAGE, spec, carried=carried)
+    text = slurmscript.script(job, cluster, folder)
     given = {
         "PATH": f"{place}:{os.environ['PATH']}", "SLURM_JOB_ID": "16001",
         "SLURM_JOB_NODELIST": "en[1-2]", "SLURM_NTASKS": "1", "SLURM_PROCID": "0",
@@ -162,6 +165,19 @@ def test_lines_of_the_job_come_before_its_program(place: Path) -> None:
 def test_a_line_that_fails_ends_the_task(place: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         run(place, Spec(setup=("false",)))
+
+
+def test_what_is_new_comes_to_lamina_and_not_to_the_lines_before(place: Path) -> None:
+    blobs = "1:" + "A/+b" * 16_000 + "=="
+    spec = Spec(setup=("export A=$(env | grep -c LAMINA_CARRIED)",), retries=1)
+
+    _, plain = run(place, Spec(), blobs)
+    _, found = run(place, spec, blobs)
+    _, empty = run(place, spec)
+
+    assert plain["LAMINA_CARRIED"] == found["LAMINA_CARRIED"] == blobs
+    assert found["A"] == empty["A"] == "0"
+    assert "LAMINA_CARRIED" not in empty
 
 
 def test_a_job_is_told_as_sbatch_wants_it() -> None:

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -187,3 +188,25 @@ def test_to_have_them_does_not_take_the_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "set()\n"
+
+
+def test_as_plain_data() -> None:
+    def make(module: Any) -> Any:
+        @module.dataclass(frozen=True, slots=True)
+        class Inner:
+            n: int
+
+        @module.dataclass(frozen=True, slots=True)
+        class Outer:
+            one: Inner
+            many: tuple[Inner, ...]
+            named: dict[str, list[Inner]]
+            place: Path
+
+        inner: Any = Inner
+        outer: Any = Outer
+        return module.asdict(outer(inner(1), (inner(2), inner(3)), {"a": [inner(4)]}, Path("/x")))
+
+    ours, theirs = both(make)
+    assert ours == theirs
+    assert isinstance(ours["many"], tuple)

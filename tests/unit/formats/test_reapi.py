@@ -280,3 +280,15 @@ def test_the_committed_code_is_what_protoc_makes(tmp_path: Path) -> None:
 
     for name in ("lamina/formats/reapi_pb2.py", "lamina/formats/reapi_pb2.pyi"):
         assert (tmp_path / name).read_text() == (source / name).read_text(), name
+
+
+def test_the_second_implementation_of_protobuf_is_not_loaded() -> None:
+    code = (
+        "import sys\n"
+        "from google.protobuf.internal import api_implementation\n"
+        "from lamina.formats import reapi\n"
+        "used = api_implementation.Type() == 'upb'\n"
+        "assert used == ('google.protobuf.text_format' not in sys.modules)\n"
+        "assert reapi.encode_directory({})  == b''\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

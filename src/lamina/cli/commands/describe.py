@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 
 from lamina.cli import arguments, jobs, output
+from lamina.core.classes import asdict
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if record.sent:
         sent = record.sent
         lines.append(("pushed", f"{sent['blobs']} blobs, {output.size(sent['bytes'])}"))
+        if carried := sent.get("carried"):
+            lines.append(("carried", f"{output.size(carried)} to each node, with the job"))
     for name, text in lines:
         if text:
             output.data(f"{name:8} {text}")

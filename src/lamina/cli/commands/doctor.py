@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output
+from lamina.core.classes import asdict
 
 if TYPE_CHECKING:
     from lamina.linux.features import Feature

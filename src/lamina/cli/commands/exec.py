@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, containing, output, repositories
@@ -31,10 +32,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
-    from lamina.node import report
+    from lamina.node import carried, laying, report
     from lamina.store import leases, local, packages
 
+    begun = time.time()
     told = report.wanted(os.environ, output.warning)
+    args.carried = carried.taken(os.environ)
     wanted = containing.order(args)
     store = local.LocalStore(local.default_folder())
     seen = None
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
             return explaining.explain(found, images, args.driver)
         arguments.tell_of_copy(args)
+        laying.consider(images, store.folder, args.driver, begun=begun)
         if told is not None:
             told.told("pulled")
         if wanted is not None:

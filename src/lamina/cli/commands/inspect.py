@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
+from lamina.core.digest import Digest
+from lamina.core.errors import IntegrityError
 from lamina.formats import oci
 
 if TYPE_CHECKING:
-    from lamina.core.digest import Digest
     from lamina.core.manifest import Package
 
 
@@ -40,17 +43,51 @@ def run(args: argparse.Namespace) -> int:
         digest = packages.resolve(args.reference, store)
         data = store.read(digest)
         return _tell(args, digest, data, lambda: oci.decode_package(data, store.read))
+    from lamina.node import carried
+
+    args.carried = carried.taken(os.environ)
     wanted = reference.parse(args.reference)
-    with repositories.opened(wanted, args) as repository:
-        manifest = repository.manifest(wanted.wanted)
-        read = repositories.reader(repository, manifest.data)
-        return _tell(
-            args, manifest.digest, manifest.data, lambda: oci.decode_package(manifest.data, read)
-        )
+    here = _AtHand(args) if args.missing else None
+    with contextlib.closing(repositories.Late(wanted, args)) as late:
+        known = here.find(wanted.digest) if here is not None else None
+        data = late().manifest(wanted.wanted).data if known is None else known
+        read = repositories.reader(late, data, here or (lambda _digest: None))
+        came = here.came if here is not None else {}
+        return _tell(args, Digest.of(data), data, lambda: oci.decode_package(data, read), came)
+
+
+class _AtHand:
+    """Documents of a package that no registry need be asked for: of a job, or of the store."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from lamina.store import local
+
+        self.came = repositories.at_hand(args)
+        self._store = local.LocalStore(local.default_folder())
+
+    def find(self, name: str) -> bytes | None:
+        """What has a digest, `sha256:…`, if that is at hand; nothing for no digest."""
+        hexadecimal = name.removeprefix("sha256:")
+        if not hexadecimal:
+            return None
+        came = (data for digest, data in self.came.items() if digest.hash == hexadecimal)
+        known = self._store.find(hexadecimal)
+        return next(came, None) or (self(known) if known is not None else None)
+
+    def __call__(self, digest: Digest) -> bytes | None:
+        if digest in self.came:
+            return self.came[digest]
+        with contextlib.suppress(IntegrityError):  # what is damaged is asked for
+            return self._store.read(digest)
+        return None
 
 
 def _tell(
-    args: argparse.Namespace, digest: Digest, data: bytes, read: Callable[[], Package]
+    args: argparse.Namespace,
+    digest: Digest,
+    data: bytes,
+    read: Callable[[], Package],
+    came: Container[Digest] = (),
 ) -> int:
     if args.raw:
         output.data(data.decode(errors="replace"))
@@ -59,7 +96,7 @@ def _tell(
         return _tell_other(args, digest, data)
     package = read()
     if args.missing:
-        return _tell_missing(args, package)
+        return _tell_missing(args, package, came)
     if args.json:
         output.document(_fields(package, digest))
         return 0
@@ -87,11 +124,12 @@ def _tell(
     return 0
 
 
-def _tell_missing(args: argparse.Namespace, package: Package) -> int:
+def _tell_missing(args: argparse.Namespace, package: Package, came: Container[Digest]) -> int:
     from lamina.store import local
 
     store = local.LocalStore(local.default_folder())
-    missing = store.missing(layer.blob for layer in package.layers)
+    lacking = store.missing(layer.blob for layer in package.layers)
+    missing = [each for each in lacking if each not in came]
     size = sum(each.size for each in missing)
     if args.json:
         output.document({"missing": size, "layers": len(missing), "size": package.size})

@@ -8,13 +8,13 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.build.history import index
 from lamina.cli import arguments, output
 from lamina.cli.session import Options, Session
+from lamina.core.classes import asdict
 from lamina.core.errors import UserError
 from lamina.linux import filesystem
 

@@ -21,6 +21,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.complete_labels(parser)
     jobs.add_cluster(parser)
     parser.add_argument("--registry", metavar="REPO", default="", help="where to push a target")
+    arguments.add_unpack(parser)
     repositories.add_access(parser)
     arguments.add_build(parser)
     arguments.add_grouping(parser)
@@ -43,14 +44,15 @@ def run(args: argparse.Namespace) -> int:
         from lamina.cli.session import Session
 
         with Session(arguments.options(args)) as session:
-            binary, _ = submit.target(session, args.what)
+            binary = submit.target(session, args.what).binary
             shipped = shipping.ship(session, args, launcher, binary, begun=time.time(), push=True)
         reference = shipped.reference
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
     # What the store of this machine has under its own names is no registry's, and is here already.
     fetched = cluster.launcher != "local" or is_remote(reference)
-    asked = ("pull",) if fetched else ("inspect", "--missing")
+    unpack = ("--unpack",) if args.unpack else ()
+    asked = ("pull", *unpack) if fetched else ("inspect", "--missing")
     words = [*asked, "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
         answer = jobs.answer_of(text)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
 from lamina.core import reference
+
+if TYPE_CHECKING:
+    from lamina.core.digest import Digest
+    from lamina.core.manifest import Package
+    from lamina.store.local import LocalStore
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +25,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--signatures", action="store_true",
         help="bring its signatures too, as is done anyhow where a policy is in force",
     )  # fmt: skip
+    arguments.add_unpack(parser)
     repositories.add_access(parser)
     arguments.add_json(parser)
 
@@ -34,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         found = repositories.pull(wanted, store, args)
         find.remember(wanted, found.digest, store)
         package = packages.read(found.digest, store)
+        unpacked = _unpacked(package, found.digest, store) if args.unpack else 0
     finally:
         store.close()
     if not args.json:
@@ -47,6 +55,16 @@ def run(args: argparse.Namespace) -> int:
             "blobs": found.blobs,
             "bytes": found.size,
             "layers": found.layers,
+            "unpacked": unpacked,
         }
     )
     return 0
+
+
+def _unpacked(package: Package, digest: Digest, store: LocalStore) -> int:
+    """How many layers are unpacked now."""
+    from lamina.node import laid
+    from lamina.store import leases, packages
+
+    with leases.leased_package(store.folder, digest):
+        return laid.lay_out_all(packages.images(package, store), store.folder)

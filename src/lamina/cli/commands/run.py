@@ -8,6 +8,7 @@ import time
 
 from lamina.cli import arguments, containing, output, pipeline
 from lamina.cli.session import Session
+from lamina.node import laying
 from lamina.store import leases, packages
 
 
@@ -24,7 +25,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
-    begun = time.perf_counter()
+    begun, started = time.perf_counter(), time.time()
     with contextlib.ExitStack() as stack:
         with Session(arguments.options(args)) as session:
             wanted = containing.order(args, session.workspace.run)
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         words = args.program_arguments or ()
         ready = None if args.quiet else tell
         arguments.tell_of_copy(args)
+        laying.consider(images, session.store.folder, args.driver, begun=started)
         if wanted is not None:
             return containing.run(wanted, made.package, made.digest, images, args, ready)
         from lamina.node import launch

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output, repositories
-from lamina.core.classes import dataclass, replace
+from lamina.core.classes import asdict, dataclass, replace
 from lamina.core.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from lamina.cluster.launcher import Launcher
     from lamina.cluster.records import Record
     from lamina.core.job import Spec
-    from lamina.core.label import Label
 
 _COUNTS = (
     (("--nodes", "-N"), "nodes", "machines"),
@@ -97,22 +95,47 @@ def run(args: argparse.Namespace) -> int:
         cluster = replace(cluster, ca=str(Path(args.ca).absolute()))
     launcher = launchers.of(cluster)
     with Session(arguments.options(args)) as session:
-        binary, spec = target(session, args.target)
-        spec = _spec(args, spec)
-        return _submit(session, args, launcher, _Wish(binary, spec, begun))
+        found = target(session, args.target)
+        wish = _Wish(replace(found, spec=_spec(args, found.spec)), begun)
+        return _submit(session, args, launcher, wish)
 
 
-def target(session: Session, word: str) -> tuple[Label, Spec]:
-    """The program that a target is or names, and how it is run as a job."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target that can be submitted: the program that it is or names, and how that is run."""
+
+    label: str
+    binary: str
+    spec: Spec
+
+
+def target(session: Session, word: str) -> Target:
+    """What a word names, from a record where no BUILD file has changed."""
+    from lamina.cli import incremental
+    from lamina.cluster import records
+
+    key = session.key("job", word)
+    known = incremental.go_on(session, key)
+    if known is not None and not known.failure:
+        result = known.result
+        found = Target(result["label"], result["binary"], records.spec_of(result["spec"]))
+        known.save(result)
+        return found
+    found = _analysed(session, word)
+    incremental.finish(session, key, (), asdict(found), session.seen())
+    return found
+
+
+def _analysed(session: Session, word: str) -> Target:
     from lamina.core.job import Spec
 
     label = session.label(word)
     found = session.analyse([label])[label]
     if found.job is not None:
-        return found.job.binary, found.job.spec
+        return Target(str(label), str(found.job.binary), found.job.spec)
     if found.runnable is None:
         raise UserError(f"`{label}` is neither a job nor a program", hint="a `job`, or a binary")
-    return label, Spec()
+    return Target(str(label), str(label), Spec())
 
 
 def _spec(args: argparse.Namespace, usual: Spec) -> Spec:
@@ -173,10 +196,9 @@ def _environment(words: list[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """A program, how it is run, and when that was asked for."""
+    """What is to be run, and when that was asked for."""
 
-    binary: Label
-    spec: Spec
+    target: Target
     begun: float
 
 
@@ -187,11 +209,14 @@ def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish
     from lamina.core.job import Job
 
     shipped = shipping.ship(
-        session, args, launcher, wish.binary, begun=wish.begun, push=not args.dry_run
+        session, args, launcher, wish.target.binary, begun=wish.begun, push=not args.dry_run
     )
-    label = str(session.label(args.target))
+    label = wish.target.label
     name = args.name or label.rpartition(":")[2]
-    job = Job(records.new_id(name), label, shipped.reference, wish.spec, shipped.entry_point)
+    job = Job(
+        records.new_id(name), label, shipped.reference, wish.target.spec,
+        shipped.entry_point, shipped.carried,
+    )  # fmt: skip
     if args.dry_run:
         return _print_plan(launcher.plan(job))
     launcher.plan(job)  # what it cannot do is told before anything is kept

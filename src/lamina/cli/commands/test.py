@@ -6,14 +6,13 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lamina.build import record
 from lamina.build.testing.results import Attempt, Result, summary
 from lamina.cli import arguments, output
 from lamina.cli.session import Session
-from lamina.core.classes import replace
+from lamina.core.classes import asdict, replace
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -20,12 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from google.protobuf.message import DecodeError, Message
-
 from lamina.core.action import Action
 from lamina.core.cancellation import Cancellation, Ended
 from lamina.core.digest import Digest
 from lamina.core.errors import HostError, UserError
+from lamina.formats import protobuf
 from lamina.formats import remote_pb2 as pb
 from lamina.linux import process
 from lamina.store.remote.breaker import Breaker
@@ -36,7 +35,7 @@ from lamina.store.remote.settings import Endpoint, Farm
 if TYPE_CHECKING:
     import grpc
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=protobuf.Message)
 T = TypeVar("T")
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -86,7 +85,7 @@ class Connection:
     def ask(
         self,
         method: str,
-        request: Message,
+        request: protobuf.Message,
         answer: type[M],
         *,
         timeout: float = 0.0,
@@ -123,7 +122,7 @@ class Connection:
     def send(
         self,
         method: str,
-        requests: Iterator[Message],
+        requests: Iterator[protobuf.Message],
         answer: type[M],
         seconds: float,
         meta: Metadata,
@@ -140,7 +139,7 @@ class Connection:
     def receive(
         self,
         method: str,
-        request: Message,
+        request: protobuf.Message,
         answer: type[M],
         seconds: float,
         meta: Metadata,
@@ -262,7 +261,7 @@ def detail(status: pb.Status | None, kind: type[M]) -> M | None:
     """What a google.rpc.Status holds of one kind."""
     for each in status.details if status is not None else ():
         if each.type_url.rpartition(".")[2] == kind.DESCRIPTOR.name:
-            with contextlib.suppress(DecodeError):
+            with contextlib.suppress(protobuf.DecodeError):
                 found = kind()
                 found.ParseFromString(each.value)
                 return found
@@ -285,7 +284,7 @@ def refusal(endpoint: Endpoint, fault: FarmError) -> FarmError:
     return FarmRefuses(fault.message, fault.code, hint=hint)
 
 
-def _bytes(message: Message) -> bytes:
+def _bytes(message: protobuf.Message) -> bytes:
     return message.SerializeToString()
 
 
@@ -293,7 +292,7 @@ def _status(error: grpc.RpcError) -> pb.Status | None:
     pairs: Any = error.trailing_metadata() or ()
     for key, value in pairs:
         if key == _DETAILS:
-            with contextlib.suppress(DecodeError):
+            with contextlib.suppress(protobuf.DecodeError):
                 return pb.Status.FromString(value)
     return None
 

@@ -12,13 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 
-from google.protobuf.message import DecodeError
-
 from lamina.core.action import OUTPUT_FOLDER, Action
 from lamina.core.cancellation import Ended
 from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
-from lamina.formats import reapi, reapi_pb2
+from lamina.formats import protobuf, reapi, reapi_pb2
 from lamina.formats import remote_pb2 as pb
 from lamina.store.remote.cas import code_name
 from lamina.store.remote.connection import Connection, Fault, Metadata, detail
@@ -211,7 +209,7 @@ class _Run:
         ):
             self.heard += 1
             self.name = operation.name
-            with contextlib.suppress(DecodeError):
+            with contextlib.suppress(protobuf.DecodeError):
                 told = pb.ExecuteOperationMetadata.FromString(operation.metadata.value)
                 self.is_queued = self.waiting.is_queued = told.stage in _QUEUED
             yield operation
@@ -222,7 +220,7 @@ def _executed(operation: pb.Operation, connection: Connection) -> Executed:
         raise _failed(operation.error, connection)
     try:
         answer = pb.ExecuteResponse.FromString(operation.response.value)
-    except DecodeError as error:
+    except protobuf.DecodeError as error:
         raise FarmError(
             f"the build farm `{connection.endpoint}` gave no answer that makes sense", "INTERNAL"
         ) from error

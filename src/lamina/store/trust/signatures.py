@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from lamina.core.classes import dataclass
@@ -78,6 +78,16 @@ def kept(subject: Digest, store: LocalStore) -> list[Signed]:
             envelope = _small(path.with_suffix(".envelope"), dsse.LIMIT)
             if Digest.of(manifest).hash == path.stem:
                 found.append(_checked(subject, manifest, envelope))
+    return found
+
+
+def among(subject: Digest, blobs: Mapping[Digest, bytes]) -> list[Signed]:
+    """The signatures of a manifest among some blobs, whatever else these are."""
+    found: list[Signed] = []
+    for digest, data in blobs.items():
+        if len(found) < MOST and digest.size <= attestation.LIMIT:
+            with contextlib.suppress(IntegrityError, KeyError):
+                found.append(_checked(subject, data, blobs[_artifact(subject, data).envelope]))
     return found
 
 

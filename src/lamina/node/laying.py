@@ -1,0 +1,177 @@
+"""Has large layers laid out as folders (`laid`) beside the jobs that use them.
+
+    lamina (later the program)
+      .. python -m lamina.node.laying STORE IMAGE...   an orphan: runs when nothing else wants to
+
+One such process works in a store at a time. Nothing waits for it, and nothing needs it: where it
+is killed, or there is no room, layers stay what they are. Nothing dear is imported before it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+TYPE_CHECKING = False  # `typing` is dear
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VARIABLE = "LAMINA_UNPACK"
+LEAST = 1 << 20  # bytes of an image from which on it is worth a folder
+_LOCK = "laying"
+_SETGID = 0o2000
+_ROOM = 4  # times its image that a layer may take as files, about
+_SPARE = 10  # one part in so many of the disk is left free
+# File systems of disks, that overlayfs takes as lower ones: ext4, XFS, btrfs, F2FS, bcachefs.
+_DISKS = (0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0xCA451A4E)
+
+
+def may_lie_on(store: str) -> bool:
+    """Whether folders of a store can be layers: not where it lies in memory, or far away.
+
+    Nor where a group shares it: its members could not remove each other's.
+    """
+    from lamina.linux import syscalls
+
+    try:
+        shared = os.stat(store).st_mode & _SETGID
+        return not shared and syscalls.file_system_kind(store) in _DISKS
+    except OSError:
+        return False
+
+
+def begin(store: str, images: Sequence[str]) -> None:
+    """Have images of a store laid out by a process of its own, unless one is at work there.
+
+    The caller has one thread. It does not wait, and is not told what becomes of it.
+    """
+    try:
+        if not _has_room(store, images):
+            return
+        lock = _locked(f"{store}/{_LOCK}")
+    except OSError:  # somebody else's store
+        return
+    if lock is None:
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                _become(store, images, lock)
+        finally:
+            os._exit(0)
+    os.close(lock)
+    os.waitpid(child, 0)
+
+
+def consider(images: Iterable[Path], folder: Path, driver: str | None, *, begun: float) -> None:
+    """Before a start: have those large layers laid out that were here before it had begun.
+
+    `folder` is the store, `driver` what was asked for, the time is in seconds since the epoch. If
+    the environment wants it always, it is done at once. Raises UserError.
+    """
+    large = [
+        path for path in images if (of := path.stat()).st_size >= LEAST and of.st_mtime < begun
+    ]
+    if not large:
+        return
+    from lamina.linux import drivers
+    from lamina.node import laid, launch
+
+    if launch.choose(driver) not in (drivers.KERNEL, drivers.FUSE):
+        return
+    found = [each.image for each in laid.candidates(large, folder)]
+    if laid.way(os.environ) == laid.ALWAYS:
+        for image in found:
+            laid.lay_out(image, folder)
+    elif found:
+        begin(os.fspath(folder), [os.fspath(image) for image in found])
+
+
+def _has_room(store: str, images: Sequence[str]) -> bool:
+    found = os.statvfs(store)
+    wanted = sum(os.stat(image).st_size for image in images) * _ROOM
+    free = found.f_bavail - found.f_blocks // _SPARE
+    return free * found.f_frsize > wanted and found.f_favail > 0
+
+
+def _locked(path: str) -> int | None:
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _become(store: str, images: Sequence[str], lock: int) -> None:
+    """Let go of all that is the caller's but the lock, which ends with the new program."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.dup2(lock, 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, store, *images])
+
+
+def main(store: str, images: Sequence[str]) -> None:
+    """Lay images out one by one, as long as there is room."""
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    from pathlib import Path
+
+    from lamina.core.digest import Digest
+    from lamina.node import laid
+    from lamina.store import leases
+
+    folder = Path(store)
+    # What it takes of a job's memory could end that.
+    if _is_bounded():
+        return
+    for image in map(Path, images):
+        digest = Digest(image.parent.name + image.name, image.stat().st_size)
+        with leases.leased(folder, [digest]):
+            if image.exists() and _fits(image, folder):
+                laid.lay_out(image, folder)
+
+
+def _is_bounded() -> bool:
+    """Whether a control group of this process has a limit of memory."""
+    from lamina.linux import cgroups, groupusage
+    from lamina.linux.group import Group
+
+    for tree in cgroups.layout().hierarchies:
+        if "memory" not in tree.controllers:
+            continue
+        for folder in (tree.own, *tree.own.parents):
+            if groupusage.usage(Group([("memory", os.fspath(folder))])).memory_limit is not None:
+                return True
+            if folder == tree.top:
+                break
+    return False
+
+
+def _fits(image: Path, folder: Path) -> bool:
+    """Whether there is room for a layer's files, within the bounds that the environment sets."""
+    import contextlib
+
+    from lamina.linux import filesystem
+    from lamina.node import laid, lay
+    from lamina.store import gc
+    from lamina.store.local import LocalStore
+
+    with contextlib.closing(LocalStore(folder)) as store:
+        bounds = gc.bounds_of(os.environ)
+        wanted = laid.size(lay.seen(image, store)[1])
+        used = 0 if bounds.most is None else sum(each.size for each in gc.usage(store))
+        return bounds.excess(used + wanted, filesystem.room(store.folder) - wanted) == 0
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

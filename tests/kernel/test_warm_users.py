@@ -1,0 +1,89 @@
+"""Whoever starts a package: the second start is warm, and large layers become folders of theirs."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lamina.node import laying
+
+from .conftest import Person, leftovers, processes
+
+_BUILD = """\
+python_library(name = "large", resources = ["large.bin"])
+python_binary(name = "program", srcs = ["program.py"], deps = [":large"])
+"""
+_PROGRAM = """\
+import hashlib, os, pathlib
+with open(pathlib.Path(__file__).with_name("large.bin"), "rb") as file:
+    print(hashlib.sha256(file.read()).hexdigest(), os.geteuid())
+"""
+# Tells how much of lamina was there when the program took its place.
+_EXEC = """\
+import os, sys
+real = os.execve
+def told(*words):
+    print("cold" if "argparse" in sys.modules else "warm", flush=True)
+    real(*words)
+os.execve = told
+sys.argv = ["lamina", "exec", *sys.argv[1:]]
+from lamina.cli.start import program
+sys.exit(program())
+"""
+
+
+@pytest.fixture
+def place(area: Path) -> str:
+    """A package in a folder that anybody can read."""
+    root = area / "workspace"
+    root.mkdir()
+    (root / "lamina.toml").write_text("")
+    (root / "BUILD").write_text(_BUILD)
+    (root / "program.py").write_text(_PROGRAM)
+    (root / "large.bin").write_bytes(random.Random(1).randbytes(3 << 20))
+    hub = f"oci:{area}/hub:v1"
+    done = subprocess.run(
+        [sys.executable, "-m", "lamina.cli", "push", "-q", "//:program", hub],
+        cwd=root,
+        env={
+            **os.environ,
+            "LAMINA_STORE": str(area / "builder"),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return hub
+
+
+def test_the_second_start_is_warm_and_the_layer_a_folder(
+    person: Person, place: str, area: Path, clean: None
+) -> None:
+    if not laying.may_lie_on(str(area)):
+        pytest.skip("the folder for temporary files lies on no disk")
+    kinds, lines = [], []
+    for _ in range(5):
+        kind, line = person.run(_EXEC, place).splitlines()
+        kinds.append(kind)
+        lines.append(line)
+        while processes("lamina.node.laying"):
+            time.sleep(0.05)
+
+    assert len(set(lines)) == 1
+    assert lines[0].endswith(f" {person.uid}")
+    # Pulled; found as a tag that is known; warm with its image; as a folder; warm with that.
+    assert (kinds[0], kinds[-1]) == ("cold", "warm")
+    (folder,) = (area / "store/laid").glob("*/*/root")
+    assert (folder.stat().st_uid, folder.joinpath("large.bin").stat().st_size) == (
+        person.uid,
+        3 << 20,
+    )
+    assert leftovers(area) == []

@@ -1,0 +1,225 @@
+"""Layers as folders: which can be, what is left of one that was not finished."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lamina.core.container import Limits
+from lamina.core.errors import HostError, IntegrityError, UserError
+from lamina.formats import squashfs
+from lamina.linux import cgroups
+from lamina.node import laid, laying
+from lamina.store import derived
+from lamina.store.local import LocalStore
+
+Layer = Callable[[Callable[[Path], object]], Path]
+
+pytestmark = pytest.mark.skipif(
+    not laying.may_lie_on("/tmp"), reason="the folder for temporary files lies on no disk"
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    with closing(LocalStore(tmp_path / "store")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def layer(tmp_path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Layer:
+    """Makes a blob of the store that is a layer of what is filled in; each counts as large."""
+    monkeypatch.setattr(laid, "LEAST", 0)
+
+    def make(fill: Callable[[Path], object]) -> Path:
+        tree, image = tmp_path / "tree", tmp_path / "image"
+        tree.mkdir(mode=0o755)
+        (tree / "file").write_text("text")
+        fill(tree)
+        words = [
+            word
+            for word in squashfs.MKSQUASHFS
+            if word not in ("-all-root", "-no-xattrs", "-no-hardlinks")
+        ]
+        subprocess.run(["mksquashfs", tree, image, *words], check=True, capture_output=True)
+        return store.path(store.write(image.read_bytes()))
+
+    return make
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_holds_what_the_image_shows(layer: Layer, store: LocalStore) -> None:
+    def fill(tree: Path) -> None:
+        (tree / "in").mkdir(mode=0o711)
+        (tree / "in/tool").write_text("#!")
+        (tree / "in/tool").chmod(0o555)
+        (tree / "in/again").hardlink_to(tree / "file")
+        (tree / "link").symlink_to("in/tool")
+        (tree / "closed").mkdir(mode=0o555)
+
+    image = layer(fill)
+    assert laid.stacked(image, store.folder) == image
+
+    assert laid.lay_out(image, store.folder).is_dir()
+
+    root = laid.stacked(image, store.folder)
+    assert names(root) == ["closed", "file", "in", "link"]
+    assert (root / "link").readlink() == Path("in/tool")
+    assert (root / "in/tool").stat().st_mode & 0o7777 == 0o555
+    assert (root / "file").stat().st_mode & 0o7777 == 0o644
+    assert (root / "in").stat().st_mode & 0o7777 == 0o711
+    assert (root / "in/again").samefile(root / "file")
+    assert laid.candidates([image], store.folder) == []
+    assert [path for path in store.scratch.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda tree: (tree / "file").chmod(0o4755),
+        lambda tree: tree.chmod(0o2755),
+        lambda tree: os.mkfifo(tree / "pipe"),
+        lambda tree: os.mknod(tree / "gone", 0o20000, 0),
+        lambda tree: os.setxattr(tree / "file", "user.mine", b"x"),
+        lambda tree: os.setxattr(tree, "trusted.overlay.opaque", b"y"),
+        lambda tree: (tree / "file").chmod(0o044),
+        lambda tree: (tree / "in").mkdir(mode=0o011),
+    ],
+    ids=[
+        "setuid", "setgid", "pipe", "whiteout", "attribute", "opaque", "unreadable", "closed",
+    ],
+)  # fmt: skip
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes such files")
+def test_what_files_of_the_store_can_not_be_stays_an_image(
+    layer: Layer, store: LocalStore, fill: Callable[[Path], object]
+) -> None:
+    image = layer(fill)
+
+    place = laid.lay_out(image, store.folder)
+
+    assert place.is_file()
+    assert laid.stacked(image, store.folder) == image
+    assert laid.candidates([image], store.folder) == []  # nobody tries it again
+
+
+def test_a_damaged_layer_is_not_laid_out(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: (tree / "more").write_bytes(os.urandom(9000)))
+    image.chmod(0o644)
+    with image.open("r+b") as file:
+        file.seek(200)
+        file.write(b"\0damage\0")
+
+    with pytest.raises(IntegrityError):
+        laid.lay_out(image, store.folder)
+
+    assert list((store.folder / "laid").glob("*/?*[!k]")) == []
+
+
+def test_what_was_killed_before_it_was_done_is_done_again(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: (tree / "more").write_text("more"))
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from lamina.linux import syscalls\n"
+        "from lamina.node import laid\n"
+        "syscalls.sync_file_system = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "laid.lay_out(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, image, store.folder],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert laid.stacked(image, store.folder) == image
+
+    store.sweep_scratch()
+    laid.lay_out(image, store.folder)
+
+    assert names(laid.stacked(image, store.folder)) == ["file", "more"]
+    assert names(store.folder / "tmp") == [store.scratch.name]
+
+
+def test_a_folder_that_somebody_replaced_is_not_used(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: None)
+    place = laid.lay_out(image, store.folder)
+    derived.remove(place, store)
+    (place / "root").mkdir(parents=True)
+
+    assert laid.stacked(image, store.folder) == image
+    assert laid.candidates([image], store.folder) != []
+
+    laid.lay_out(image, store.folder)
+    assert names(laid.stacked(image, store.folder)) == ["file"]
+
+
+def test_a_store_that_a_group_shares_has_none(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: None)
+    store.folder.chmod(0o2775)
+
+    assert laid.candidates([image], store.folder) == []
+    with pytest.raises(HostError, match="a group shares it"):
+        laid.lay_out_all([image], store.folder)
+
+
+def test_small_images_and_those_of_elsewhere_stay(
+    layer: Layer, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = layer(lambda tree: None)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(image.read_bytes())
+    assert laid.candidates([elsewhere], store.folder) == []
+
+    monkeypatch.setattr(laid, "LEAST", image.stat().st_size + 1)
+    assert laid.candidates([image], store.folder) == []
+
+
+def test_who_is_bounded_in_memory_lays_nothing_out(
+    layer: Layer, store: LocalStore, tmp_path: Path
+) -> None:
+    group = cgroups.create(f"test-{os.getpid()}", Limits(memory=1 << 30), cgroups.layout())
+    if group.missing:
+        group.remove()
+        pytest.skip("no limit of memory can be set here")
+    image = layer(lambda tree: None)
+    words = [sys.executable, "-m", "lamina.node.laying", str(store.folder), str(image)]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        subprocess.run(words, env=around, check=True, preexec_fn=group.join)
+        assert laid.candidates([image], store.folder) != []
+        assert laid.stacked(image, store.folder) == image
+    finally:
+        group.remove()
+
+    subprocess.run(words, env=around, check=True)
+    assert laid.stacked(image, store.folder) != image
+
+
+def test_bounds_of_the_store_hold(
+    layer: Layer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = layer(lambda tree: (tree / "zeros").write_bytes(bytes(1 << 20)))
+    words = [sys.executable, "-m", "lamina.node.laying", str(store.folder), str(image)]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    subprocess.run(words, env={**around, "LAMINA_CACHE_SIZE": "1M"}, check=True)
+    assert laid.stacked(image, store.folder) == image
+
+    subprocess.run(words, env={**around, "LAMINA_CACHE_SIZE": "9M"}, check=True)
+    assert laid.stacked(image, store.folder) != image
+
+
+def test_a_word_of_the_environment_that_means_nothing_is_told() -> None:
+    with pytest.raises(UserError, match="`LAMINA_UNPACK` is `sometimes`"):
+        laid.way({"LAMINA_UNPACK": "sometimes"})
+    assert laid.way({}) == laid.AUTO
