@@ -74,6 +74,16 @@ def test_a_place_that_may_not_be_written_is_no_fault_of_lamina(lamina: Lamina) -
     assert "Traceback" not in done.stderr
 
 
+def test_a_workspace_in_a_workspace_is_told_of(lamina: Lamina) -> None:
+    (lamina.root / "a/b").mkdir(parents=True)
+
+    done = lamina("init", "a/b")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    words = f"it lies in the workspace `{lamina.root}`, which commands here mean no more"
+    assert done.stderr == f"wrote `a/b/lamina.toml`\nwarning: {words}\n"
+
+
 def test_an_error_and_its_hint_stand_on_lines_of_their_own(lamina: Lamina) -> None:
     done = lamina("build", "--jobs", "many", "//...")
 
