@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lamina.build.buildpackage import BuildPackage
     from lamina.build.loader import Loader
 
+_LOCKED = "python_distribution"  # the rule of what `python_requirements` declares
+
 
 def labels(loader: Loader, patterns: Iterable[Pattern], manual: bool) -> tuple[Label, ...]:
     """The labels that patterns choose; see `Loader.resolve`."""
@@ -183,6 +185,8 @@ def _meant(loader: Loader, label: Label) -> str:
     folder = label.name.rpartition("/")[0]
     known = {*package.targets, *package.generated, *(join(folder, file) for file in files)}
     otherwise = f"`{package.build_file}` declares no target of this name"
+    if any(target.rule.name == _LOCKED for target in package.targets.values()):
+        otherwise += "; what a lock lacks goes into its requirements, and `lamina lock` adds it"
     return did_you_mean(label.name, known, otherwise, f"{label.home}:{{}}")
 
 
