@@ -300,12 +300,15 @@ def sha256(path: Path) -> str:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
-    import shutil
-
     if folder.is_symlink():
         folder.unlink()  # what it leads to is somebody else's
     if not folder.is_dir():
         return
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        return
+    import shutil  # dear, and most are empty
+
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)
     shutil.rmtree(folder)
