@@ -172,6 +172,11 @@ def no_cell(cell: str) -> Fault:
 
 def how_to_map(cell: str) -> str:
     """A hint at what to write of a cell that is nowhere."""
+    if cell in ("pip", "pypi") or cell.startswith(("pip_", "pypi_")):  # as rules_python has them
+        return (
+            "distributions of Python come by `lamina lock` and `python_requirements`,"
+            " as `//third_party/python:numpy`"
+        )
     return (
         f'write `{cell} = "its/folder"` below `[cells]` in `lamina.toml`,'
         f" or `{cell} = false` to leave out what needs it"
@@ -197,6 +202,9 @@ def missing_package(loader: Loader, name: str, cell: str, label: Label | None = 
     folder = loader.cells.folder(cell, name)
     if loader.view.has_folder(folder):
         return Fault(NOWHERE, message, f"`{folder or '.'}` has no BUILD file: write one")
+    above, _, file = folder.rpartition("/")
+    if loader.view.has_folder(above) and file in loader.view.folder(above).files:
+        return Fault(NOWHERE, message, f"`{folder}` is a file: name a target that has it")
     return Fault(NOWHERE, message, "" if cell else _sibling(loader, name, "//{}"))
 
 
