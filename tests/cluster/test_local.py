@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
-from .conftest import Bench
+from .conftest import LAMINA, Bench
 
 
 def contained(bench: Bench) -> Bench:
@@ -86,3 +87,46 @@ def test_nodes_without_labels_are_told_before_they_are_asked(on_local: Bench) ->
 
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith(f"error: {complaint}\n")
+
+
+def test_a_package_of_this_machine_needs_no_fetching(on_local: Bench) -> None:
+    done = on_local.run("prefetch", "//:probe", "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [each["bytes"] for each in found["nodes"]] == [0]
+
+
+def test_why_a_node_did_not_fetch_is_told_once_and_in_words(on_local: Bench) -> None:
+    told = on_local.run("prefetch", "absent/package")
+    data = on_local.run("prefetch", "absent/package", "--json")
+
+    assert told.returncode == data.returncode == 2
+    assert "has not pulled it: there is no package `absent/package`" in told.stderr
+    assert len(json.loads(data.stdout)["failed"]) == 1
+
+
+def test_lamina_need_not_be_on_path(on_local: Bench) -> None:
+    on_local.environment["PATH"] = "/usr/bin:/bin"  # it is started by its own path
+
+    done = on_local.run("submit", "//:probe", "-f", "-q", "--", "ok")
+
+    assert (done.returncode, done.stdout) == (0, "ok rank 0\n"), done.stderr
+
+
+def test_who_stops_following_is_told_that_the_job_goes_on(on_local: Bench) -> None:
+    words = [str(LAMINA), "submit", "//:probe", "--on", "here", "-f", "--", "graceful"]
+    with subprocess.Popen(
+        words, cwd=on_local.root, env={**os.environ, **on_local.environment}, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        assert any(line == "ready\n" for line in following.stdout)
+        following.send_signal(signal.SIGINT)
+        told = following.communicate()[1]
+
+    job = json.loads(on_local.call("jobs", "--json"))[0]["id"]
+    assert following.returncode == 130
+    assert f"job {job} goes on: `lamina logs -f {job}`, `lamina cancel {job}`" in told
+    assert on_local.status(job)["state"] == "running"
+    on_local.call("cancel", job)

@@ -144,8 +144,9 @@ def test_what_is_not_there_is_named(repository: Repository, tmp_path: Path) -> N
     absent, store = Digest.of(b"absent"), LocalStore(tmp_path / "store")
     repository.put_manifest(manifest(kept(repository, b"{}")), "here")
 
-    with pytest.raises(NotThere, match="absent-tag"):
+    with pytest.raises(NotThere, match="absent-tag") as caught:
         repository.manifest("absent-tag")
+    assert caught.value.hint == f"`lamina tags {repository.reference.place}` lists what it has"
     with pytest.raises(NotThere, match=absent.hash[:12]):
         repository.manifest(absent.oci)
     with pytest.raises(NotThere, match=absent.hash[:12]):
@@ -158,8 +159,9 @@ def test_what_is_not_there_is_named(repository: Repository, tmp_path: Path) -> N
 def test_a_repository_that_is_not_there_has_nothing(repository: Repository) -> None:
     with pytest.raises(NotThere):
         repository.manifest("latest")
-    with pytest.raises(NotThere):
+    with pytest.raises(NotThere, match="there is no ") as caught:
         repository.tags()
+    assert caught.value.hint
 
 
 def test_a_manifest_is_found_by_tag_and_by_digest(repository: Repository) -> None:

@@ -142,6 +142,17 @@ def test_a_busy_mount_is_an_error_and_stays(
     assert words.startswith(f"can not unmount `{where}`: a process still uses it | see which")
 
 
+def test_what_else_is_in_the_way_is_told_in_the_words_of_fusermount3(
+    person: Person, title: str, area: Path
+) -> None:
+    code = "from lamina.linux import fuse; tell(lambda: fuse.unmount(Path(at)))"
+    words = say(person, COMMON + code, title, [], area)
+
+    assert words.startswith(f"can not unmount `{area}`: ")
+    assert "fusermount3: " in words
+    assert words.endswith("| None")
+
+
 def test_what_is_not_mounted_can_not_be_unmounted(person: Person, title: str, area: Path) -> None:
     words = say(person, COMMON + "tell(lambda: visible.umount(at))", title, [], area)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from operator import itemgetter
 from typing import TypeVar
 
@@ -78,8 +79,22 @@ class Context:
 
     @property
     def program_name(self) -> str:
-        """What the target's launcher is called: the last part of its name."""
+        """What the target's program is called: the last part of its name."""
         return self.label.name.rpartition("/")[2]
+
+    def launcher_name(self, own: Iterable[str], runtime: Iterable[Label]) -> str:
+        """What its launcher is called, beside its own files and those of what it needs.
+
+        That of `//app:app` is `app.sh` where files lie in a folder `app` of the package root. For
+        any other name it would be dear to look, and it is said when the layers meet.
+        """
+        name = self.program_name
+        if self.label.package.partition("/")[0] != name:
+            return name
+        below = (self._analysed[label] for label in runtime)
+        parts = (part for dep in below for part in self.runtime_closure(dep))
+        paths = chain(own, *(part.own for part in parts))
+        return f"{name}.sh" if any(path.startswith(f"{name}/") for path in paths) else name
 
     def text(self, name: str) -> str:
         """A string attribute."""

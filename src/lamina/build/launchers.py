@@ -271,7 +271,7 @@ def _preload(libraries: Sequence[str]) -> str:
 
 
 def python_bootstrap(
-    bootstrap: str,
+    folder: str,
     launcher: str,
     main: str,
     function: str,
@@ -281,12 +281,13 @@ def python_bootstrap(
     arguments: Sequence[str] = (),
     test: bool = False,
 ) -> bytes:
-    """The script that a Python launcher starts: it runs the module `main`, or a function in it.
+    """The script in a folder of the package root that a Python launcher starts.
+
+    It runs the module `main`, or a function in it.
 
     Environment and arguments are those of the launcher, for who starts without one. That of a
     `test` loads TESTING first, which measures and reports.
     """
-    folder = bootstrap.rpartition("/")[0]
     prepare = f"{_PREPARE}    testing.prepare(root, spec.origin)\n" if test else ""
     text = _BOOTSTRAP.replace("{prepare}", prepare) + _START
     given = {"environment": dict(sorted((environment or {}).items())), "arguments": [*arguments]}
@@ -304,13 +305,13 @@ def python_bootstrap(
 
 
 def tests_bootstrap(
-    bootstrap: str, label: str, modules: Sequence[str], framework: str, imports: Sequence[str]
+    folder: str, label: str, modules: Sequence[str], framework: str, imports: Sequence[str]
 ) -> bytes:
     """The script that a launcher starts to run the tests in modules, by path in the root."""
     return (
         (_TESTS + _START)
         .format(
-            folder=bootstrap.rpartition("/")[0],
+            folder=folder,
             main=label,
             modules=list(modules),
             framework=framework,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lamina.build.buildpackage import BuildPackage
     from lamina.build.loader import Loader
 
+_LOCKED = "python_distribution"  # the rule of what `python_requirements` declares
+
 
 def labels(loader: Loader, patterns: Iterable[Pattern], manual: bool) -> tuple[Label, ...]:
     """The labels that patterns choose; see `Loader.resolve`."""
@@ -170,6 +172,11 @@ def no_cell(cell: str) -> Fault:
 
 def how_to_map(cell: str) -> str:
     """A hint at what to write of a cell that is nowhere."""
+    if cell in ("pip", "pypi") or cell.startswith(("pip_", "pypi_")):  # as rules_python has them
+        return (
+            "distributions of Python come by `lamina lock` and `python_requirements`,"
+            " as `//third_party/python:numpy`"
+        )
     return (
         f'write `{cell} = "its/folder"` below `[cells]` in `lamina.toml`,'
         f" or `{cell} = false` to leave out what needs it"
@@ -183,6 +190,8 @@ def _meant(loader: Loader, label: Label) -> str:
     folder = label.name.rpartition("/")[0]
     known = {*package.targets, *package.generated, *(join(folder, file) for file in files)}
     otherwise = f"`{package.build_file}` declares no target of this name"
+    if any(target.rule.name == _LOCKED for target in package.targets.values()):
+        otherwise += "; what a lock lacks goes into its requirements, and `lamina lock` adds it"
     return did_you_mean(label.name, known, otherwise, f"{label.home}:{{}}")
 
 
@@ -193,6 +202,9 @@ def missing_package(loader: Loader, name: str, cell: str, label: Label | None = 
     folder = loader.cells.folder(cell, name)
     if loader.view.has_folder(folder):
         return Fault(NOWHERE, message, f"`{folder or '.'}` has no BUILD file: write one")
+    above, _, file = folder.rpartition("/")
+    if loader.view.has_folder(above) and file in loader.view.folder(above).files:
+        return Fault(NOWHERE, message, f"`{folder}` is a file: name a target that has it")
     return Fault(NOWHERE, message, "" if cell else _sibling(loader, name, "//{}"))
 
 

@@ -166,6 +166,12 @@ def init(folder: Path) -> Path:
     return path
 
 
+def above(folder: Path) -> Path | None:
+    """The root of the workspace that a folder lies in, without being a root itself."""
+    parents = folder.resolve().parents
+    return next((each for each in parents if (each / WORKSPACE_FILE).is_file()), None)
+
+
 def read(root: Path) -> Workspace:
     """The workspace of a root folder; raises a FaultReport with everything wrong in its file."""
     root = root.resolve()

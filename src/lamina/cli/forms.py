@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.classes import replace
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError, UserError
 from lamina.core.tree import File, Node, Tree
@@ -33,6 +34,7 @@ def write(
     the package cannot have that form.
     """
     target = folder / f"{package.title}{wish.form.suffix}"
+    session.targets += [each for each in target.parents if each.is_dir()][:1]
     name = wish.form.name
     if name == forms.LAYERS:
         tree, small = _layers(package)
@@ -90,7 +92,8 @@ def _write_xar(session: Session, found: Root, wish: Wish, target: Path) -> None:
     _put(session, found.small)
     own = OwnFiles(package.label, found.tree, launcher, package.version, names)
     form = pipeline.layer_form(session, wish.whole)
-    action = layers.action(own, bases.toolchain(session, form), form)
+    # Another kind of action than a layer of the target: `lamina why` compares those of one kind.
+    action = replace(layers.action(own, bases.toolchain(session, form), form), mnemonic="Xar")
     output = action.output(*action.outputs)
     image = session.engine.build([output])[output][""]
     assert isinstance(image, File)

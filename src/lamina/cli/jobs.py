@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.cli import output
 from lamina.cluster import launchers, records
@@ -37,6 +38,24 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         "--on", metavar="CLUSTER", default="",
         help="`local`, `slurm`, `kubernetes`, or the NAME of a `[cluster.NAME]` in `lamina.toml`",
     )  # fmt: skip
+
+
+def answer_of(text: str) -> dict[str, Any]:
+    """The JSON object in what a command with `--json` has printed on a node; {} where none is."""
+    try:
+        found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def complaint_of(text: str, code: int) -> str:
+    """Why a command with `--json` failed on a node, in one line."""
+    error = answer_of(text).get("error")
+    if isinstance(error, dict) and error.get("message"):
+        return " ".join(str(error["message"]).split())
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else f"exit code {code}"
 
 
 def find(name: str) -> tuple[Record, Launcher]:

@@ -70,6 +70,7 @@ _PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USAGE = 3
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -110,6 +111,19 @@ class _Parser(argparse.ArgumentParser):
             raise self._unknown(unknown[0])
         return found, unknown
 
+    def format_help(self) -> str:
+        """As in argparse, but the usage is one line: commands have up to 60 options."""
+        formatter = self._get_formatter()
+        formatter.add_usage(None, self._get_positional_actions(), [], prefix="")
+        positional = " ".join(formatter.format_help().split()).removeprefix(self.prog)
+        ending = " [-- ARGUMENT…]" if self._hands_on() else ""
+        self.usage = f"%(prog)s [OPTION…]{positional.replace('%', '%%')}{ending}"
+        return super().format_help()
+
+    def _hands_on(self) -> bool:
+        """Whether what stands after `--` is for a program."""
+        return self.prog.removeprefix("lamina ") in (*_PROGRAMS, "submit")
+
     def _unknown(self, word: str) -> UserError:
         from difflib import get_close_matches
 
@@ -122,7 +136,7 @@ class _Parser(argparse.ArgumentParser):
         near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
         if near:
             return UserError(message, hint=f"did you mean `{near[0]}`?")
-        if self.prog.removeprefix("lamina ") in (*_PROGRAMS, "submit"):
+        if self._hands_on():
             return UserError(message, hint="what the program is to get stands after `--`")
         return UserError(message, hint=f"`{self.prog} --help` shows what it takes")
 
@@ -261,7 +275,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _of_disk(error: Exception) -> HostError | None:
-    """What to tell where the store's disk is full, or may not be written."""
+    """What to tell where a disk is full, or what it holds may not be read or written."""
     if not isinstance(error, OSError):
         return None
     from lamina.linux import filesystem
@@ -283,6 +297,11 @@ def _of_disk(error: Exception) -> HostError | None:
     if is_ours and error.errno in (errno.EACCES, errno.EPERM):
         return HostError(
             f"may not use the store `{store}`: {error.strerror}: `{error.filename}`", hint=hint
+        )
+    if isinstance(error.filename, str) and error.errno in _CLOSED:
+        return HostError(
+            f"may not use `{error.filename}`: {error.strerror}",
+            hint="let your user do so, or name another place",
         )
     return None
 

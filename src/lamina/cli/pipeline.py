@@ -146,7 +146,8 @@ def _called(session: Session, found: Packaged, order: Order) -> Packaged:
 
 def _no_program(label: str) -> UserError:
     return UserError(
-        f"`{label}` is not a program", hint="a `python_binary` or a `cxx_binary` can be run"
+        f"`{label}` is not a program",
+        hint="a `python_binary` or a `cxx_binary` can be run; `lamina submit` starts a `job`",
     )
 
 

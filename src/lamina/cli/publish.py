@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.core.errors import UserError
+from lamina.core.errors import HostError, UserError
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import kept
 from lamina.linux import filesystem
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 FOLDER = "lamina-out"
 _UNFINISHED = ".unfinished"  # in it, outputs are written before they get their name
 _FORMAT = "lamina outputs 3"
+_IGNORED = ".gitignore"
 _IN_THE_WAY = (FileExistsError, NotADirectoryError, IsADirectoryError)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of outputs, which git leaves out: `git add -A` must not take it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _IGNORED).exists():
+        filesystem.write_atomic(folder / _IGNORED, b"*\n")
 
 
 class Publisher:
@@ -45,7 +53,8 @@ class Publisher:
         self._context.enter_context(self._lock)
         filesystem.remove_tree(self._root / _UNFINISHED)  # what a killed process left
         try:
-            (self._root / _UNFINISHED).mkdir(parents=True)
+            make_folder(self._root)
+            (self._root / _UNFINISHED).mkdir()
         except (*_IN_THE_WAY, PermissionError) as error:
             raise UserError(
                 f"cannot put outputs into `{self._root}`: {error.strerror}",
@@ -229,6 +238,9 @@ def copy_out(root: Path, paths: Sequence[str], place: Path) -> None:
             else:
                 _copy_one(source, place / (source.name if single else source.relative_to(top)))
     except OSError as error:
+        if filesystem.is_full(error):
+            hint = "make room there, and run the same again"
+            raise HostError(f"cannot copy to `{place}`: {error.strerror}", hint=hint) from error
         raise UserError(f"cannot copy to `{error.filename}`: {error.strerror}") from error
 
 

@@ -74,6 +74,7 @@ class Session:
         self.logbook = Logbook(options.words, options.jobs)
         self._build_lock: int | None = None
         self.farm: Service | None = None  # the build farm, from when it is first asked
+        self.targets: list[Path] = []  # folders that this writes to besides
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
 
@@ -115,7 +116,7 @@ class Session:
 
     def _full(self) -> HostError:
         """What to tell of a full disk; a write does not say which it is."""
-        place = min(self.root, self.store.folder, key=filesystem.room)
+        place = min(self.root, self.store.folder, *self.targets, key=filesystem.room)
         advice = "make room there, and run the same again: what is made stays made"
         if place == self.store.folder:
             advice += (

@@ -157,5 +157,6 @@ def _place(cluster: Cluster, package: Package) -> Reference:
 def _no_registry(cluster: Cluster, more: str) -> UserError:
     return UserError(
         f"the cluster `{cluster.name}` has no registry for packages",
-        hint=f'`registry = "host/repository"` in `[cluster.{cluster.name}]`, or `--registry`{more}',
+        hint=f'`registry = "host/repository"` in `[cluster.{cluster.name}]` of `lamina.toml`, '
+        f"or `--registry`{more}",
     )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina.cluster.kubernetesmanifest import Object, part
 from lamina.core.errors import HostError, ServiceError, UserError
+from lamina.linux import process
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -30,7 +31,6 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between two tries
 _PAGE = 500  # objects in one answer
 _AT_ONCE = 16  # requests
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")  # in a pod
-_INSTALL = "pip install 'lamina[kubernetes]'"
 
 
 class Gone(ServiceError):
@@ -279,7 +279,10 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise HostError("Python's client of Kubernetes is not installed", hint=_INSTALL) from error
+        raise HostError(
+            "Python's client of Kubernetes is not installed",
+            hint=f"`{process.install('kubernetes')}` brings it",
+        ) from error
 
 
 def yaml_of(documents: Sequence[Object]) -> str:

@@ -24,7 +24,8 @@ from pathlib import Path
 from lamina.cluster import command, records
 from lamina.cluster.launcher import Found, Node, State, Status, Task
 from lamina.cluster.records import Record
-from lamina.core.cluster import Cluster
+from lamina.core.classes import replace
+from lamina.core.cluster import PROGRAM, Cluster
 from lamina.core.errors import ServiceError, UserError
 from lamina.core.job import Job
 from lamina.linux import filesystem, process
@@ -37,7 +38,9 @@ class LocalLauncher:
     """Starts jobs on this machine."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+        # Tasks are run by who submits them, wherever that lies: it need not be on PATH.
+        own = process.beside_python(PROGRAM) if cluster.lamina == PROGRAM else None
+        self.cluster = replace(cluster, lamina=str(own)) if own else cluster
 
     def plan(self, job: Job) -> Mapping[str, str]:
         """The command of every element of an array."""

@@ -30,8 +30,9 @@ def find(name: str, start: Path) -> Cluster:
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
-    raise UserError(f"there is no cluster `{name}`", hint=f"{hint}; `[cluster.{name}]` makes one")
+    others = f"known: {', '.join(sorted(known))}; `[cluster.{name}]` in `{MARKER}` makes one"
+    hint = f"did you mean `{close[0]}`?" if close else others
+    raise UserError(f"there is no cluster `{name}`", hint=hint)
 
 
 def every(start: Path) -> Mapping[str, Cluster]:

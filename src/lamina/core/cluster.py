@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from lamina.core.classes import dataclass, names
 
+PROGRAM = "lamina"
 LAUNCHERS = ("local", "slurm", "kubernetes")  # that come with lamina
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "transfer": ("pull", "broadcast", "auto"),
@@ -26,7 +27,7 @@ class Cluster:
     account: str = ""
     qos: str = ""
     constraint: str = ""
-    lamina: str = "lamina"  # the program on the nodes
+    lamina: str = PROGRAM  # on the nodes
     store: str = ""  # on each node
     logs: str = ""  # folder that all nodes see, for what tasks print
     transfer: str = "auto"  # how layers come to nodes: `pull`, `broadcast`, `auto`

@@ -86,7 +86,9 @@ def _driver(name: str, lacks: list[str]) -> Feature:
 
 def _nearest(folder: Path) -> Path:
     """The folder, or that nearest above which is there."""
-    return next(each for each in (folder, *folder.parents) if each.is_dir())
+    # Not by Path.is_dir, which raises where it may not look.
+    above = (folder, *folder.parents)
+    return next(each for each in above if os.path.isdir(each))  # noqa: PTH112
 
 
 def mount_driver() -> drivers.Choice:

@@ -93,8 +93,11 @@ def move(source: str, target: str) -> None:
         Path(source).rename(target)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none, with all above it."""
+def make_folder(folder: Path, tries: int = 8) -> None:
+    """Make a folder where there is none, with all above it.
+
+    Others may remove folders in between; in some, as in `/proc`, the kernel never makes one.
+    """
     try:
         if not folder.is_dir():
             with _open_to_group(folder.parent):
@@ -103,8 +106,10 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise
     except FileNotFoundError:
-        make_folder(folder.parent)
-        make_folder(folder)
+        if tries == 1:
+            raise
+        make_folder(folder.parent, tries)
+        make_folder(folder, tries - 1)
 
 
 def open_shared(path: Path, flags: int = 0) -> int:
@@ -295,12 +300,15 @@ def sha256(path: Path) -> str:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where its folders were made read-only."""
-    import shutil
-
     if folder.is_symlink():
         folder.unlink()  # what it leads to is somebody else's
     if not folder.is_dir():
         return
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        return
+    import shutil  # dear, and most are empty
+
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)
     shutil.rmtree(folder)

@@ -6,6 +6,7 @@ descriptor is the one that libfuse itself uses (mount.c).
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from lamina.core.errors import HostError
 from lamina.linux import fusemount, process, rights
 
 _DEVICE_HINT = "as root: `modprobe fuse` and `chmod 666 /dev/fuse`"
+_ENGLISH = {"LC_ALL": "C"}
 _NO_RIGHTS = "`fusermount3` gets no rights in this container; `--driver copy` needs none to mount"
 
 
@@ -54,5 +56,14 @@ def mount(where: Path, source: str, subtype: str) -> int:
 
 
 def unmount(where: Path) -> None:
-    """Take down a mount of fusermount3; HostError with its words if it is busy."""
-    process.run("fusermount3", "-u", "--", where)
+    """Take down a mount of fusermount3; OSError if it is busy, HostError with its words else."""
+    done = process.run("fusermount3", "-u", "--", where, ok=(0, 1), env={**os.environ, **_ENGLISH})
+    if not done.returncode:
+        return
+    words = done.stderr.decode(errors="replace").strip()
+    if words.endswith(os.strerror(errno.EBUSY)):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(where))
+    # It looks there, and nowhere else, for whose mount it is.
+    lacking = "open /etc/mtab" in words
+    hint = "as root: `ln -s /proc/self/mounts /etc/mtab`" if lacking else None
+    raise HostError(f"can not unmount `{where}`: {words}", hint=hint)

@@ -73,12 +73,18 @@ def require(tool: str) -> Path:
     """Where a tool lies; raises HostError naming the Debian package that brings it."""
     found = find(tool)
     if found is None:
-        package = DEBIAN_PACKAGE.get(tool, tool)
-        raise HostError(
-            f"the tool `{tool}` is not on this machine",
-            hint=f"on Debian or Ubuntu: `apt-get install {package}`",
-        )
+        package = DEBIAN_PACKAGE.get(tool)
+        hint = f"on Debian or Ubuntu: `apt-get install {package}`" if package else "see `PATH`"
+        raise HostError(f"the tool `{tool}` is not on this machine", hint=hint)
     return found
+
+
+def install(extra: str) -> str:
+    """The command that brings what an extra of lamina's own distribution names.
+
+    lamina may lie in an environment of its own, of which no `pip` on PATH knows.
+    """
+    return f"{sys.executable} -m pip install 'lamina[{extra}]'"
 
 
 def run(

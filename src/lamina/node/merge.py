@@ -94,9 +94,13 @@ def _make(images: Sequence[Path], made: Path, store: LocalStore, *, is_bottom: b
 def _alike(images: Sequence[Path], store: LocalStore) -> list[tuple[Path, Inside]]:
     """Images that have what these have, in one form, and what is in them."""
     from lamina.node.inside import look
-    from lamina.node.repack import USUAL, readable
 
     seen = {image: look(image) for image in images}
+    known = {image: (image, inside) for image, inside in seen.items() if inside}
+    if len(known) == len(seen) and len({each.reader.form for _, each in known.values()}) == 1:
+        return [known[image] for image in images]
+    from lamina.node.repack import USUAL, readable  # needs tools, and modules to start them
+
     forms = {inside.reader.form if inside else None for inside in seen.values()}
     form = forms.pop() if len(forms) == 1 else USUAL
     found: dict[Path, tuple[Path, Inside]] = {}

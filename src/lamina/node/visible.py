@@ -208,8 +208,8 @@ def _take_down(place: Path, driver: str) -> None:
             syscalls.umount(str(place))
         else:
             fuse.unmount(place)
-    except (OSError, HostError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EBUSY:
+    except OSError as error:
+        if error.errno != errno.EBUSY:
             raise HostError(f"can not unmount `{place}`: {error.strerror}") from error
         raise HostError(
             f"can not unmount `{place}`: a process still uses it",

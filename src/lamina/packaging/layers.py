@@ -172,20 +172,33 @@ def check(parts: Iterable[OwnFiles]) -> None:
             if other[0] != node:
                 faults.append(f"`{path}` comes from both `{other[1]}` and `{own.label}`")
     faults = [fault for fault in faults if "__pycache__/" not in fault] or faults
-    faults += _crossings(owners)
+    crossings = _crossings(owners)
+    faults += [
+        f"`{file}` is a file of `{owner}` and a folder of `{other}`"
+        for file, owner, other in crossings
+    ]
     if faults:
-        released = all(fault.startswith("`site-packages/") for fault in faults)
         raise UserError(
             "two targets of one package write the same path:\n" + "\n".join(sorted(faults)),
-            hint="leave it out of one of them, by `exclude`"
-            if released
-            else "give one of them another `base_module`, `soname` or file name",
+            hint=_advice(faults, crossings),
         )
 
 
-def _crossings(owners: Mapping[str, tuple[Node, str]]) -> list[str]:
+def _advice(faults: Collection[str], crossings: Collection[tuple[str, str, str]]) -> str:
+    for file, owner, _ in crossings:
+        if file == owner.rpartition(":")[2]:
+            return (
+                f"give `{owner}` another name: a program has its launcher at the top of the package"
+            )
+    if all(fault.startswith("`site-packages/") for fault in faults):
+        return "leave it out of one of them, by `exclude`"
+    return "give one of them another `base_module`, `soname` or file name"
+
+
+def _crossings(owners: Mapping[str, tuple[Node, str]]) -> list[tuple[str, str, str]]:
+    """Paths that are a file of one target and a folder of another, with both."""
     return [
-        f"`{file}` is a file of `{owners[file][1]}` and a folder of `{owners[inner][1]}`"
+        (file, owners[file][1], owners[inner][1])
         for file, inner in conflicts(owners)
         if not isinstance(owners[file][0], Folder)
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from lamina.core.classes import dataclass
 from lamina.core.errors import HostError
+from lamina.linux import process
 
 FORMATS = ("spdx", "cyclonedx")
 _CREATED = datetime(1980, 1, 1, tzinfo=UTC)  # as that of every file that an action makes
@@ -63,7 +64,7 @@ def write(bill: Bill, form: str) -> str:
     except ModuleNotFoundError as error:
         raise HostError(
             f"the Python package for {form} documents is not on this machine",
-            hint="`pip install 'lamina[sbom]'` brings it",
+            hint=f"`{process.install('sbom')}` brings it",
         ) from error
 
 

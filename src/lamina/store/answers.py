@@ -36,7 +36,10 @@ def body_of(response: httpx.Response, limit: int) -> bytes:
 def reason(data: bytes) -> str:
     """What an error answer says, for people; empty where it says nothing."""
     first = next(iter(_errors(data)), {})
-    text = f"{first.get('message') or first.get('code') or ''} {first.get('detail') or ''}".strip()
+    detail = first.get("detail")
+    if isinstance(detail, dict):
+        detail = ", ".join(f"{key} {value}" for key, value in detail.items())
+    text = f"{first.get('message') or first.get('code') or ''} {detail or ''}".strip()
     return f": {text}"[:300] if text else ""
 
 

@@ -20,7 +20,7 @@ from lamina.core.reference import Reference
 from lamina.formats import oci
 from lamina.linux import filesystem
 from lamina.store.blobs import verified
-from lamina.store.repository import Manifest, NotThere, Rejected
+from lamina.store.repository import Manifest, NotThere, Rejected, absent
 from lamina.store.scratch import Scratch
 from lamina.store.streams import Distant, Incoming
 
@@ -237,7 +237,7 @@ class LayoutRepository:
             raise IntegrityError(f"`{self._folder}/index.json` is malformed: {error!r}") from error
 
     def _absent(self, wanted: str) -> NotThere:
-        return NotThere(f"`{self.reference.place}` has no `{wanted}`")
+        return absent(self.reference.place, wanted)
 
 
 def check_source(digest: Digest, source: Path | bytes | Distant) -> None:

@@ -156,9 +156,26 @@ def _unknown(reference: str, store: LocalStore) -> UserError:
         "`lamina package TARGET` makes one; a reference is `name`, `name:version` "
         "or `name@sha256:<digest>`"
     )
+    meant = _meant(reference, store)
     if reference.endswith(".xar"):
         hint = "`xarexec FILE` runs a XAR file, `xarexec -m FILE` mounts it"
+    elif reference.startswith(("//", ":")):
+        hint = f"that is a label: `lamina run {reference}`; the package of `//a/b:c` is `a/b/c`"
+    elif meant:
+        hint = f"did you mean `{meant}`?"
     return UserError(f"there is no package `{reference}` in the store `{store.folder}`", hint=hint)
+
+
+def _meant(reference: str, store: LocalStore) -> str:
+    """A package that is here, and called much like one that is not."""
+    from difflib import get_close_matches
+
+    top = store.folder / "packages"
+    wanted = reference.partition(":")[0].partition("@")[0]
+    files = (path for path in top.rglob("*") if path.is_file())
+    known = sorted({path.parent.relative_to(top).as_posix() for path in files} - {wanted})
+    last = [name for name in known if name.rpartition("/")[2] == wanted]
+    return next(iter(last or get_close_matches(wanted, known, 1)), "")
 
 
 def _path(store: LocalStore, name: str, version: str) -> Path:

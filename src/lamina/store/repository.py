@@ -20,6 +20,12 @@ class NotThere(ServiceError):
     """A repository has no such manifest or blob, or there is no such repository."""
 
 
+def absent(place: str, wanted: str, words: str = "") -> NotThere:
+    """That a repository has no blob, or no manifest of a digest or tag; what its registry says."""
+    hint = None if wanted.startswith("sha256:") else f"`lamina tags {place}` lists what it has"
+    return NotThere(f"`{place}` has no `{wanted}`{words and f': {words}'}", hint=hint)
+
+
 class Refused(ServiceError):
     """A registry wants to know who asks, or does not allow it."""
 

@@ -24,7 +24,7 @@ from lamina.store import certificates
 from lamina.store.answers import Answer, asked_pause, body_of, reason
 from lamina.store.authentication import Authentication
 from lamina.store.credentials import Credentials
-from lamina.store.repository import NotThere, Refused
+from lamina.store.repository import NotThere, Refused, absent
 
 if TYPE_CHECKING:
     import httpx
@@ -309,10 +309,18 @@ class Transport:
                 hint=f"`lamina login {self._host}`",
             )
         if status == 404:
-            raise NotThere(f"`{self._reference.place}` has no `{path.rpartition('/')[2]}`: {words}")
+            raise self._absent(urlsplit(path).path, words)
         raise ServiceError(
             f"the registry `{self._host}` says {words}\n  at {method} {self._shown(path)}"
         )
+
+    def _absent(self, path: str, words: str) -> NotThere:
+        """What a 404 means: for anything but a blob and a manifest, that there is no repository."""
+        kind, _, name = path.rpartition("/")
+        if name and kind.endswith(("/blobs", "/manifests")):
+            return absent(self._reference.place, name, words)
+        hint = "look at the name; `lamina push` makes one, where the registry lets it"
+        return NotThere(f"there is no repository `{self._reference.place}`: {words}", hint=hint)
 
     def _shown(self, path: str) -> str:
         return urlsplit(path).path

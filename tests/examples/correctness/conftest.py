@@ -87,7 +87,7 @@ class Workspace:
         return {
             path.relative_to(out).as_posix(): _state(path)
             for path in sorted(out.rglob("*"))
-            if path.is_symlink() or path.is_file()
+            if (path.is_symlink() or path.is_file()) and path != out / ".gitignore"
         }
 
     def clean(self, *words: str) -> dict[str, str]:

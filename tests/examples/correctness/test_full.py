@@ -135,3 +135,30 @@ def test_outputs_that_cannot_be_put_down_are_told_of(workspace: Workspace) -> No
 
     assert done.code == 3
     assert f"cannot put outputs into `{workspace.root}/lamina-out`" in done.err
+
+
+@pytest.mark.parametrize("form", ["tar.gz", "zip", "dir", "oci", "layers"])
+def test_a_full_disk_for_a_package_is_the_one_that_is_named(
+    workspace: Workspace, disk: Disk, tmp_path: Path, form: str
+) -> None:
+    workspace.write(FILES)
+    disk(tmp_path / "out")
+    fill(tmp_path / "out", 0)
+
+    assert is_told(
+        workspace("package", "//p:program", "--format", form, "-o", str(tmp_path / "out")),
+        tmp_path / "out",
+    )
+
+
+def test_a_full_disk_for_a_copy_of_outputs_is_named(
+    workspace: Workspace, disk: Disk, tmp_path: Path
+) -> None:
+    workspace.write(FILES)
+    disk(tmp_path / "out")
+    fill(tmp_path / "out", 0)
+
+    done = workspace("build", "//p:g1", "--out", str(tmp_path / "out"))
+
+    assert done.code == 2
+    assert f"cannot copy to `{tmp_path}/out`: No space left on device" in done.err

@@ -73,6 +73,6 @@ def test_no_launcher_knows_where_it_lies() -> None:
 
 @pytest.mark.parametrize("imports", [[], ["it's", "a/b"]])
 def test_a_bootstrap_is_python(imports: list[str]) -> None:
-    text = python_bootstrap(".lamina/m.py", "m", "p.m", "", imports)
+    text = python_bootstrap(".lamina", "m", "p.m", "", imports)
 
     compile(text, "m.py", "exec")

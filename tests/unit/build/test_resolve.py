@@ -87,6 +87,21 @@ def test_manual_targets_are_chosen_on_demand(write: Write) -> None:
             ],
         ),
         (
+            "@pypi//numpy",
+            [
+                "no repository `@pypi`",
+                "hint: distributions of Python come by `lamina lock` and `python_requirements`, "
+                "as `//third_party/python:numpy`",
+            ],
+        ),
+        (
+            "//c/x.py",
+            [
+                "no build package `//c/x.py`, needed for `//c/x.py:x.py`",
+                "hint: `c/x.py` is a file: name a target that has it",
+            ],
+        ),
+        (
             "//a:BUILD",
             [
                 "`//a:BUILD` is a source file, not a target",

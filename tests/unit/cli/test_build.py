@@ -258,7 +258,17 @@ def test_a_part_of_a_program_that_was_removed_is_put_back(program: Lamina) -> No
 def test_nothing_unfinished_stays_in_the_outputs(program: Lamina) -> None:
     names = {path.name for path in (program.root / "lamina-out").iterdir()}
 
-    assert names == {"p"}
+    assert names == {".gitignore", "p"}
+
+
+def test_git_leaves_outputs_out(program: Lamina) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=program.root, check=True)
+
+    asked = ["git", "status", "--porcelain", "--untracked-files=all"]
+    listed = subprocess.run(asked, cwd=program.root, capture_output=True, text=True, check=True)
+
+    assert "lamina.toml" in listed.stdout
+    assert "lamina-out" not in listed.stdout
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,34 @@ def test_exit_codes(lamina: Lamina, words: list[str], code: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("store", ["/proc/lamina", "/sys/lamina", "/dev/null"])
+def test_a_store_where_none_can_be_is_no_fault_of_lamina(lamina: Lamina, store: str) -> None:
+    lamina.environment["LAMINA_STORE"] = store
+
+    done = lamina("build", "//...")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cannot keep a store in `{store}`: ")
+
+
+def test_a_place_that_may_not_be_written_is_no_fault_of_lamina(lamina: Lamina) -> None:
+    done = lamina("init", "/sys")  # where not even root may
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: may not use `/sys/lamina.toml`")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_workspace_in_a_workspace_is_told_of(lamina: Lamina) -> None:
+    (lamina.root / "a/b").mkdir(parents=True)
+
+    done = lamina("init", "a/b")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    words = f"it lies in the workspace `{lamina.root}`, which commands here mean no more"
+    assert done.stderr == f"wrote `a/b/lamina.toml`\nwarning: {words}\n"
+
+
 def test_an_error_and_its_hint_stand_on_lines_of_their_own(lamina: Lamina) -> None:
     done = lamina("build", "--jobs", "many", "//...")
 
@@ -109,7 +137,8 @@ def test_every_command_has_help(lamina: Lamina, command: str) -> None:
     done = lamina(command, "--help")
 
     assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: lamina {command}")
+    assert done.stdout.startswith(f"usage: lamina {command} [OPTION…]")
+    assert done.stdout.splitlines()[1] == ""  # the usage is one line, however many options
 
 
 @pytest.mark.parametrize(

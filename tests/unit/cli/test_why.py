@@ -82,6 +82,18 @@ def test_an_edited_file_is_named_and_what_it_led_to(built: Lamina) -> None:
     )
 
 
+def test_a_layer_is_not_compared_with_a_xar_of_the_whole(built: Lamina) -> None:
+    assert built("package", "//:m", "--format", "xar").returncode == 0
+    built.write({"m.cc": '#include "u.h"\nint main() { return u() + 1; }\n'})
+    assert built("package", "//:m").returncode == 0
+
+    told = why(built, "//:m")
+
+    assert "Layer //:m\n" in told
+    assert "input root/bin/m changed" in told
+    assert "that is gone" not in told
+
+
 def test_a_flag_is_named(built: Lamina) -> None:
     built.actions("//:u", "--copt=-DNEW")
 

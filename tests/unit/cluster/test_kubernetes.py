@@ -518,4 +518,5 @@ def test_without_the_client_it_is_said_how_to_get_it(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{sources}"},
     )  # fmt: skip
 
-    assert done.stdout == "pip install 'lamina[kubernetes]'\n"
+    command = f"{sys.executable} -m pip install 'lamina[kubernetes]'"
+    assert done.stdout == f"`{command}` brings it\n"

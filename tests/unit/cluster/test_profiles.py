@@ -59,7 +59,15 @@ def test_a_name_that_is_close_is_named(home: Path) -> None:
     with pytest.raises(UserError) as caught:
         profiles.find("slrum", home)
 
-    assert caught.value.hint == "did you mean `slurm`?; `[cluster.slrum]` makes one"
+    assert caught.value.hint == "did you mean `slurm`?"
+
+
+def test_a_name_that_nothing_is_like_can_be_given_to_a_cluster(home: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        profiles.find("prod", home)
+
+    made = "`[cluster.prod]` in `lamina.toml` makes one"
+    assert caught.value.hint == f"known: kubernetes, local, slurm; {made}"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_only_what_is_missing_has_a_hint(found: list[features.Feature]) -> None:
 
 
 def test_a_missing_tool_names_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamina.linux.process._folders", lambda: [])
+    monkeypatch.setattr("lamina.linux.process._folders", list)
 
     tool = next(each for each in features.probe() if each.name == "squashfuse_ll")
 
@@ -82,3 +82,16 @@ def test_a_probe_that_fails_in_any_way_is_a_missing_feature(attempt: object, det
     assert not feature.found
     assert detail in feature.detail
     assert feature.hint == "do this"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else")
+def test_a_store_that_may_not_be_looked_at_is_on_no_known_file_system(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        found = features.probe(tmp_path / "closed/store")
+    finally:
+        os.seteuid(0)
+
+    assert not next(each for each in found if each.name == "driver `btrfs`").found

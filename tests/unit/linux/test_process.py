@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_tools_of_the_administrator_are_found_though_sbin_is_not_on_the_path(
 
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("mksquashfs", "squashfs-tools"), ("bwrap", "bubblewrap"), ("frobnicate", "frobnicate")],
+    [("mksquashfs", "squashfs-tools"), ("bwrap", "bubblewrap")],
 )
 def test_a_missing_tool_comes_with_the_debian_package_that_has_it(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch
@@ -59,6 +60,17 @@ def test_a_missing_tool_comes_with_the_debian_package_that_has_it(
         process.require(name)
 
     assert caught.value.hint == f"on Debian or Ubuntu: `apt-get install {package}`"
+
+
+def test_of_a_tool_that_no_package_is_known_for_none_is_named() -> None:
+    with pytest.raises(HostError) as caught:
+        process.require("frobnicate")
+
+    assert caught.value.hint == "see `PATH`"
+
+
+def test_an_extra_is_installed_where_lamina_lies() -> None:
+    assert process.install("lock") == f"{sys.executable} -m pip install 'lamina[lock]'"
 
 
 def test_a_program_reads_what_it_is_given_and_its_output_comes_back() -> None:

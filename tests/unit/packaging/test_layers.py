@@ -299,6 +299,14 @@ def test_targets_that_disagree_are_both_named(
     assert caught.value.message == f"two targets of one package write the same path:\n{complaint}"
 
 
+def test_a_launcher_in_the_way_of_a_folder_is_to_be_called_otherwise() -> None:
+    with pytest.raises(UserError) as caught:
+        layers.check([own("//app:lib", app__lib=A), own("//tools:app", app=B)])
+
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("give `//tools:app` another name")
+
+
 def test_all_disagreements_are_told_at_once() -> None:
     parts = [own("//:A", x=A, y__z=A, same=A), own("//:B", x=B, same=A), own("//:C", y=B)]
 

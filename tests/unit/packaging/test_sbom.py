@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,4 +87,5 @@ def test_a_missing_library_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HostError) as caught:
         sbom.write(BILL, "cyclonedx")
 
-    assert caught.value.hint == "`pip install 'lamina[sbom]'` brings it"
+    command = f"{sys.executable} -m pip install 'lamina[sbom]'"
+    assert caught.value.hint == f"`{command}` brings it"

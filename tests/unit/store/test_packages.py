@@ -125,3 +125,17 @@ def test_a_package_whose_config_is_gone_names_the_blob(store: LocalStore) -> Non
 
     with pytest.raises(BlobMissing, match=digest.hash):
         packages.read(digest, store)
+
+
+def test_what_was_meant_is_named(store: LocalStore) -> None:
+    packages.put(OLD, store)
+
+    for wanted, hint in (
+        ("gpt", "did you mean `train/gpt`?"),
+        ("train/gtp", "did you mean `train/gpt`?"),
+        ("//train:gpt", "that is a label: `lamina run //train:gpt`"),
+    ):
+        with pytest.raises(UserError) as caught:
+            packages.resolve(wanted, store)
+        assert caught.value.hint is not None
+        assert caught.value.hint.startswith(hint)

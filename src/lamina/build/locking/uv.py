@@ -45,7 +45,7 @@ def program() -> Path:
     found = process.find("uv") or process.beside_python("uv")
     if found is None:
         raise HostError(
-            "the tool `uv` is not on this machine", hint="`pip install 'lamina[lock]'` brings it"
+            "the tool `uv` is not on this machine", hint=f"`{process.install('lock')}` brings it"
         )
     return found
 

@@ -123,10 +123,10 @@ def binary(ctx: Context) -> Analysed:
     shared = _is_shared(ctx)
     if ctx.flag("linkshared"):
         return _shared_object(ctx, parts, shared=shared)
-    name = ctx.program_name
-    program = f"{_PROGRAMS}/{name}"
+    program = f"{_PROGRAMS}/{ctx.program_name}"
     file, libraries = _linked(ctx, parts, program, _PROGRAMS, (), shared=shared)
     data, runtime = _at_run_time(parts, libraries, shared=shared)
+    name = ctx.launcher_name(data, runtime)
     variables, words = environment(ctx), arguments(ctx)
     launcher = native_launcher(program, variables, words)
     alone = not variables and not any(ROOT in word for word in words)

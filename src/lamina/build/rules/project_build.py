@@ -267,17 +267,19 @@ class Project:
         own |= data
         for name in binaries:
             own[f"bin/{name}"] = action.output(f"{folder}{steps.RUN}/bin/{name}")
+        runtime = tuple(dict.fromkeys(t.label for t in (*self._targets, *carried)))
+        name = ctx.launcher_name(own, runtime)
         if binaries:
             launcher = native_launcher(f"bin/{binaries[0]}", {})
-            own.setdefault(ctx.program_name, Literal(launcher, executable=True))
+            own.setdefault(name, Literal(launcher, executable=True))
         info = self._info(action, data)
         return Analysed(
             ctx.label,
             files=((folder, action.output(folder)),),
             own=own,
-            runtime=tuple(dict.fromkeys(t.label for t in (*self._targets, *carried))),
+            runtime=runtime,
             cxx=info,
-            runnable=Runnable(ctx.program_name) if binaries else None,
+            runnable=Runnable(name) if binaries else None,
         )
 
     def _info(self, action: Action, data: Files) -> CxxInfo | None:

@@ -210,8 +210,8 @@ class _Start:
         self._test = test
         self.modules: list[str] = []  # with tests, by path in the package root
 
-    def script(self, path: str, imports: Sequence[str]) -> bytes:
-        """The bootstrap, which lies at a path; adds a main file to the sources."""
+    def script(self, imports: Sequence[str]) -> bytes:
+        """The bootstrap; adds a main file to the sources."""
         ctx = self._ctx
         if self.modules:
             framework = ctx.text("framework") or ("pytest" if ctx.flag("use_pytest") else "")
@@ -221,10 +221,10 @@ class _Start:
                     hint='"pytest" or "unittest"; without it, pytest where `deps` bring it',
                     attribute="framework",
                 )
-            return tests_bootstrap(path, str(ctx.label), self.modules, framework, imports)
+            return tests_bootstrap(BOOTSTRAPS, str(ctx.label), self.modules, framework, imports)
         main, function = _main(ctx, self.sources)
         return python_bootstrap(
-            path,
+            BOOTSTRAPS,
             ctx.program_name,
             main,
             function,
@@ -240,25 +240,26 @@ def _program(ctx: Context, start: _Start) -> Analysed:
     deps = _runtime(ctx)
     preloaded = ctx.libraries("preload_deps")[0]
     imports = _imports(ctx, deps)
-    name = ctx.program_name
     python = ctx.toolchains.python
+    script = start.script(imports)
+    own = _own(ctx, start.sources)
+    runtime = tuple(dict.fromkeys(dep.label for dep in (*preloaded, *deps)))
+    name = ctx.launcher_name(own, runtime)
     bootstrap = f"{BOOTSTRAPS}/{name}.py"
-    script = start.script(bootstrap, imports)
     launcher = python_launcher(
-        name,
+        ctx.program_name,
         bootstrap,
         (versioned(python.path, python.version), f"python{python.version}"),
         environment(ctx),
         arguments(ctx),
         [_shared(dep) for dep in preloaded],
     )
-    own = _own(ctx, start.sources)
     own |= {name: Literal(launcher, executable=True), bootstrap: Literal(script)}
     return Analysed(
         ctx.label,
         files=tuple((source.full, source.artifact) for source in start.sources),
         own=own,
-        runtime=tuple(dict.fromkeys(dep.label for dep in (*preloaded, *deps))),
+        runtime=runtime,
         imports=imports,
         runnable=Runnable(name, f"python{python.version}", python.identity, python.mounts),
     )

@@ -170,15 +170,15 @@ def console_script(ctx: Context) -> Analysed:
     dep = ctx.label_of("dep")
     assert dep is not None
     deps = [ctx.usable(dep), *ctx.deps("deps")]
-    name = ctx.program_name
-    launcher = script_launcher(
-        f"bin/{ctx.text('script') or name}", environment(ctx), arguments(ctx)
-    )
+    script = ctx.text("script") or ctx.program_name
+    launcher = script_launcher(f"bin/{script}", environment(ctx), arguments(ctx))
+    runtime = tuple(dict.fromkeys(dep.label for dep in deps))
+    name = ctx.launcher_name((), runtime)
     python = ctx.toolchains.python
     return Analysed(
         ctx.label,
         own={name: Literal(launcher, executable=True)},
-        runtime=tuple(dict.fromkeys(dep.label for dep in deps)),
+        runtime=runtime,
         imports=tuple(dict.fromkeys(path for dep in deps for path in dep.imports)),
         runnable=Runnable(name, f"python{python.version}", python.identity, python.mounts),
     )

@@ -33,13 +33,15 @@ def binary(ctx: Context) -> Analysed:
     # A script at the root that is called like the target makes way for the launcher.
     path = script.full if script.full != name else f"bin/{name}"
     own.pop(name, None)
+    runtime = tuple(dict.fromkeys((*deps, *runtime)))
+    name = ctx.launcher_name((path, *own), runtime)
     launcher = script_launcher(path, environment(ctx), arguments(ctx))
     own |= {path: script.artifact, name: Literal(launcher, executable=True)}
     return Analysed(
         ctx.label,
         files=((script.full, script.artifact),),
         own=own,
-        runtime=tuple(dict.fromkeys((*deps, *runtime))),
+        runtime=runtime,
         runnable=Runnable(name),
     )
 

@@ -97,8 +97,8 @@ class Implementation:
 
     def tool(self, path: str) -> Parts:
         """The program of this target, as dependents start it."""
-        del path
-        return self._files.add_tool(self._ctx, self._ctx.label, self._ctx.program_name)
+        name = self._ctx.launcher_name((self._place(path),), ())
+        return self._files.add_tool(self._ctx, self._ctx.label, name)
 
     def expand_location(self, text: str) -> str:
         """`ctx.expand_location`."""
@@ -141,8 +141,9 @@ class Implementation:
             if program == ctx.program_name:
                 program = f"bin/{program}"
             own[program] = maker.artifact(result["executable"])
-            own[ctx.program_name] = Literal(self._launcher(program), executable=True)
-            runnable = Runnable(ctx.program_name)
+            name = ctx.launcher_name(own, runtime)
+            own[name] = Literal(self._launcher(program), executable=True)
+            runnable = Runnable(name)
         return Analysed(
             ctx.label,
             files=tuple((self._place(path), maker.artifact(path)) for path in result["files"]),

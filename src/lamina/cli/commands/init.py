@@ -17,5 +17,8 @@ def run(args: argparse.Namespace) -> int:
     """Write `lamina.toml`; refuses to overwrite one."""
     from lamina.build import workspace
 
+    outer = workspace.above(args.folder)
     output.note(f"wrote `{workspace.init(args.folder)}`")
+    if outer is not None:
+        output.warning(f"it lies in the workspace `{outer}`, which commands here mean no more")
     return 0

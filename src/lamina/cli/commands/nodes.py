@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,10 +109,10 @@ def _lacking(launcher: Launcher, reference: str) -> dict[str, tuple[int, int]]:
     found = {}
     words = ["inspect", "--missing", "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
-        try:
-            told = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        told = jobs.answer_of(text)
+        if {"missing", "size"} <= told.keys():
             found[name] = int(told["missing"]), int(told["size"])
-        except (ValueError, KeyError):
-            why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
-            output.warning(f"the node `{name}` cannot be asked: {why[0]}")
+        else:
+            why = jobs.complaint_of(text, code)
+            output.warning(f"the node `{name}` cannot be asked: {why}")
     return found

@@ -92,6 +92,8 @@ def _write(session: Session, args: argparse.Namespace, wish: Wish) -> tuple[Pack
     if stored and args.output is None:
         return made, None
     folder = args.output or session.root / publish.FOLDER
+    if args.output is None:
+        publish.make_folder(folder)
     with session.phase(f"writing {wish.form.name}"):
         where = forms.write(session, made.package, wish, folder, base)
     based = base is not None or made.package.base_layers

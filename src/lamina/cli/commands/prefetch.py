@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from lamina.cli import arguments, jobs, output, repositories
 from lamina.cluster import command
 from lamina.core.errors import ServiceError
+from lamina.core.reference import is_remote
 
 if TYPE_CHECKING:
     from lamina.cluster.launcher import Caching, Fetched
@@ -67,16 +67,18 @@ def run(args: argparse.Namespace) -> int:
         return _cached(args, launcher, reference)
     failed: list[str] = []
     rows: list[tuple[str, int, int]] = []
-    unpack = ["--unpack"] if args.unpack else []
-    words = ["pull", "--json", *unpack, *command.access(launcher.cluster), reference]
+    # What the store of this machine has under its own names is no registry's, and is here already.
+    fetched = cluster.launcher != "local" or is_remote(reference)
+    unpack = ("--unpack",) if args.unpack else ()
+    asked = ("pull", *unpack) if fetched else ("inspect", "--missing")
+    words = [*asked, "--json", *command.access(launcher.cluster), reference]
     for name, code, text in launcher.each_node(words):
-        try:
-            found = json.loads(text[text.index("{") : text.rindex("}") + 1])
-            rows.append((name, int(found["bytes"]), int(found["blobs"])))
-        except (ValueError, KeyError):
+        answer = jobs.answer_of(text)
+        if not code and (not fetched or {"bytes", "blobs"} <= answer.keys()):
+            rows.append((name, int(answer.get("bytes", 0)), int(answer.get("blobs", 0))))
+        else:
             failed.append(name)
-            why = text.strip().splitlines()[-1:] or [f"exit code {code}"]
-            _warn(name, why[0])
+            _warn(name, jobs.complaint_of(text, code))
     if args.json:
         nodes = [{"node": name, "bytes": size, "blobs": blobs} for name, size, blobs in rows]
         output.document({"reference": reference, "nodes": nodes, "failed": failed})
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             [(name, output.size(size), str(blobs)) for name, size, blobs in rows],
             right=(1, 2),
         )
-    return _end(failed)
+    return _end(failed, args)
 
 
 def _cached(args: argparse.Namespace, launcher: Caching, reference: str) -> int:
@@ -115,14 +117,16 @@ def _cached(args: argparse.Namespace, launcher: Caching, reference: str) -> int:
             for each in rows
         ]
         output.table(("node", "image", "time"), lines, right=(2,))
-    return _end(sorted(failed))
+    return _end(sorted(failed), args)
 
 
 def _warn(node: str, why: str) -> None:
     output.warning(f"the node `{node}` has not pulled it: {why}")
 
 
-def _end(failed: Sequence[str]) -> int:
+def _end(failed: Sequence[str], args: argparse.Namespace) -> int:
+    if failed and args.json:  # which has been told
+        return ServiceError.exit_code
     if failed:
         raise ServiceError(
             f"{output.plural(len(failed), 'node')} did not pull: {', '.join(failed)}"

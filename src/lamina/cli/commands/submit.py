@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output, repositories
 from lamina.core.classes import asdict, dataclass, replace
-from lamina.core.errors import UserError
+from lamina.core.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -271,8 +271,9 @@ def _tell(args: argparse.Namespace, record: Record, launcher: Launcher) -> int:
             lines = jobs.follow(record, launcher, None, go_on=True)
             jobs.print_lines(record, lines, None)
         status = jobs.ended(record, launcher)
-    except KeyboardInterrupt:
-        output.note(f"job {record.job.id} goes on; `lamina cancel {record.job.id}` ends it")
+    except Interrupted:
+        name = record.job.id
+        output.note(f"job {name} goes on: `lamina logs -f {name}`, `lamina cancel {name}`")
         raise
     if status.state.value != "succeeded":
         output.note(f"job {record.job.id}: {jobs.describe(status)}")

@@ -26,6 +26,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import HostError, UserError
 from lamina.formats import protobuf
 from lamina.formats import remote_pb2 as pb
+from lamina.linux import process
 from lamina.store.remote.breaker import Breaker
 from lamina.store.remote.credentials import Credentials
 from lamina.store.remote.errors import PASSING, REFUSALS, FarmError, FarmGone, FarmRefuses, Stopped
@@ -312,7 +313,8 @@ def _channel(farm: Farm, endpoint: Endpoint) -> grpc.Channel:
         import grpc
     except ImportError as error:
         raise HostError(
-            "a build farm needs the package `grpcio`", hint="`pip install 'lamina[remote]'`"
+            "a build farm needs the package `grpcio`",
+            hint=f"`{process.install('remote')}` brings it",
         ) from error
     options = [
         ("grpc.max_receive_message_length", _LARGEST),

@@ -398,6 +398,16 @@ def test_a_program_has_its_data_and_environment(project: Project) -> None:
     assert (program.parent / "p/d.txt").read_text() == "data"
 
 
+def test_only_a_program_with_data_beside_it_is_called_otherwise(project: Project) -> None:
+    code = {"m/m.c": '#include <stdio.h>\nint main() { puts("one"); }\n', "m/d.txt": ""}
+    project.write({"m/BUILD": "cc_binary(name='m', srcs=['m.c'])", **code})
+    alone = project.package("//m:m", project.root.parent / "alone")
+    project.write({"m/BUILD": "cc_binary(name='m', srcs=['m.c'], data=['d.txt'])"})
+
+    assert (alone.name, project.package("//m:m").name) == ("m", "m.sh")
+    assert project.run("//m:m") == "one\n"
+
+
 def test_arguments_and_environment_may_name_data(project: Project) -> None:
     project.write(
         {

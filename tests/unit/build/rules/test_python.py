@@ -49,6 +49,27 @@ def test_modules_lie_at_the_path_of_their_build_package(project: Project) -> Non
     assert files(project.package("//a/b:m")) == {"m", "a/b/m.py", "c/lib.py"}
 
 
+def test_a_program_called_like_its_folder_has_another_launcher(project: Project) -> None:
+    project.write(
+        {
+            "m/BUILD": binary("deps = [':lib']")
+            + "python_library(name = 'lib', srcs = ['lib.py'])",
+            "m/m.py": "import m.lib\nprint(m.lib.__name__)\n",
+            "m/lib.py": "",
+        }
+    )
+
+    assert project.run("//m:m") == "m.lib\n"
+    assert files(project.package("//m:m")) == {"m.sh", "m/m.py", "m/lib.py"}
+
+
+def test_a_program_of_modules_that_lie_elsewhere_keeps_its_name(project: Project) -> None:
+    project.write({"m/BUILD": binary("base_module = ''"), "m/m.py": "print(__spec__.name)\n"})
+
+    assert project.run("//m:m") == "m\n"
+    assert files(project.package("//m:m")) == {"m", "m.py"}
+
+
 @pytest.mark.parametrize(("base", "name"), [("", "lib"), ("x", "x.lib"), ("x.y", "x.y.lib")])
 def test_base_module_stands_in_place_of_the_build_package(
     project: Project, base: str, name: str

@@ -109,3 +109,12 @@ def test_what_cannot_be_started_is_told(project: Project, attributes: str, messa
     project.write({"BUILD": f"sh_binary(name = 'x', {attributes})", "s.sh": "", "t.sh": ""})
 
     assert message in project.error("//:x")
+
+
+def test_a_script_called_like_its_folder_has_another_launcher(project: Project) -> None:
+    project.write(
+        {"s/BUILD": 'sh_binary(name = "s", srcs = ["s.sh"], data = ["d.txt"])', "s/s.sh": SHOW}
+        | {"s/d.txt": ""}
+    )
+
+    assert project.run("//s:s", "one") == "<one>\n"

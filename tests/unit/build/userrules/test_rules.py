@@ -149,6 +149,18 @@ def test_a_program_of_a_rule_starts_with_its_runfiles(ws: Workspace) -> None:
     assert ws.run("//p:x", "more") == "a.txt more word\ndata\n"
 
 
+def test_a_program_called_like_its_folder_starts_alone_and_as_a_tool(ws: Workspace) -> None:
+    """Its script lies at `x/x` of the package root, where the launcher would be the file `x`."""
+    build = 'load("//:r.bzl", "program")\nprogram(name = "x", data = ["a.txt"], args = ["a.txt"])\n'
+    tool = (
+        'genrule(name = "y", tools = [":x"], outs = ["y.txt"], cmd = "$(location :x) a.txt > $@")'
+    )
+    ws.write(PROGRAM, "", {"x/BUILD": f"{build}{tool}\n", "x/a.txt": "data\n"})
+
+    assert ws.run("//x:x", "more") == "a.txt more word\ndata\n"
+    assert ws.text("//x:y") == "a.txt a.txt word\ndata\n"
+
+
 def test_collected_data_comes_along(ws: Workspace) -> None:
     rules = """
 def _impl(ctx):
