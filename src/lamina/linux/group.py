@@ -125,3 +125,33 @@ def write(file: str, text: str) -> None:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
+
+
+_NO_LIMIT = 1 << 60  # version 1 says the largest number of pages there can be
+_TOP = "/sys/fs/cgroup"
+_LIMITS = (f"{_TOP}%s/memory.max", f"{_TOP}/unified%s/memory.max")
+
+
+def memory_is_bounded(own: str = "/proc/self/cgroup") -> bool:
+    """Whether a limit of memory holds for this process, as far as the usual places tell."""
+    try:
+        lines = read(own).splitlines()
+    except OSError:
+        return False
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        places: tuple[str, ...] = _LIMITS if not controllers else ()
+        if "memory" in controllers.split(","):
+            places = (f"{_TOP}/memory%s/memory.limit_in_bytes",)
+        names = [name for name in path.split("/") if name not in ("", "..")]
+        above = ["".join(f"/{name}" for name in names[:count]) for count in range(len(names) + 1)]
+        if any(_is_bounded(place % folder) for place in places for folder in above):
+            return True
+    return False
+
+
+def _is_bounded(file: str) -> bool:
+    try:
+        return int(read(file)) < _NO_LIMIT
+    except (OSError, ValueError):  # it is not there, or says `max`
+        return False

@@ -13,12 +13,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from lamina.linux import group
+
 TYPE_CHECKING = False  # `typing` is dear
 if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "LAMINA_UNPACK"
 LEAST = 1 << 20  # bytes of an image from which on it is worth a folder
+_SELF = "lamina.node.laying"
 _LOCK = "laying"
 _SETGID = 0o2000
 _ROOM = 4  # times its image that a layer may take as files, about
@@ -47,7 +50,8 @@ def begin(store: str, images: Sequence[str]) -> None:
     The caller has one thread. It does not wait, and is not told what becomes of it.
     """
     try:
-        if not _has_room(store, images):
+        # What it takes of a job's memory could end that.
+        if group.memory_is_bounded() or not _has_room(store, images):
             return
         lock = _locked(f"{store}/{_LOCK}")
     except OSError:  # somebody else's store
@@ -115,9 +119,10 @@ def _become(store: str, images: Sequence[str], lock: int) -> None:
     for standard in range(3):
         os.dup2(null, standard)
     os.dup2(lock, 3)
+    os.set_inheritable(3, True)  # also where it was 3 before
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
-    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, store, *images])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", _SELF, store, *images])
 
 
 def main(store: str, images: Sequence[str]) -> None:
@@ -131,30 +136,11 @@ def main(store: str, images: Sequence[str]) -> None:
     from lamina.store import leases
 
     folder = Path(store)
-    # What it takes of a job's memory could end that.
-    if _is_bounded():
-        return
     for image in map(Path, images):
         digest = Digest(image.parent.name + image.name, image.stat().st_size)
         with leases.leased(folder, [digest]):
             if image.exists() and _fits(image, folder):
                 laid.lay_out(image, folder)
-
-
-def _is_bounded() -> bool:
-    """Whether a control group of this process has a limit of memory."""
-    from lamina.linux import cgroups, groupusage
-    from lamina.linux.group import Group
-
-    for tree in cgroups.layout().hierarchies:
-        if "memory" not in tree.controllers:
-            continue
-        for folder in (tree.own, *tree.own.parents):
-            if groupusage.usage(Group([("memory", os.fspath(folder))])).memory_limit is not None:
-                return True
-            if folder == tree.top:
-                break
-    return False
 
 
 def _fits(image: Path, folder: Path) -> bool:
