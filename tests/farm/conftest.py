@@ -124,7 +124,9 @@ class Machine:
     def outputs(self) -> dict[str, bytes]:
         """What was built."""
         top = self.root / "lamina-out"
-        files = (path for path in sorted(top.rglob("*")) if path.is_file())
+        files = (
+            path for path in sorted(top.rglob("*")) if path.is_file() and path.name != ".gitignore"
+        )
         return {path.relative_to(top).as_posix(): path.read_bytes() for path in files}
 
     def blobs(self) -> int:
