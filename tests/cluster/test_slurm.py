@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import time
 from pathlib import Path
@@ -169,6 +170,28 @@ def test_nodes_get_a_package_before_it_is_needed(on_slurm: Bench) -> None:
     assert all(node["bytes"] > 0 for node in done["nodes"])
     again = json.loads(on_slurm.call("prefetch", done["reference"], "--on", "lab", "--json"))
     assert [node["bytes"] for node in again["nodes"]] == [0, 0, 0, 0]
+
+
+def test_nodes_can_unpack_ahead_what_jobs_with_bounds_do_not(on_slurm: Bench) -> None:
+    (on_slurm.root / "large.bin").write_bytes(random.Random(1).randbytes(2 << 20))
+    build = on_slurm.root / "BUILD"
+    build.write_text(
+        f'{build.read_text()}\npython_library(name = "large", resources = ["large.bin"])\n'
+        'python_binary(name = "using", srcs = ["using.py"], deps = [":large"])\n'
+    )
+    (on_slurm.root / "using.py").write_text("print(1)\n")
+    count = 'find "$LAMINA_STORE/laid" -name large.bin | wc -l | sed "s/^/folders: /"'
+
+    def folders() -> list[str]:
+        words = ("submit", "-q", "--on", "lab", "-N", "2", "--memory", "200M", "--setup", count)
+        job = on_slurm.call(*words, "//:using").split()[-1]
+        assert on_slurm.run("wait", job).returncode == 0
+        lines = on_slurm.call("logs", job).splitlines()
+        return [line.rpartition(": ")[2] for line in lines if "folders: " in line]
+
+    assert [folders() for _ in range(2)] == [["0", "0"]] * 2
+    on_slurm.call("prefetch", "//:using", "--on", "lab", "-q", "--unpack", "--json")
+    assert folders() == ["1", "1"]
 
 
 def test_a_job_prefers_nodes_that_have_most_of_its_package(
