@@ -86,8 +86,8 @@ def _width() -> int:
     told = os.environ.get("COLUMNS", "")
     columns = int(told) if told.isdecimal() else 0
     if not columns:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+        with contextlib.suppress(OSError):
+            columns = os.get_terminal_size(1).columns
     return (columns or 80) - 2
 
 

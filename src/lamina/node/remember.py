@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,13 +71,7 @@ def remember(
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
     own = launch.variables(package, root, {}) if contained is None else contained.variables
-    facts = [(starts.FILE, path, state) for path, state in seen.files]
-    facts += _now((starts.FILE, path) for path in (server,) if path)
-    facts += _now(contained.reasons) if contained is not None else []
-    large: list[tuple[str, str]] = []
-    if any(path.stat().st_size >= laying.LEAST for path in images):
-        facts += _now([(starts.VARIABLE, laying.VARIABLE)])
-        large = _large(images, store)
+    reasons = [*_reasons(images, server), *(contained.reasons if contained is not None else ())]
     start = starts.Start(
         digest.hash,
         package.title,
@@ -85,16 +79,28 @@ def remember(
         [f"{root}/{program}", *arguments],
         [f"{name}={value}" for name, value in own.items()],
         [_image(path) for path in mounted],
-        facts,
+        [*((starts.FILE, path, state) for path, state in seen.files), *_now(reasons)],
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
-        large,
+        _large(images, store),
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
             filesystem.write_atomic(
                 Path(place), starts.encode(start), mode=0o600, scratch=store.scratch
             )
+
+
+def _reasons(images: Sequence[Path], server: str) -> Iterator[tuple[str, str]]:
+    """Facts by kind that have a say in every start of these images."""
+    if server:
+        yield starts.FILE, server
+    if _has_large(images):
+        yield starts.VARIABLE, laying.VARIABLE
+
+
+def _has_large(images: Sequence[Path]) -> bool:
+    return any(path.stat().st_size >= laying.LEAST for path in images)
 
 
 def _now(subjects: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
@@ -108,6 +114,8 @@ def _squashfuse() -> str:
 
 
 def _large(images: Sequence[Path], store: LocalStore) -> list[tuple[str, str]]:
+    if not _has_large(images):
+        return []
     from lamina.node import laid
 
     found = laid.candidates(images, store.folder)
