@@ -25,7 +25,8 @@ from tests import servers
 from tests.cluster import kubeimages
 from tests.cluster.apiserver import TOKEN, WITHOUT_RIGHTS
 from tests.cluster.kubenodes import API, MASTER, PATIENCE, PAUSE, PLUGINS, Kubernetes
-from tests.cluster.slurm import do, remove_groups
+from tests.cluster.links import add_nodes, add_switch, do
+from tests.cluster.slurm import remove_groups
 
 REAL = "LAMINA_KUBERNETES"
 OF_KUBERNETES = (
@@ -79,24 +80,10 @@ def lacks() -> str:
 
 def _network(found: Kubernetes) -> None:
     switch = found.switch
-    do("ip", "netns", "add", switch)
-    do("ip", "-n", switch, "link", "set", "lo", "up")
-    do("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
-    do("ip", "-n", switch, "addr", "add", f"{MASTER}/24", "dev", "br0")
-    do("ip", "-n", switch, "link", "set", "br0", "up")
+    add_switch(switch, MASTER)
     do("ip", "-n", switch, "route", "add", "default", "dev", "br0")
-    for number in range(1, found.count + 1):
-        node, port = f"{found.prefix}{number}", f"p{number}"
-        do("ip", "netns", "add", node)
-        do(
-            "ip", "link", "add", "eth0", "netns", node, "type", "veth",
-            "peer", "name", port, "netns", switch,
-        )  # fmt: skip
-        do("ip", "-n", node, "link", "set", "lo", "up")
-        do("ip", "-n", node, "addr", "add", f"10.97.0.{number}/24", "dev", "eth0")
-        do("ip", "-n", node, "link", "set", "eth0", "up")
+    for number, node, _ in add_nodes(switch, found.prefix, found.count, "10.97.0"):
         do("ip", "-n", node, "route", "add", "default", "via", MASTER)
-        do("ip", "-n", switch, "link", "set", port, "master", "br0", "up")
         do("ip", "-n", switch, "route", "add", f"10.96.{number}.0/24", "via", f"10.97.0.{number}")
     do(*found.words("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"))
 

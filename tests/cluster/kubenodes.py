@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.apiserver import TOKEN
+from tests.cluster.links import OWN_GROUPS
 from tests.cluster.slurm import controllers, first_child, group
 
 PLUGINS = Path("/usr/lib/cni")
@@ -25,15 +26,9 @@ PATIENCE = 120.0  # seconds for the nodes to be there
 # What kubelets would set for the whole machine; each node sees that it is so.
 _TUNED = {"vm/overcommit_memory": 1, "kernel/panic": 10, "kernel/panic_on_oops": 1}
 # The first process of a node; when it ends, the kernel ends all others.
-_NODE = """\
-hostname "$NAME"
-mount --make-rprivate /
-umount -R /sys/fs/cgroup
-mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup
-for each in $CONTROLLERS; do
-    mkdir /sys/fs/cgroup/$each
-    mount -t cgroup -o $each cgroups /sys/fs/cgroup/$each
-done
+_NODE = (
+    OWN_GROUPS
+    + """\
 # containerd hears of no OOM kill unless all that its processes have is mounted.
 if grep -q name=systemd /proc/self/cgroup; then
     mkdir /sys/fs/cgroup/systemd
@@ -61,6 +56,7 @@ while true; do
     until [ ! -e "$TOP/stopped" ]; do sleep 0.1; done
 done
 """
+)
 _CONTAINERD = """\
 version = 2
 root = "{top}/containerd"

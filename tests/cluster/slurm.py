@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cluster.links import OWN_GROUPS, add_nodes, add_switch, do
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scontrol", "sinfo", "ip", "tc")
 MASTER = "10.99.0.254"
 _PATIENCE = 60.0  # seconds for the nodes to be there
@@ -62,19 +64,14 @@ ConstrainRAMSpace=yes
 ConstrainSwapSpace=no
 """
 # The first process of a node; when it ends, the kernel ends all others.
-_NODE = """\
-hostname "$NAME"
-mount --make-rprivate /
-umount -R /sys/fs/cgroup
-mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup
-for each in $CONTROLLERS; do
-    mkdir /sys/fs/cgroup/$each
-    mount -t cgroup -o $each cgroups /sys/fs/cgroup/$each
-done
+_NODE = (
+    OWN_GROUPS
+    + """\
 mount --bind "$TOP/$NAME/tmp" /var/tmp
 slurmd -D -f "$TOP/slurm.conf" -N "$NAME" >>"$TOP/$NAME/slurmd.out" 2>&1 &
 exec sleep infinity
 """
+)
 
 
 @dataclass(slots=True)
@@ -199,26 +196,11 @@ def lacks() -> str:
 
 
 def _network(found: Slurm) -> None:
-    switch = found.switch
-    do("ip", "netns", "add", switch)
-    do("ip", "-n", switch, "link", "set", "lo", "up")
-    do("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
-    do("ip", "-n", switch, "addr", "add", f"{MASTER}/24", "dev", "br0")
-    do("ip", "-n", switch, "link", "set", "br0", "up")
-    for number in range(1, found.count + 1):
-        node, port = f"{found.prefix}{number}", f"p{number}"
-        do("ip", "netns", "add", node)
-        do(
-            "ip", "link", "add", "eth0", "netns", node, "type", "veth",
-            "peer", "name", port, "netns", switch,
-        )  # fmt: skip
-        do("ip", "-n", node, "link", "set", "lo", "up")
-        do("ip", "-n", node, "addr", "add", f"10.99.0.{number}/24", "dev", "eth0")
-        do("ip", "-n", node, "link", "set", "eth0", "up")
-        do("ip", "-n", switch, "link", "set", port, "master", "br0", "up")
+    add_switch(found.switch, MASTER)
+    for _, node, port in add_nodes(found.switch, found.prefix, found.count, "10.99.0"):
         shape = ("root", "tbf", "rate", found.rate, "burst", "256kb", "latency", "20ms")
         do("tc", "-n", node, "qdisc", "add", "dev", "eth0", *shape)
-        do("tc", "-n", switch, "qdisc", "add", "dev", port, *shape)
+        do("tc", "-n", found.switch, "qdisc", "add", "dev", port, *shape)
 
 
 def _configure(found: Slurm) -> None:
@@ -301,13 +283,6 @@ def first_child(pid: int) -> int:
     """The first process of a node: the child of `unshare`."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0])
-
-
-def do(*words: str) -> None:
-    """Run a program that must succeed."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
 
 
 def main(words: Sequence[str]) -> int:
