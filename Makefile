@@ -9,6 +9,7 @@ WORKERS := $(shell echo $$((2 * $$(nproc))))
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || command -v sudo)
 RUN := .make/run
 DEV := .make/dev
+LAUNCHER := $(wildcard launcher/*)
 
 help:
 	@echo 'make demo          build the example, run it, edit it, run it again'
@@ -55,10 +56,10 @@ clean:
 	@scripts/setup.sh system dev
 	@mkdir -p .make && touch $@ .make/system
 
-$(RUN): pyproject.toml scripts/setup.sh | .make/system
+$(RUN): pyproject.toml scripts/setup.sh $(LAUNCHER) | .make/system
 	@scripts/setup.sh python
 	@touch $@
 
-$(DEV): pyproject.toml scripts/setup.sh | .make/system-dev
+$(DEV): pyproject.toml scripts/setup.sh $(LAUNCHER) | .make/system-dev
 	@scripts/setup.sh python dev
 	@touch $@ $(RUN)

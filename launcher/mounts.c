@@ -1,0 +1,256 @@
+#define _GNU_SOURCE
+#include "launcher.h"
+#include "calls.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+void set(int context, const char *key, const char *value)
+{
+    if (fsconfig_(context, value != NULL ? SET_STRING : SET_FLAG, key, value, 0) < 0)
+        usual_way();
+}
+
+int made(int context, unsigned attributes)
+{
+    if (fsconfig_(context, CREATE, NULL, NULL, 0) < 0)
+        usual_way();
+    int mount = fsmount_(context, attributes);
+    if (mount < 0)
+        usual_way();
+    close(context);
+    return mount;
+}
+
+int new_file_system(const char *kind)
+{
+    int context = fsopen_(kind);
+    if (context < 0)
+        usual_way();
+    return context;
+}
+
+int memory_file_system(const char *mode)
+{
+    int context = new_file_system("tmpfs");
+    set(context, "mode", mode);
+    return made(context, MOUNT_ATTR_NOSUID);
+}
+
+/* ---- loop devices; `lamina.linux.loop` says why it is done this way ---- */
+
+#define DEVICES "/sys/devices/virtual/block"
+#define FLAGS (LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR)
+#define ATTEMPTS 1000 /* another process may take the same device in between */
+
+struct bound {
+    char *name, *device; /* the last part of the name of its file; as a path */
+};
+
+/* Loop devices that have a file, as far as one sees; ends where there is no name. */
+static struct bound *bound(void)
+{
+    size_t count = 0, room = 16;
+    struct bound *all = calloc(room, sizeof *all);
+    DIR *folder = opendir(DEVICES);
+    if (all == NULL || folder == NULL)
+        usual_way();
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char path[300];
+        if (strncmp(entry->d_name, "loop", 4) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
+        int file = openat(dirfd(folder), path, O_RDONLY | O_CLOEXEC);
+        if (file < 0)
+            continue;
+        char told[4097]; /* sysfs tells no more at once */
+        ssize_t length = read(file, told, sizeof told - 1);
+        close(file);
+        while (length > 0 && told[length - 1] == '\n')
+            length--;
+        if (length <= 0) /* its file has gone meanwhile */
+            continue;
+        told[length] = '\0';
+        char *slash = strrchr(told, '/');
+        if (count + 1 == room && (all = realloc(all, (room *= 2) * sizeof *all)) == NULL)
+            usual_way();
+        all[count].name = format("%s", slash != NULL ? slash + 1 : told);
+        all[count++].device = format("/dev/%s", entry->d_name);
+        all[count].name = NULL;
+    }
+    closedir(folder);
+    return all;
+}
+
+/* The device, opened, if it shows that file from there on; else -1. */
+static int same(const char *path, const struct stat *image, unsigned long long offset)
+{
+    struct loop_info64 told;
+    int device = open(path, O_RDONLY | O_CLOEXEC);
+    if (device < 0)
+        return -1;
+    if (ioctl(device, LOOP_GET_STATUS64, &told) == 0 && told.lo_device == image->st_dev
+        && told.lo_inode == image->st_ino && told.lo_offset == offset && told.lo_sizelimit == 0
+        && told.lo_flags == FLAGS)
+        return device;
+    close(device);
+    return -1;
+}
+
+static int attach(int image, const char *name, unsigned long long offset, char **path)
+{
+    struct loop_config config = {.fd = (unsigned)image};
+    config.info.lo_offset = offset;
+    config.info.lo_flags = FLAGS;
+    size_t length = strlen(name);
+    const char *end = length > LO_NAME_SIZE - 1 ? name + length - (LO_NAME_SIZE - 1) : name;
+    strncpy((char *)config.info.lo_file_name, end, LO_NAME_SIZE - 1);
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    for (int attempt = 0; control >= 0 && attempt < ATTEMPTS; attempt++) {
+        int number = ioctl(control, LOOP_CTL_GET_FREE);
+        if (number < 0)
+            break;
+        *path = format("/dev/loop%d", number);
+        int device = open(*path, O_RDONLY | O_CLOEXEC);
+        if (device < 0)
+            break;
+        if (ioctl(device, LOOP_CONFIGURE, &config) == 0) {
+            close(control);
+            return device;
+        }
+        if (errno != EBUSY)
+            break;
+        close(device);
+    }
+    usual_way();
+}
+
+/* ---- layers; `lamina.node.attach` ---- */
+
+static int folder(int opened)
+{
+    struct mount_attr wanted = {.attr_set = READ_ONLY};
+    int mount = open_tree_(opened, "", AT_EMPTY_PATH);
+    if (mount < 0 || mount_setattr_(mount, 0, &wanted) < 0)
+        usual_way();
+    return mount;
+}
+
+int open_folder(const char *path)
+{
+    int opened = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW);
+    if (opened < 0)
+        usual_way();
+    int mount = folder(opened);
+    close(opened);
+    return mount;
+}
+
+static int from_device(int opened, const struct image *image, const struct stat *found,
+                       const struct bound *others)
+{
+    const char *slash = strrchr(image->path, '/');
+    char *path = NULL;
+    int device = -1;
+    for (; others->name != NULL && device < 0; others++)
+        if (strcmp(others->name, slash != NULL ? slash + 1 : image->path) == 0) {
+            path = others->device;
+            device = same(path, found, image->offset);
+        }
+    if (device < 0)
+        device = attach(opened, image->path, image->offset, &path);
+    int context = new_file_system(image->kind == EROFS ? "erofs" : "squashfs");
+    set(context, "source", path);
+    set(context, "ro", NULL);
+    int mount = made(context, READ_ONLY);
+    close(device); /* it lives as long as something is mounted from it */
+    return mount;
+}
+
+/* EROFS from its file, where the kernel can do that; else -1. */
+static int from_file(int opened)
+{
+    char source[40];
+    snprintf(source, sizeof source, "/proc/self/fd/%d", opened);
+    int context = new_file_system("erofs");
+    set(context, "source", source);
+    set(context, "ro", NULL);
+    if (fsconfig_(context, CREATE, NULL, NULL, 0) == 0) {
+        int mount = fsmount_(context, READ_ONLY);
+        if (mount < 0)
+            usual_way();
+        close(context);
+        return mount;
+    }
+    if (errno != ENOTBLK && errno != EINVAL && errno != ENOENT)
+        usual_way();
+    close(context);
+    return -1;
+}
+
+static int layer(const struct image *image, const struct bound *others)
+{
+    struct stat found;
+    int opened = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (opened < 0 || fstat(opened, &found) < 0 || !is_as_it_was(&found, image->state))
+        usual_way();
+    int mount = -1;
+    if (image->kind == FOLDER)
+        mount = folder(opened);
+    else if (image->kind == EROFS)
+        mount = from_file(opened);
+    if (mount < 0)
+        mount = from_device(opened, image, &found, others);
+    close(opened);
+    return mount;
+}
+
+/* An overlay of layers by their descriptors, which kernels before 6.15 can't: then the usual way. */
+static int stack(const int *layers, size_t count, int in_user_namespace)
+{
+    struct stat found;
+    fstat(layers[count - 1], &found); /* as `lamina.node.stack` does */
+    int context = new_file_system("overlay");
+    if (in_user_namespace)
+        set(context, "userxattr", NULL);
+    for (size_t at = count; at-- > 0;) /* the kernel wants the top first */
+        if (fsconfig_(context, SET_FD, "lowerdir+", NULL, layers[at]) < 0)
+            usual_way();
+    return made(context, READ_ONLY);
+}
+
+int stacked(int *layers, size_t count, int in_user_namespace)
+{
+    if (count == 1)
+        return layers[0];
+    int top = stack(layers, count, in_user_namespace);
+    for (size_t at = 0; at < count; at++)
+        close(layers[at]);
+    return top;
+}
+
+void own_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        usual_way();
+}
+
+int mounted(const struct start *start)
+{
+    int *layers = calloc(start->images, sizeof *layers);
+    if (layers == NULL)
+        usual_way();
+    own_mounts();
+    struct bound *others = bound();
+    for (size_t at = 0; at < start->images; at++)
+        layers[at] = layer(&start->image[at], others);
+    return stacked(layers, start->images, 0);
+}

@@ -1,0 +1,100 @@
+#define _GNU_SOURCE
+#include "launcher.h"
+#include "calls.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define SYMLINK_NOFOLLOW 0x100
+#define RECURSIVE 0x8000
+
+static int made_folder(int at, const char *name)
+{
+    int folder = mkdirat(at, name, 0755) < 0 ? -1 : openat(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        usual_way();
+    return folder;
+}
+
+/* Attach a mount in a folder of the new root, at a new place of its kind. */
+static void show(int mount, int at, const char *name)
+{
+    struct stat found;
+    if (fstat(mount, &found) < 0)
+        usual_way();
+    if (S_ISDIR(found.st_mode)) {
+        if (mkdirat(at, name, 0755) < 0)
+            usual_way();
+    } else {
+        int file = openat(at, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0777);
+        if (file < 0)
+            usual_way();
+        close(file);
+    }
+    if (move_mount_(mount, at, name) < 0)
+        usual_way();
+    close(mount);
+}
+
+/* Show an entry of a folder of the present root; one that may not be copied is left out. */
+static void show_entry(DIR *from, const char *name, int at)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(dirfd(from), name, target, sizeof target - 1);
+    if (length >= 0) {
+        target[length] = '\0';
+        if (symlinkat(target, at, name) < 0)
+            usual_way();
+        return;
+    }
+    int mount = open_tree_(dirfd(from), name, SYMLINK_NOFOLLOW | RECURSIVE);
+    if (mount >= 0)
+        show(mount, at, name);
+    else if (errno != EACCES && errno != EPERM && errno != ENOENT)
+        usual_way();
+}
+
+static void show_all(DIR *from, const char *skip, int at)
+{
+    for (struct dirent *entry; from != NULL && (entry = readdir(from)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0
+            && strcmp(entry->d_name, skip) != 0)
+            show_entry(from, entry->d_name, at);
+}
+
+static void pivot(int root)
+{
+    struct mount_attr wanted = {.attr_set = READ_ONLY};
+    if (mount_setattr_(root, 0, &wanted) < 0 || fchdir(root) < 0)
+        usual_way();
+    if (pivot_root_(".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) < 0)
+            usual_way();
+    } else if (chroot(".") < 0) {
+        usual_way();
+    }
+}
+
+void enter_root(const char *title, int mount)
+{
+    char folder[PATH_MAX];
+    if (getcwd(folder, sizeof folder) == NULL)
+        strcpy(folder, "/");
+    DIR *old = opendir("/"), *others = opendir("/packages");
+    int root = memory_file_system("0755");
+    if (old == NULL || move_mount_(root, AT_FDCWD, "/") < 0)
+        usual_way();
+    show_all(old, "packages", root);
+    int shelf = made_folder(root, "packages");
+    show_all(others, title, shelf);
+    show(mount, shelf, title);
+    pivot(root);
+    if (chdir(folder) < 0 && chdir("/") < 0)
+        usual_way();
+}
