@@ -27,7 +27,7 @@ class Launcher(BuildHookInterface):  # type: ignore[type-arg]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Add the launcher as `lamina`, which finds Python's beside it, or that alone."""
         made = Path(self.root, "build", "launcher", "lamina")
         scripts = build_data.setdefault("shared_scripts", {})
@@ -58,5 +58,5 @@ def _compile(folder: Path, made: Path) -> bool:
             new.replace(made)
             return True
         said = done.stderr
-    print(f"lamina: no launcher, `{compiler[0]}` can not compile it:\n{said}", file=sys.stderr)
+    sys.stderr.write(f"lamina: no launcher, `{compiler[0]}` can not compile it:\n{said}\n")
     return False

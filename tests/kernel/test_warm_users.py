@@ -7,11 +7,13 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lamina.node import laying
+from tests import launcher
 
 from .conftest import Person, leftovers, processes
 
@@ -36,6 +38,8 @@ sys.argv = ["lamina", "exec", *sys.argv[1:]]
 from lamina.cli.start import program
 sys.exit(program())
 """
+
+_SKIPPED = 'sys.argv = ["lamina", "exec", *sys.argv[1:]]\n'
 
 
 @pytest.fixture
@@ -64,15 +68,24 @@ def place(area: Path) -> str:
     return hub
 
 
+@pytest.mark.parametrize("way", ["python", "launcher"])
 def test_the_second_start_is_warm_and_the_layer_a_folder(
-    person: Person, place: str, area: Path, clean: None
+    person: Person, place: str, area: Path, clean: None, way: str
 ) -> None:
     if not laying.may_lie_on(str(area)):
         pytest.skip("the folder for temporary files lies on no disk")
+    code = _EXEC
+    if way == "launcher":
+        usual = _EXEC.replace(_SKIPPED, "")
+        command = launcher.beside(area, usual, person.python)
+        code = f"import os, sys; os.execv({command!r}, ['lamina', 'exec', *sys.argv[1:]])"
+        # Where there is no such variable, it is Python that knows where a user's policy would be.
+        person = replace(person, environment={"HOME": "/nonexistent", **person.environment})
     kinds, lines = [], []
     for _ in range(5):
-        kind, line = person.run(_EXEC, place).splitlines()
-        kinds.append(kind)
+        # What Python has no part in is told by nobody.
+        *kind, line = person.run(code, place).splitlines()
+        kinds.append(kind or ["no Python"])
         lines.append(line)
         while processes("lamina.node.laying"):
             time.sleep(0.05)
@@ -80,7 +93,8 @@ def test_the_second_start_is_warm_and_the_layer_a_folder(
     assert len(set(lines)) == 1
     assert lines[0].endswith(f" {person.uid}")
     # Pulled; found as a tag that is known; warm with its image; as a folder; warm with that.
-    assert (kinds[0], kinds[-1]) == ("cold", "warm")
+    last = "no Python" if way == "launcher" else "warm"
+    assert (kinds[0], kinds[-1]) == (["cold"], [last])
     (folder,) = (area / "store/laid").glob("*/*/root")
     assert (folder.stat().st_uid, folder.joinpath("large.bin").stat().st_size) == (
         person.uid,

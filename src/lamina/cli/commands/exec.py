@@ -6,13 +6,9 @@ import argparse
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, containing, output, repositories
 from lamina.core.errors import UserError
-
-if TYPE_CHECKING:
-    from lamina.node.order import Order
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.writable is None and (wanted is None or containing.is_steady(args)):
         from lamina.node import remember
 
-        seen = remember.see(args.package, _lasting(args, wanted), store)
+        seen = remember.see(args.package, _lasting(args), store)
     digest = repositories.find(args.package, store, args)
     lease = leases.running if wanted is None else leases.leased_package
     with lease(store.folder, digest):
@@ -82,6 +78,6 @@ def run(args: argparse.Namespace) -> int:
     raise AssertionError  # it does not come back
 
 
-def _lasting(args: argparse.Namespace, wanted: Order | None) -> tuple[str, ...]:
-    """The words by which another start is known to be the same."""
-    return (args.package,) if wanted is None else args.words[1:]
+def _lasting(args: argparse.Namespace) -> tuple[str, ...]:
+    """The words by which another start is known to be the same: other options leave no trace."""
+    return tuple(args.words[1:]) if containing.is_steady(args) else (args.package,)

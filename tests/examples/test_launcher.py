@@ -1,0 +1,345 @@
+"""The launcher: most starts of a package need no interpreter, and are the same starts."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from lamina.node import laying
+from tests import launcher
+
+Lamina = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
+
+_SOURCES = Path(__file__).parents[2] / "launcher"
+# Tells that Python was asked, then does what it would.
+_PYTHON = """\
+import os, sys
+print("python", flush=True)
+if "WITHOUT_KERNEL" in os.environ:
+    from lamina.linux import drivers
+    drivers._missing_for_kernel = lambda: ["loop devices"]
+from lamina.cli.start import program
+sys.exit(program())
+"""
+_PROGRAM = "import sys; exec(sys.argv[1]) if sys.argv[1:] else print('ran')\n"
+_BUILD = """\
+python_library(name = "low", srcs = ["low.py"])
+python_binary(name = "program", srcs = ["program.py"], deps = [":low"], env = {"GIVEN": "a=b"})
+"""
+_MOUNTS = "print(*sorted(line.split(' ', 3)[3] for line in open('/proc/self/mountinfo')), sep='')"
+
+
+@dataclass(frozen=True)
+class Native:
+    """A package `program`, and a launcher that starts it."""
+
+    lamina: Lamina
+    command: str
+    root: Path
+    store: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *words: str, at: str = "", **more: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """`lamina` with these words to its end; None takes a variable away."""
+        found = {
+            **os.environ,
+            "LAMINA_STORE": str(self.store),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **self.environment,
+            **more,
+        }
+        return subprocess.run(
+            [self.command, *words],
+            cwd=at or self.root,
+            env={name: value for name, value in found.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def lines(self, *words: str, at: str = "", **more: str | None) -> list[str]:
+        """What a start that has to succeed prints; first `python`, where that was asked."""
+        done = self.run("exec", *words, at=at, **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def record(self) -> Path:
+        """The record of the only start so far."""
+        (found,) = (self.store / "starts").iterdir()
+        return found
+
+
+@pytest.fixture(params=["kernel", "fuse"])
+def native(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Native:
+    """One that was started once, so that its next start needs no Python."""
+    root = tmp_path / "workspace"
+    root.mkdir()
+    (root / "lamina.toml").write_text("")
+    (root / "BUILD").write_text(_BUILD)
+    (root / "low.py").write_text("")
+    (root / "program.py").write_text(_PROGRAM)
+    done = lamina(root, "package", "-q", "//:program")
+    assert done.returncode == 0, done.stderr
+    environment = {"WITHOUT_KERNEL": "1"} if request.param == "fuse" else {}
+    command = launcher.beside(tmp_path, _PYTHON)
+    found = Native(lamina, command, root, tmp_path / "store", environment)
+    assert found.lines("program") == ["python", "ran"]
+    return found
+
+
+def test_the_second_start_needs_no_interpreter(native: Native) -> None:
+    assert native.lines("program") == ["ran"]
+
+
+def test_words_of_the_program_are_its_own(native: Native) -> None:
+    code = "print(*sys.argv[2:], sep='|')"
+
+    assert native.lines("program", "--", code, "", "two words", "--", "é") == ["|two words|--|é"]
+
+
+def test_starts_with_options_are_told_by_their_hash(native: Native) -> None:
+    for more in range(35, 63, 3):  # as many letters as fill one block of the hash, and two
+        words = ("--plain-http", "--ca", f"/etc/{'x' * more}", "program")
+        assert native.lines(*words) == ["python", "ran"]
+        assert native.lines(*words) == ["ran"]
+
+
+def test_names_with_any_letters(native: Native, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/50%/hub:v1"
+    assert native.lamina(native.root, "push", "program", place).returncode == 0
+    other = replace(native, store=tmp_path / "other")
+
+    kinds = [other.lines(place) for _ in range(3)]
+
+    assert kinds[-1] == ["ran"]
+
+
+def test_the_program_sees_what_it_sees_when_python_starts_it(native: Native) -> None:
+    code = (
+        "import os, signal; print(os.getcwd(), os.umask(0), dict(sorted(os.environ.items())));"
+        "print(sorted(os.listdir('/')), [os.lstat('/' + each) for each in os.listdir('/')]"
+        " == os.path, os.listdir('/packages'), sorted(os.listdir('/proc/self/fd')));"
+        "print([signal.getsignal(each) for each in signal.valid_signals()]);"
+    )
+    words = ("exec", "program", "--", f"{code}{_MOUNTS}")
+    by_launcher = native.run(*words, at="/usr", LC_CTYPE="C.UTF-8", LAMINA_CARRIED="1:x")
+    python = replace(native, command=str(Path(native.command).with_name("lamina-python")))
+    by_python = python.run(*words, at="/usr", LC_CTYPE="C.UTF-8", LAMINA_CARRIED="1:x")
+
+    assert by_launcher.stdout.startswith("/usr ")
+    assert by_python.stdout.removeprefix("python\n") == by_launcher.stdout
+    assert by_launcher.stderr == by_python.stderr == ""
+
+
+def test_all_else_is_left_to_python(native: Native) -> None:
+    assert native.run("--version").stdout.splitlines()[0] == "python"
+    assert native.run().stdout.splitlines()[0] == "python"
+    assert native.run("exec").stdout.splitlines() == ["python"]
+    assert native.lines("--driver", "copy", "program") == ["python", "ran"]
+    done = native.run("exec", "program", _ARGCOMPLETE="1")  # that of a shell, which is not here
+    assert done.stdout == "python\n"
+
+
+def test_a_folder_that_is_gone_is_left_to_python(native: Native) -> None:
+    code = "cd $(mktemp -d); rmdir $PWD; exec $0 exec program"
+    done = subprocess.run(
+        ["sh", "-c", code, native.command],
+        env={
+            **os.environ,
+            "LAMINA_STORE": str(native.store),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **native.environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout.splitlines(), done.stderr) == (["python", "ran"], "")
+
+
+def test_where_a_stream_is_closed_python_is_asked(native: Native) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" exec program <&-', native.command],
+        cwd=native.root,
+        env={
+            **os.environ,
+            "LAMINA_STORE": str(native.store),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **native.environment,
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == ["python", "ran"]
+
+
+@pytest.mark.parametrize("place", ["workspace", "home", "named"])
+def test_where_a_policy_may_be_python_is_asked(native: Native, tmp_path: Path, place: str) -> None:
+    rule = '[[trust.rule]]\npackages = ["*"]\nkeys = ["none.pub"]\n'
+    more = {}
+    if place == "workspace":
+        (native.root / "lamina.toml").write_text(rule)
+    elif place == "home":
+        (tmp_path / "config" / "lamina").mkdir(parents=True)
+        (tmp_path / "config" / "lamina" / "policy.toml").write_text(rule)
+        more["XDG_CONFIG_HOME"] = str(tmp_path / "config")
+    else:
+        (tmp_path / "policy.toml").write_text(rule)
+        more["LAMINA_POLICY"] = str(tmp_path / "policy.toml")
+    below = native.root / "below" / "it"
+    below.mkdir(parents=True)
+
+    done = native.run("exec", "program", at=str(below), **more)
+
+    assert (done.returncode, done.stdout) == (125, "python\n")
+
+
+def test_other_policies_are_no_reason(native: Native, tmp_path: Path) -> None:
+    assert native.lines("program", XDG_CONFIG_HOME=str(tmp_path)) == ["ran"]
+    assert native.lines("program", at="/") == ["ran"]
+    assert native.lines("program", HOME=None)[0] == "python"  # who that is, Python knows
+
+
+def test_a_record_that_others_could_write_is_not_believed(native: Native) -> None:
+    record = native.record()
+    record.chmod(0o620)
+    assert native.lines("program")[0] == "python"
+
+    other = record.with_name("other")
+    record.rename(other)
+    record.symlink_to(other)
+    assert native.lines("program")[0] == "python"
+
+
+def test_where_python_is_not_beside_it_that_is_told(native: Native) -> None:
+    Path(native.command).with_name("lamina-python").unlink()
+
+    done = native.run("--version")
+
+    assert done.returncode == 1
+    assert "`lamina-python`" not in done.stderr
+    assert "/bin/lamina-python`, which belongs beside `lamina`: No such file" in done.stderr
+    assert native.lines("program") == ["ran"]
+
+
+def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
+    if native.environment:
+        pytest.skip("no kernel mounts images then")
+    started = []
+    for _ in range(3):
+        child = subprocess.Popen(
+            [native.command, "exec", "program", "--", "print('ran', flush=True); input()"],
+            cwd=native.root,
+            env={**os.environ, "LAMINA_STORE": str(native.store)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ran\n"
+        started.append(child)
+    attached = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    for each in started:
+        each.communicate("\n", timeout=60)
+
+    ours = [path for path in attached if path.startswith(str(native.store))]
+    assert len(ours) == len(set(ours)) == 2
+    assert not [
+        path
+        for path in Path("/sys/block").glob("loop*/loop/backing_file")
+        if path.read_text().startswith(str(native.store))
+    ]
+
+
+def test_large_layers_are_left_to_python_until_they_are_folders(
+    native: Native, tmp_path: Path
+) -> None:
+    if not laying.may_lie_on(str(native.store)):
+        pytest.skip("the store lies on no disk")
+    (native.root / "low.py").write_bytes(b"#" + random.Random(1).randbytes(2 << 20).hex().encode())
+    assert native.lamina(native.root, "package", "-q", "//:program").returncode == 0
+    kinds = [native.lines("program", LAMINA_UNPACK=way)[0] for way in ("never", "never", "always")]
+
+    # A layer that was made this instant is not laid out by its first start.
+    more = [native.lines("program", LAMINA_UNPACK="always")[0] for _ in range(3)]
+
+    assert kinds == ["python", "ran", "python"]
+    assert more[-1] == "ran"
+    assert list((native.store / "laid").glob("*/*/root"))
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The launcher, made so that it ends with an error where it touches memory that it may not."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    made = tmp_path_factory.mktemp("checked") / "lamina"
+    sources = sorted(map(str, _SOURCES.glob("*.c")))
+    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    subprocess.run(["cc", *flags, *checks, "-o", made, *sources], check=True)
+    return made
+
+
+def _damaged(record: bytes, chance: random.Random) -> bytes:
+    fields = record.split(b"\0")
+    at = chance.randrange(len(fields))
+    kinds: Sequence[Callable[[], bytes]] = (
+        lambda: record[: chance.randrange(len(record))],
+        lambda: b"\0".join([*fields[:at], *fields[at + 1 :]]),
+        lambda: b"\0".join([*fields[:at], fields[at], *fields[at:]]),
+        lambda: b"\0".join([*fields[:at], chance.choice([b"", b"-1", b"99999999999999999999",
+                            b"4294967296", b"x" * 5000]), *fields[at + 1 :]]),
+        lambda: bytes(
+            each if chance.random() > 0.01 else chance.randrange(256) for each in record
+        ),
+    )  # fmt: skip
+    return chance.choice(kinds)()
+
+
+def test_damaged_records_never_break_it(native: Native, checked: Path) -> None:
+    folder = Path(native.command).parent
+    shutil.copy(checked, folder / "lamina")
+    (folder / "lamina-python").write_text("#!/bin/sh\necho python\n")
+    record = native.record()
+    whole = record.read_bytes()
+    chance = random.Random(7)
+    leaks = {"ASAN_OPTIONS": "detect_leaks=0"}  # what ends with the process is not given back
+    assert native.lines("program", **leaks) == ["ran"]
+
+    for _ in range(300):
+        record.write_bytes(_damaged(whole, chance))
+        done = native.run("exec", "program", **leaks)
+        # A record is the user's own word: what it says otherwise may be run, or not be there.
+        assert done.returncode in (0, 1, 2, 127) and "Sanitizer" not in done.stderr, done.stderr
+
+
+def test_any_words_are_read_without_harm(native: Native, checked: Path) -> None:
+    folder = Path(native.command).parent
+    shutil.copy(checked, folder / "lamina")
+    (folder / "lamina-python").write_text("#!/bin/sh\necho python\n")
+    chance = random.Random(11)
+    alphabet = "abc%/:@ é-"
+    leaks = {"ASAN_OPTIONS": "detect_leaks=0"}
+
+    for length in (0, 1, 63, 64, 65, 199, 200, 201, 5000):
+        words = ["".join(chance.choices(alphabet, k=length)) for _ in range(chance.randint(1, 3))]
+        done = native.run("exec", *words, **leaks)
+        assert (done.stdout, done.stderr) == ("python\n", "")

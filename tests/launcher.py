@@ -1,0 +1,26 @@
+"""The launcher as it is installed, with a program in Python beside it that the tests choose."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def beside(folder: Path, code: str, python: str = sys.executable) -> str:
+    """A copy of the launcher in a folder, with code in Python that it becomes for all else.
+
+    Skips the test where lamina was installed without it.
+    """
+    installed = Path(sys.executable).with_name("lamina")
+    if installed.read_bytes()[:4] != b"\x7fELF":
+        pytest.skip("lamina was installed without the launcher: there was no C compiler")
+    made = folder / "bin" / "lamina"
+    made.parent.mkdir()
+    made.write_bytes(installed.read_bytes())
+    usual = made.with_name("lamina-python")
+    usual.write_text(f"#!{python} -S\n{code}")
+    for program in (made, usual):
+        program.chmod(0o755)
+    return str(made)
