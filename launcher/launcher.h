@@ -19,7 +19,7 @@ _Noreturn void usual_way(void);
 /* `text`, or the usual way where memory or space has run out. */
 char *format(const char *pattern, ...) __attribute__((format(printf, 1, 2)));
 
-/* All of a file as text that ends with NUL; NULL where it can not be opened. */
+/* All of a file as text that ends with NUL; NULL where it can not be read. */
 char *contents(const char *path, size_t *size);
 
 /* ---- record.c: what a start came to, as `lamina.store.starts` keeps it ---- */

@@ -54,15 +54,17 @@ char *contents(const char *path, size_t *size)
         if (text == NULL)
             usual_way();
         ssize_t more = read(file, text + length, room - length - 1);
-        if (more < 0)
-            usual_way();
-        if (more == 0)
-            break;
+        if (more <= 0) {
+            close(file);
+            if (more == 0)
+                break;
+            free(text);
+            return NULL;
+        }
         length += (size_t)more;
         if (length + 1 == room)
             text = realloc(text, room *= 2);
     }
-    close(file);
     text[length] = '\0';
     if (size != NULL)
         *size = length;

@@ -2,7 +2,6 @@
 #include "launcher.h"
 #include "calls.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -58,35 +57,28 @@ struct bound {
 /* Loop devices that have a file, as far as one sees; ends where there is no name. */
 static struct bound *bound(void)
 {
-    size_t count = 0, room = 16;
-    struct bound *all = calloc(room, sizeof *all);
-    DIR *folder = opendir(DEVICES);
-    if (all == NULL || folder == NULL)
-        usual_way();
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char path[300];
-        if (strncmp(entry->d_name, "loop", 4) != 0)
+    size_t count = 0;
+    /* A machine can have hundreds of devices, of which next to none has a file, and so a size. */
+    char *rest = contents("/proc/partitions", NULL);
+    struct bound *all = calloc(1, sizeof *all);
+    for (char *line; all != NULL && rest != NULL && (line = strsep(&rest, "\n")) != NULL;) {
+        char *device = strrchr(line, ' ');
+        if (device == NULL || strncmp(++device, "loop", 4) != 0)
             continue;
-        snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
-        int file = openat(dirfd(folder), path, O_RDONLY | O_CLOEXEC);
-        if (file < 0)
+        char *path = format(DEVICES "/%s/loop/backing_file", device), *file = contents(path, NULL);
+        free(path);
+        if (file == NULL) /* it has gone meanwhile, or is a partition */
             continue;
-        char told[4097]; /* sysfs tells no more at once */
-        ssize_t length = read(file, told, sizeof told - 1);
-        close(file);
-        while (length > 0 && told[length - 1] == '\n')
-            length--;
-        if (length <= 0) /* its file has gone meanwhile */
-            continue;
-        told[length] = '\0';
-        char *slash = strrchr(told, '/');
-        if (count + 1 == room && (all = realloc(all, (room *= 2) * sizeof *all)) == NULL)
-            usual_way();
-        all[count].name = format("%s", slash != NULL ? slash + 1 : told);
-        all[count++].device = format("/dev/%s", entry->d_name);
+        file[strcspn(file, "\n")] = '\0';
+        char *slash = strrchr(file, '/');
+        if ((all = realloc(all, (count + 2) * sizeof *all)) == NULL)
+            break;
+        all[count].name = slash != NULL ? slash + 1 : file;
+        all[count++].device = format("/dev/%s", device);
         all[count].name = NULL;
     }
-    closedir(folder);
+    if (all == NULL)
+        usual_way();
     return all;
 }
 

@@ -27,7 +27,7 @@ _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_GET_STATUS = 0x4C05
 _DEVICES = "/sys/devices/virtual/block"
-_PAGE = 4096  # bytes; sysfs tells no more at once
+_SIZED = "/proc/partitions"
 _READ_ONLY = 1
 _AUTOCLEAR = 4
 
@@ -45,29 +45,22 @@ _ATTEMPTS = 1000
 def bound() -> dict[str, list[str]]:
     """The paths of loop devices by the last part of the name of their file, as far as one sees."""
     found: dict[str, list[str]] = {}
-    try:
-        folder = os.open(_DEVICES, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return found
-    try:
-        # A machine can have hundreds of devices, of which next to none has a file: that is asked
-        # first, and in the cheapest way.
-        for device in os.listdir(_DEVICES):  # noqa: PTH208 - pathlib is dear
-            if os.access(f"{device}/loop", os.F_OK, dir_fd=folder):
-                with contextlib.suppress(OSError):  # its file has gone meanwhile
-                    path = _told(f"{device}/loop/backing_file", folder)
-                    found.setdefault(path.rpartition("/")[2], []).append(f"/dev/{device}")
-    finally:
-        os.close(folder)
+    # A machine can have hundreds of devices, of which next to none has a file, and so a size.
+    for line in _told(_SIZED).splitlines():
+        device = line.rpartition(" ")[2]
+        if device.startswith("loop"):
+            with contextlib.suppress(OSError):  # its file has gone meanwhile
+                path = _told(f"{_DEVICES}/{device}/loop/backing_file").strip()
+                found.setdefault(path.rpartition("/")[2], []).append(f"/dev/{device}")
     return found
 
 
-def _told(file: str, folder: int) -> str:
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+def _told(file: str) -> str:
     try:
-        return os.fsdecode(os.read(descriptor, _PAGE)).strip()
-    finally:
-        os.close(descriptor)
+        with open(file, errors="surrogateescape") as opened:  # noqa: PTH123 - pathlib is dear
+            return opened.read()
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager
