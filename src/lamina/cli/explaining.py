@@ -10,8 +10,6 @@ from lamina.core.manifest import Package
 from lamina.linux import drivers
 from lamina.node import laid, plan
 
-_COSTS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
-
 
 def explain(
     package: Package, images: Sequence[Path], driver: str | None, *, stays: bool = False
@@ -28,10 +26,10 @@ def explain(
         if not numbers:
             continue
         names = {images[n]: package.layers[n].title for n in numbers}
-        if choice.driver not in _COSTS:
+        if choice.driver not in plan.BY_DRIVER:
             output.data(f"{title}: {len(numbers)} layers, {_HOW[choice.driver]}")
             continue
-        costs = _COSTS[choice.driver]
+        costs = plan.BY_DRIVER[choice.driver]
         if stays and choice.driver == drivers.FUSE:
             costs = plan.ALL_AS_ONE
         chosen = plan.of([images[n] for n in numbers], costs)
@@ -41,12 +39,19 @@ def explain(
 
 
 def _folders(chosen: plan.Plan) -> list[Path]:
-    """The images for which folders are stacked."""
+    """The lowest layers of the parts for which folders are stacked."""
+    from lamina.node import merge
     from lamina.store import local
 
     folder = local.default_folder()
-    single = [part.paths[0] for part in chosen.parts if len(part.layers) == 1]
-    return [image for image in single if laid.stacked(image, folder) != image]
+    found = []
+    for part in chosen.parts if chosen.has_large else ():
+        image = part.paths[0]
+        if part.merged:
+            image = merge.kept(part.paths, folder, is_bottom=part.is_bottom) or image
+        if laid.stacked(image, folder) != image:
+            found.append(part.paths[0])
+    return found
 
 
 _HOW = {

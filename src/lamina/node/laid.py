@@ -1,13 +1,14 @@
-"""Large layers as folders: what the kernel has in memory of them outlives a job's mounts.
+"""Layers as folders: what the kernel has in memory of them outlives a job's mounts.
 
-    laid/<layer>/root     a layer as the folder that its image shows
+    laid/<image>/root     the folder that an image shows: of a layer, or of several, merged
 
 What is in memory of a mounted image goes with its last mount, so each start decompresses again
-what it reads. The files of a folder stay there, and overlayfs stacks folders as it stacks
-mounts. So a large layer that starts use again is laid out as a folder once, beside them
-(`laying`), and later starts stack that in place of its image.
+what it reads, and waits for a loop device or a process. The files of a folder stay there, and
+overlayfs stacks folders as it stacks mounts. So where starts use a package with a large layer
+again, all but its tiny images are laid out as folders once, beside them (`laying`), and later
+starts stack these in place of the images.
 
-An empty file in place of the folder tells that a layer can not be laid out: because it has
+An empty file in place of the folder tells that an image can not be laid out: because it has
 something that files of the store can not be (`_unfit`), or because that has failed.
 """
 
@@ -20,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.classes import dataclass
-from lamina.core.errors import HostError, LaminaError, UserError
+from lamina.core.errors import HostError, IntegrityError, LaminaError, UserError
 from lamina.formats.inodes import File, Folder, Node, Special
 from lamina.linux import filesystem, rights, syscalls
 from lamina.node import lay, mounts
 from lamina.node.inside import Inside
-from lamina.node.laying import LEAST, VARIABLE, may_lie_on
+from lamina.node.laying import AMONG, LEAST, VARIABLE, may_lie_on
 from lamina.store import derived, verified
 from lamina.store.local import LocalStore
 
@@ -48,29 +49,54 @@ def way(variables: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A large layer that is not laid out, and was not found to be one that can not be."""
+    """An image that is not laid out, and was not found to be one that can not be."""
 
     image: Path
     place: Path  # where that would be seen
 
 
 def stacked(image: Path, folder: Path) -> Path:
-    """What is to be stacked for a layer of a store: its folder if there is one, else its image."""
-    if way(os.environ) == NEVER or not _is_large(image, folder):
+    """What is to be stacked for an image of a store: its folder if there is one, else itself."""
+    if way(os.environ) == NEVER or not _counts(image, folder):
         return image
     found = _kept(image, folder)
     return found / _ROOT if found is not None and found.is_dir() else image
 
 
+def mounted(images: Sequence[Path], driver: str | None, base: int = 0) -> list[Path]:
+    """What a start mounts of layers, the first `base` of which are those of a base image.
+
+    Runs of small ones are merged for that. Nothing where the driver, which `driver` may be, mounts
+    no images. Raises UserError, and what merging raises.
+    """
+    from lamina.node import launch, parts, plan
+
+    costs = plan.BY_DRIVER.get(launch.choose(driver))
+    if costs is None:
+        return []
+    stacks = [stack for stack in (images[:base], images[base:]) if stack]
+    return [path for stack in stacks for path in parts.images(plan.of(stack, costs), costs.most)]
+
+
 def candidates(images: Iterable[Path], folder: Path) -> list[Candidate]:
-    """The layers that are worth being laid out; none where the environment wants none."""
+    """Of what a start mounts of a package with a large layer, that which is worth being laid out.
+
+    None where the environment wants none. What are folders already is left out.
+    """
     if way(os.environ) == NEVER or not may_lie_on(os.fspath(folder)):
         return []
     return [
-        Candidate(image, derived.place(derived.LAID, _name(image, folder), folder))
+        Candidate(image, derived.place(derived.LAID, _name(image), folder))
         for image in dict.fromkeys(images)
-        if _is_large(image, folder) and _kept(image, folder) is None
+        if _counts(image, folder) and _kept(image, folder) is None
     ]
+
+
+def members(image: Path, folder: Path) -> list[str]:
+    """The hashes of the blobs that an image of a store is, or was merged of."""
+    if image.parent.parent == folder / derived.MERGED:
+        return sorted(derived.members(_own(image), folder))
+    return [_own(image)]
 
 
 def note(path: Path, folder: Path) -> Path | None:
@@ -81,17 +107,16 @@ def note(path: Path, folder: Path) -> Path | None:
 
 
 def lay_out(image: Path, folder: Path) -> Path:
-    """Lay a layer out, where that was not done; the folder, or a file where that can not be.
+    """Lay an image out, where that was not done; the folder, or a file where that can not be.
 
     Raises IntegrityError for a damaged one, and OSError where there is no room.
     """
     with contextlib.closing(LocalStore(folder)) as store:
-        names = [mounts.content(image, folder)]
-        name = _name(image, folder)
+        names, name = members(image, folder), _name(image)
         making = derived.making(derived.LAID, name, names, store, _of_itself)
         with making as made:
             if made is not None:
-                verified.members(names, store)  # a damaged one may be here whole again
+                _check(image, names, store)  # a damaged one may be here whole again
                 try:
                     _make(image, made, store)
                 except LaminaError:
@@ -100,16 +125,24 @@ def lay_out(image: Path, folder: Path) -> Path:
         return derived.place(derived.LAID, name, folder)
 
 
-def lay_out_all(images: Iterable[Path], folder: Path) -> int:
-    """Lay out every large layer that can be; how many are folders then."""
+def lay_out_all(images: Sequence[Path], folder: Path, base: int = 0) -> int:
+    """Lay out a package with a large layer, as `mounted` has it; how many folders are stacked then.
+
+    Raises HostError where none can lie in the store.
+    """
     if not may_lie_on(os.fspath(folder)):
         raise HostError(
             f"layers are not unpacked in `{folder}`: it lies on no disk of this machine, "
             "or a group shares it",
             hint="set LAMINA_STORE to a folder of your own on ext4, XFS, btrfs, F2FS or bcachefs",
         )
-    large = [image for image in dict.fromkeys(images) if _is_large(image, folder)]
-    return sum(lay_out(image, folder).is_dir() for image in large)
+    if not any(mounts.size(image) >= LEAST for image in images):
+        return 0
+    found = dict.fromkeys(mounted(images, None, base))
+    return sum(
+        path.is_dir() or (_counts(path, folder) and lay_out(path, folder).is_dir())
+        for path in found
+    )
 
 
 def size(inside: Inside) -> int:
@@ -117,17 +150,31 @@ def size(inside: Inside) -> int:
     return sum({file.number: file.size for file in _files(inside.root)}.values())
 
 
-def _is_large(image: Path, folder: Path) -> bool:
-    # An image of elsewhere is not known by its name.
-    return image.parent.parent == folder / "blobs" and mounts.size(image) >= LEAST
+def _counts(image: Path, folder: Path) -> bool:
+    # An image of elsewhere is not known by its name; and what is a folder is none.
+    known = (folder / "blobs", folder / derived.MERGED)
+    return image.parent.parent in known and mounts.size(image) >= AMONG
 
 
-def _name(image: Path, folder: Path) -> str:
-    return derived.key(_FORM, [mounts.content(image, folder)])
+def _own(image: Path) -> str:
+    return image.parent.name + image.name
+
+
+def _name(image: Path) -> str:
+    return derived.key(_FORM, [_own(image)])
 
 
 def _kept(image: Path, folder: Path) -> Path | None:
-    return derived.kept(derived.LAID, _name(image, folder), folder, _of_itself)
+    return derived.kept(derived.LAID, _name(image), folder, _of_itself)
+
+
+def _check(image: Path, names: Sequence[str], store: LocalStore) -> None:
+    """Raise IntegrityError where an image is not what its name says."""
+    verified.members(names, store)
+    if image.parent.parent == store.folder / derived.MERGED and (
+        derived.kept(derived.MERGED, _own(image), store.folder) is None
+    ):
+        raise IntegrityError(f"`{image}` is not what was merged", hint="run it again")
 
 
 def _of_itself(path: Path) -> str:

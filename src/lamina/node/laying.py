@@ -1,4 +1,4 @@
-"""Has large layers laid out as folders (`laid`) beside the jobs that use them.
+"""Has packages of large layers laid out as folders (`laid`) beside the jobs that use them.
 
     lamina (later the program)
       .. python -m lamina.node.laying STORE IMAGE...   an orphan: runs when nothing else wants to
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lamina.linux import group
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "LAMINA_UNPACK"
-LEAST = 1 << 20  # bytes of an image from which on it is worth a folder
+LEAST = 1 << 20  # bytes of a layer from which on its package is worth folders
+AMONG = 1 << 14  # bytes from which on images are, in such a package
 _SELF = "lamina.node.laying"
 _LOCK = "laying"
 _SETGID = 0o2000
@@ -70,24 +71,24 @@ def begin(store: str, images: Sequence[str]) -> None:
     os.waitpid(child, 0)
 
 
-def consider(images: Iterable[Path], folder: Path, driver: str | None, *, begun: float) -> None:
-    """Before a start: have those large layers laid out that were here before it had begun.
+def consider(
+    images: Sequence[Path], folder: Path, driver: str | None, *, begun: float, base: int = 0
+) -> None:
+    """Before a start: have a package laid out, if large layers of it were here before it had begun.
 
-    `folder` is the store, `driver` what was asked for, the time is in seconds since the epoch. If
-    the environment wants it always, it is done at once. Raises UserError.
+    `images` are its layers, `base` of them those of a base image, `folder` is the store, `driver`
+    what was asked for, the time is in seconds since the epoch. If the environment wants it always,
+    it is done at once. Raises UserError, and what merging raises.
     """
-    large = [
-        path for path in images if (of := path.stat()).st_size >= LEAST and of.st_mtime < begun
-    ]
-    if not large:
+    if not any((of := path.stat()).st_size >= LEAST and of.st_mtime < begun for path in images):
         return
-    from lamina.linux import drivers
-    from lamina.node import laid, launch
+    from lamina.node import laid
 
-    if launch.choose(driver) not in (drivers.KERNEL, drivers.FUSE):
+    at_once = laid.way(os.environ) == laid.ALWAYS
+    if not at_once and group.memory_is_bounded():
         return
-    found = [each.image for each in laid.candidates(large, folder)]
-    if laid.way(os.environ) == laid.ALWAYS:
+    found = [each.image for each in laid.candidates(laid.mounted(images, driver, base), folder)]
+    if at_once:
         for image in found:
             laid.lay_out(image, folder)
     elif found:
@@ -137,8 +138,8 @@ def main(store: str, images: Sequence[str]) -> None:
 
     folder = Path(store)
     for image in map(Path, images):
-        digest = Digest(image.parent.name + image.name, image.stat().st_size)
-        with leases.leased(folder, [digest]):
+        members = [Digest(each, 0) for each in laid.members(image, folder)]
+        with leases.leased(folder, members):
             if image.exists() and _fits(image, folder):
                 laid.lay_out(image, folder)
 

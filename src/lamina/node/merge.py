@@ -41,10 +41,9 @@ def merged(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> P
     """
     if len(images) == 1:
         return _alone(images[0], folder)
-    names = [mounts.content(image, folder) for image in images]
-    name = derived.key(_FORMAT if is_bottom else _PART, names)
-    if found := derived.kept(derived.MERGED, name, folder):
+    if found := kept(images, folder, is_bottom=is_bottom):
         return found
+    name, names = _name(images, folder, is_bottom=is_bottom)
     with (
         contextlib.closing(LocalStore(folder)) as store,
         derived.making(derived.MERGED, name, names, store) as made,
@@ -53,6 +52,17 @@ def merged(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> P
             verified.members(names, store)
             _make(images, made, store, is_bottom=is_bottom)
     return derived.place(derived.MERGED, name, folder)
+
+
+def kept(images: Sequence[Path], folder: Path, *, is_bottom: bool = True) -> Path | None:
+    """The image that `merged` has made of several, if it is there."""
+    name, _ = _name(images, folder, is_bottom=is_bottom)
+    return derived.kept(derived.MERGED, name, folder)
+
+
+def _name(images: Sequence[Path], folder: Path, *, is_bottom: bool) -> tuple[str, list[str]]:
+    names = [mounts.content(image, folder) for image in images]
+    return derived.key(_FORMAT if is_bottom else _PART, names), names
 
 
 def _alone(image: Path, folder: Path) -> Path:

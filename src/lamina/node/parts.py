@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lamina.core.errors import HostError, UserError
-from lamina.node.laying import LEAST
 from lamina.node.plan import Part, Plan
 
 # The store is somebody else's, or full: what is not merged can often be mounted all the same.
@@ -20,6 +19,11 @@ def images(plan: Plan, most: int) -> list[Path]:
     Raises UserError where they are more than that.
     """
     found = [path for part in plan.parts for path in _images(part)]
+    if plan.has_large:
+        from lamina.node import laid
+        from lamina.store import local
+
+        found = [laid.stacked(path, local.default_folder()) for path in found]
     if len(found) > most:
         raise UserError(
             f"{len(found)} layers are too many to mount: {most} can be stacked",
@@ -29,14 +33,6 @@ def images(plan: Plan, most: int) -> list[Path]:
 
 
 def _images(part: Part) -> Iterator[Path]:
-    if len(part.layers) == 1 and part.size >= LEAST:
-        from lamina.node import laid
-        from lamina.store import local
-
-        folder = laid.stacked(part.paths[0], local.default_folder())
-        if folder != part.paths[0]:
-            yield folder
-            return
     if not part.merged:
         yield from part.paths
         return

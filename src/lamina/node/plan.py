@@ -17,7 +17,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lamina.core.classes import dataclass, replace
+from lamina.linux import drivers
 from lamina.node import mounts
+from lamina.node.laying import LEAST
 
 # Seconds, on the machine and by the means that docs/mounting.md tells (`python -m bench mount`).
 MERGE_LAYER = 0.00025  # to merge one small layer, which is in the page cache
@@ -41,6 +43,7 @@ KERNEL = Costs(squashfs=0.0006, erofs=0.00025, worth=0.015, most=mounts.MOST_LAY
 # A process for each image, with 3.4 MB of memory: there is a reason to merge however few there are.
 FUSE = Costs(squashfs=0.003, erofs=math.inf, worth=0.0, most=64)
 ALL_AS_ONE = replace(FUSE, most=1)
+BY_DRIVER = {drivers.KERNEL: KERNEL, drivers.FUSE: FUSE}  # those that mount images
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,11 @@ class Plan:
 
     parts: tuple[Part, ...]
     reason: str
+
+    @property
+    def has_large(self) -> bool:
+        """Whether its images may be folders (`laid`)."""
+        return any(not part.merged and part.size >= LEAST for part in self.parts)
 
 
 def layer(path: Path) -> Layer:
@@ -204,7 +212,7 @@ def explained(
 ) -> Iterator[str]:
     """The plan for people, top first, a line for each part; `names` are those of its layers.
 
-    For the images of some layers there are `folders`, which are stacked in place of them.
+    For the parts of which some of these are the lowest, `folders` are stacked in their place.
     """
     alone = sum(not part.merged for part in plan.parts)
     layers = sum(len(part.layers) for part in plan.parts)
@@ -215,5 +223,5 @@ def explained(
         shown = own[0] if len(own) == 1 else f"{own[0]} .. {own[-1]}"
         how = f"{len(own)} merged" if part.merged else "alone"
         if part.paths[0] in folders:
-            how = "unpacked"
+            how = f"{how} and unpacked" if part.merged else "unpacked"
         yield f"  {how}: {shown}, {part.size:,} bytes"

@@ -20,8 +20,6 @@ from lamina.store.trust import places
 if TYPE_CHECKING:
     from lamina.node.walls import Walls
 
-_WAYS = {drivers.KERNEL: plan.KERNEL, drivers.FUSE: plan.FUSE}
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -63,11 +61,11 @@ def remember(
     usual = launch.choose(None)
     if package.base_layers or place is None or places.in_force() or driver not in (None, usual):
         return
-    if usual not in _WAYS:
+    if usual not in plan.BY_DRIVER:
         return
     server = _squashfuse() if usual == drivers.FUSE else ""
     mounts.check_count(images)
-    mounted = parts.images(plan.of(images, costs := _WAYS[usual]), costs.most)
+    mounted = parts.images(plan.of(images, costs := plan.BY_DRIVER[usual]), costs.most)
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
     own = launch.variables(package, root, {}) if contained is None else contained.variables
@@ -82,7 +80,7 @@ def remember(
         [*((starts.FILE, path, state) for path, state in seen.files), *_now(reasons)],
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
-        _large(images, store),
+        _large(images, mounted, store),
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
@@ -113,12 +111,15 @@ def _squashfuse() -> str:
     return str(process.require("squashfuse_ll"))
 
 
-def _large(images: Sequence[Path], store: LocalStore) -> list[tuple[str, str]]:
+def _large(
+    images: Sequence[Path], mounted: Sequence[Path], store: LocalStore
+) -> list[tuple[str, str]]:
+    """What is mounted of a package with a large layer, and may become folders."""
     if not _has_large(images):
         return []
     from lamina.node import laid
 
-    found = laid.candidates(images, store.folder)
+    found = laid.candidates(mounted, store.folder)
     return [(os.fspath(each.image), os.fspath(each.place)) for each in found]
 
 

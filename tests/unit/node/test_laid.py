@@ -35,8 +35,8 @@ def store(tmp_path: Path) -> Iterator[LocalStore]:
 
 @pytest.fixture
 def layer(tmp_path: Path, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Layer:
-    """Makes a blob of the store that is a layer of what is filled in; each counts as large."""
-    monkeypatch.setattr(laid, "LEAST", 0)
+    """Makes a blob of the store that is a layer of what is filled in; none is too small."""
+    monkeypatch.setattr(laid, "AMONG", 0)
 
     def make(fill: Callable[[Path], object]) -> Path:
         tree, image = tmp_path / "tree", tmp_path / "image"
@@ -180,7 +180,7 @@ def test_small_images_and_those_of_elsewhere_stay(
     elsewhere.write_bytes(image.read_bytes())
     assert laid.candidates([elsewhere], store.folder) == []
 
-    monkeypatch.setattr(laid, "LEAST", image.stat().st_size + 1)
+    monkeypatch.setattr(laid, "AMONG", image.stat().st_size + 1)
     assert laid.candidates([image], store.folder) == []
 
 

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
             return explaining.explain(found, images, args.driver)
         arguments.tell_of_copy(args)
-        laying.consider(images, store.folder, args.driver, begun=begun)
+        laying.consider(images, store.folder, args.driver, begun=begun, base=found.base_layers)
         if told is not None:
             told.told("pulled")
         if wanted is not None:

@@ -67,4 +67,4 @@ def _unpacked(package: Package, digest: Digest, store: LocalStore) -> int:
     from lamina.store import leases, packages
 
     with leases.leased_package(store.folder, digest):
-        return laid.lay_out_all(packages.images(package, store), store.folder)
+        return laid.lay_out_all(packages.images(package, store), store.folder, package.base_layers)

@@ -41,7 +41,13 @@ def run(args: argparse.Namespace) -> int:
         words = args.program_arguments or ()
         ready = None if args.quiet else tell
         arguments.tell_of_copy(args)
-        laying.consider(images, session.store.folder, args.driver, begun=started)
+        laying.consider(
+            images,
+            session.store.folder,
+            args.driver,
+            begun=started,
+            base=made.package.base_layers,
+        )
         if wanted is not None:
             return containing.run(wanted, made.package, made.digest, images, args, ready)
         from lamina.node import launch
