@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from lamina.node import laying
-from lamina.store import starts
+from lamina.core.errors import IntegrityError
+from lamina.node import laid, laying
+from lamina.store import derived, starts
+from lamina.store.local import LocalStore
 
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -121,6 +124,49 @@ def test_a_large_layer_becomes_a_folder_and_all_is_as_before(site: Site) -> None
         site.root, "exec", "--explain", "program", environment=site.around({})
     ).stdout.splitlines()
     assert [line.split(":")[0].strip() for line in told[3:]] == ["alone", "unpacked"]
+
+
+def test_runs_of_small_layers_become_folders_with_the_large_one(site: Site) -> None:
+    numbers = range(40)
+    for number in numbers:
+        (site.root / f"part{number}.py").write_text(f"NUMBER = {number}\n")
+    parts = "".join(f'python_library(name = "part{n}", srcs = ["part{n}.py"])\n' for n in numbers)
+    deps = "".join(f', ":part{number}"' for number in numbers)
+    (site.root / "BUILD").write_text(parts + _BUILD.replace('":large"]', f'":large"{deps}]'))
+    modules = ", ".join(f"part{number}" for number in numbers)
+    total = "+".join(f"part{number}.NUMBER" for number in numbers)
+    (site.root / "program.py").write_text(f"import {modules}\nprint({total})\n{_PROGRAM}")
+    made = site.lamina(site.root, "package", "-q", "//:program")
+    assert made.returncode == 0, made.stderr
+
+    first = site.start()
+    site.wait()
+    seen = [site.start() for _ in range(2)]
+
+    assert seen == [first] * 2
+    assert first[0] == str(sum(numbers))
+    told = site.lamina(site.root, "exec", "--explain", "program", environment=site.around({}))
+    assert "merged and unpacked" in told.stdout
+    assert set(site.kinds) == ({"folder"} if site.driver == "fuse" else {"folder", "squashfs"})
+
+    (site.root / "part7.py").write_text("NUMBER = 1007\n")
+    assert site.lamina(site.root, "package", "-q", "//:program").returncode == 0
+    assert site.start() == [str(sum(numbers) + 1000), *first[1:]]
+    site.wait()
+    assert site.start() == [str(sum(numbers) + 1000), *first[1:]]
+
+
+def test_a_merged_image_that_was_changed_is_not_laid_out(site: Site) -> None:
+    test_runs_of_small_layers_become_folders_with_the_large_one(site)
+    for merged in (site.store / "merged").glob("*/??????*"):
+        with contextlib.closing(LocalStore(site.store)) as store:
+            for laid_out in site.folders:
+                derived.remove(laid_out, store)
+        merged.chmod(0o644)
+        with merged.open("r+b") as file:
+            file.write(b"hsqt")
+        with pytest.raises(IntegrityError, match="is not what was merged"):
+            laid.lay_out(merged, site.store)
 
 
 def test_in_a_container_too(site: Site) -> None:

@@ -152,8 +152,9 @@ def size(inside: Inside) -> int:
 
 def _counts(image: Path, folder: Path) -> bool:
     # An image of elsewhere is not known by its name; and what is a folder is none.
-    known = (folder / "blobs", folder / derived.MERGED)
-    return image.parent.parent in known and mounts.size(image) >= AMONG
+    if image.parent.parent == folder / derived.MERGED:
+        return True  # many files that are each waited for
+    return image.parent.parent == folder / "blobs" and mounts.size(image) >= AMONG
 
 
 def _own(image: Path) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "LAMINA_UNPACK"
 LEAST = 1 << 20  # bytes of a layer from which on its package is worth folders
-AMONG = 1 << 14  # bytes from which on images are, in such a package
+AMONG = 1 << 14  # bytes from which on its other layers are, where they are mounted alone
 _SELF = "lamina.node.laying"
 _LOCK = "laying"
 _SETGID = 0o2000

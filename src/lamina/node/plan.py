@@ -94,7 +94,7 @@ class Plan:
     @property
     def has_large(self) -> bool:
         """Whether its images may be folders (`laid`)."""
-        return any(not part.merged and part.size >= LEAST for part in self.parts)
+        return any(each.size >= LEAST for part in self.parts for each in part.layers)
 
 
 def layer(path: Path) -> Layer:
