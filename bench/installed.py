@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -68,12 +70,22 @@ def _cases(lamina: Lamina, application: Application) -> list[Case]:
     ways: dict[str, tuple[str, ...]] = {"lamina exec": ()}  # as it is the second time and later
     if os.geteuid() == 0:
         ways["exec --driver fuse"] = ("--driver", "fuse")
+    # What the last start came to is kept in the store: of starts with the same words.
+    stores = {word: _copy(lamina, word) for word in UNPACKED}
     for way, options in ways.items():
         for word, more in UNPACKED.items():
-            argv = [*lamina.command, "exec", *options, f"{made['name']}@{made['digest']}"]
-            around = {**lamina.environment, "LAMINA_UNPACK": word}
+            own = stores[word]
+            argv = [*own.command, "exec", *options, f"{made['name']}@{made['digest']}"]
+            around = {**own.environment, "LAMINA_UNPACK": word}
             cases.append(Case(f"{way}{more}", partial(to_the_end, argv, root, around)))
     return cases
+
+
+def _copy(lamina: Lamina, word: str) -> Lamina:
+    """The same with a store for itself."""
+    store = lamina.store.with_name(f"{lamina.store.name}-{word}")
+    subprocess.run(["cp", "-a", lamina.store, store], check=True)
+    return replace(lamina, store=store)
 
 
 def _write(file: Path, found: dict[str, str], tables: Sequence[Table]) -> None:
