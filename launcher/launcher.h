@@ -1,9 +1,10 @@
 /* The command `lamina` as a native program: starts again what was started before.
  *
  * It does what `lamina.node.warm` does, without an interpreter, for the commonest of those starts:
- * `lamina exec` of a package that the user has started before, outside a container. All else, and whatever is not as it was or fails, is left to the program in Python,
- * which this one becomes: it finds out what is wrong, and says it. So nothing here reports errors,
- * and nothing here has to be undone: what it holds are open files that end with it.
+ * `lamina exec` of a package that the user has started before, outside a container. All else, and
+ * whatever is not as it was or fails, is left to the program in Python, which this one becomes: it
+ * finds out what is wrong, and says it. So nothing here reports errors, and nothing here has to be
+ * undone: what it holds are open files that end with it.
  */
 
 #ifndef LAMINA_LAUNCHER_H

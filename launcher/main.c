@@ -3,32 +3,71 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 extern char **environ;
 
-static char **own_words;
-
 /* Beside this program lies the one in Python, under this name. */
 #define USUAL "lamina-python"
 
+static char **own_words;
+static char usual[PATH_MAX + sizeof USUAL];
+
+/* To be called before the root is another one, in which the link may name another place. */
+static void find_usual(void)
+{
+    ssize_t length = readlink("/proc/self/exe", usual, PATH_MAX - 1);
+    if (length < 0 && realpath((const char *)getauxval(AT_EXECFN), usual) == NULL)
+        strcpy(usual, "/");
+    strcpy(strrchr(usual, '/') + 1, USUAL);
+}
+
+/* Installers write the path of the interpreter there as it is, spaces and all; kernels do not read
+ * those, nor long ones. */
+static void start_by_its_first_line(void)
+{
+    char line[PATH_MAX + 3];
+    int file = open(usual, O_RDONLY | O_CLOEXEC);
+    ssize_t length = read(file, line, sizeof line);
+    char *end = length > 0 ? memchr(line, '\n', (size_t)length) : NULL;
+    size_t count = 0;
+    while (own_words[count] != NULL)
+        count++;
+    char **words = calloc(count + 2, sizeof *words);
+    if (end == NULL || strncmp(line, "#!/", 3) != 0 || count == 0 || words == NULL)
+        return;
+    *end = '\0';
+    words[0] = line + 2;
+    words[1] = usual;
+    memcpy(words + 2, own_words + 1, (count - 1) * sizeof *words);
+    execv(words[0], words);
+}
+
+/* As `lamina.cli.main` has it: the other exit codes of these commands are those of programs. */
+static int own_failure(void)
+{
+    static const char *const programs[] = {"run", "exec", "enter"};
+    for (size_t at = 0; own_words[0] != NULL && own_words[1] != NULL && at < 3; at++)
+        if (strcmp(own_words[1], programs[at]) == 0)
+            return 125;
+    return 2;
+}
+
 _Noreturn void usual_way(void)
 {
-    static char path[PATH_MAX + sizeof USUAL];
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
-    char *slash = length > 0 ? memrchr(path, '/', (size_t)length) : NULL;
-    if (slash != NULL) {
-        strcpy(slash + 1, USUAL);
-        execv(path, own_words);
-    }
+    execv(usual, own_words);
+    const char *why = strerror(errno);
+    start_by_its_first_line();
     dprintf(2, "error: can not start `%s`, which belongs beside `lamina`: %s\n"
-               "hint: install lamina again; /proc has to be mounted\n",
-            slash != NULL ? path : USUAL, strerror(errno));
-    _exit(1);
+               "hint: install lamina again\n",
+            usual, why);
+    _exit(own_failure());
 }
 
 char *format(const char *pattern, ...)
@@ -71,12 +110,24 @@ char *contents(const char *path, size_t *size)
     return text;
 }
 
-static int names(const char *assignment, const char *name, size_t length)
+static int has_name(const char *variable)
 {
-    return strncmp(assignment, name, length) == 0 && assignment[length] == '=';
+    const char *end = strchr(variable, '=');
+    return end != NULL && end > variable;
 }
 
-/* Ours with those of the package in their place, and without what was for lamina alone. */
+static int is_among(const char *variable, char *const *others, size_t count)
+{
+    size_t name = strcspn(variable, "=") + 1;
+    for (size_t at = 0; at < count; at++)
+        if (strncmp(variable, others[at], name) == 0)
+            return 1;
+    return 0;
+}
+
+static char *const for_lamina_alone[] = {"LAMINA_REPORT=", "LAMINA_CARRIED="};
+
+/* Ours with those of the package in their place; as Python has them, the first of a name alone. */
 static char **variables(const struct texts *own)
 {
     size_t count = 0, left = 0;
@@ -85,15 +136,10 @@ static char **variables(const struct texts *own)
     char **all = calloc(count + own->count + 1, sizeof *all);
     if (all == NULL)
         usual_way();
-    for (size_t at = 0; at < count; at++) {
-        int kept = !names(environ[at], "LAMINA_REPORT", 13) && !names(environ[at], "LAMINA_CARRIED", 14);
-        for (size_t other = 0; kept && other < own->count; other++) {
-            const char *end = strchr(own->all[other], '=');
-            kept = end == NULL || !names(environ[at], own->all[other], (size_t)(end - own->all[other]));
-        }
-        if (kept)
+    for (size_t at = 0; at < count; at++)
+        if (has_name(environ[at]) && !is_among(environ[at], for_lamina_alone, 2)
+            && !is_among(environ[at], own->all, own->count) && !is_among(environ[at], all, left))
             all[left++] = environ[at];
-    }
     memcpy(all + left, own->all, own->count * sizeof *all);
     return all;
 }
@@ -125,9 +171,17 @@ static void renew(const struct texts *notes)
             usual_way();
 }
 
+/* Python ignores these from its start on: what it writes to may be gone, or full. */
+static void meet_signals(void (*how)(int))
+{
+    signal(SIGPIPE, how);
+    signal(SIGXFSZ, how);
+}
+
 /* Become the program of `lamina exec`, whose words these are. */
 static void start_again(char **words, size_t count)
 {
+    meet_signals(SIG_IGN);
     size_t end = 0;
     while (end < count && strcmp(words[end], "--") != 0)
         end++;
@@ -147,11 +201,12 @@ static void start_again(char **words, size_t count)
     char **among = variables(&start.variables);
     enter_root(start.title, mount);
     renew(&start.notes);
-    if (fcntl(lease, F_SETFD, 0) < 0) /* it ends with the program */
-        usual_way();
     told(&report, STARTED);
     write_report(&report);
-    execve(with[0], with, among);
+    meet_signals(SIG_DFL);
+    if (fcntl(lease, F_SETFD, 0) == 0) /* it ends with the program */
+        execve(with[0], with, among);
+    close(lease);
 }
 
 /* A standard stream that is closed would become some other file. */
@@ -166,6 +221,7 @@ static int has_streams(void)
 int main(int count, char **words)
 {
     own_words = words;
+    find_usual();
     if (has_streams() && count > 2 && strcmp(words[1], "exec") == 0 && getenv("_ARGCOMPLETE") == NULL)
         start_again(words + 2, (size_t)count - 2);
     usual_way();

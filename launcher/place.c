@@ -27,9 +27,12 @@ static char *folder_of(const char *variable, const char *below)
 
 char *store_folder(void)
 {
-    if (said("LAMINA_STORE") != NULL)
-        return format("%s", said("LAMINA_STORE"));
-    return format("%s/lamina", folder_of("XDG_CACHE_HOME", ".cache"));
+    char *folder = said("LAMINA_STORE") != NULL
+                       ? format("%s", said("LAMINA_STORE"))
+                       : format("%s/lamina", folder_of("XDG_CACHE_HOME", ".cache"));
+    if (strstr(folder, "..") != NULL) /* where there are links, Python and the kernel differ in it */
+        usual_way();
+    return folder;
 }
 
 static int may_be_there(const char *path)

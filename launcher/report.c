@@ -60,9 +60,12 @@ void write_report(const struct report *report)
     int file = openat(report->folder, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (file < 0)
         usual_way();
-    for (int at = 0; at < STEPS; at++)
-        dprintf(file, "%c\"%s\":%.6f", at == 0 ? '{' : ',', names[at], report->at[at]);
-    dprintf(file, "}\n");
-    if (close(file) < 0 || renameat(report->folder, temporary, report->folder, report->name) < 0)
+    char *text = format("{\"%s\":%.6f", names[0], report->at[0]);
+    for (int at = 1; at < STEPS; at++)
+        text = format("%s,\"%s\":%.6f", text, names[at], report->at[at]);
+    text = format("%s}\n", text);
+    ssize_t length = (ssize_t)strlen(text);
+    if (write(file, text, (size_t)length) != length || close(file) < 0
+        || renameat(report->folder, temporary, report->folder, report->name) < 0)
         usual_way();
 }

@@ -62,10 +62,13 @@ static void show_entry(DIR *from, const char *name, int at)
 
 static void show_all(DIR *from, const char *skip, int at)
 {
-    for (struct dirent *entry; from != NULL && (entry = readdir(from)) != NULL;)
+    struct dirent *entry;
+    while (errno = 0, (entry = readdir(from)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0
             && strcmp(entry->d_name, skip) != 0)
             show_entry(from, entry->d_name, at);
+    if (errno != 0)
+        usual_way();
 }
 
 static void pivot(int root)
@@ -87,12 +90,15 @@ void enter_root(const char *title, int mount)
     if (getcwd(folder, sizeof folder) == NULL)
         strcpy(folder, "/");
     DIR *old = opendir("/"), *others = opendir("/packages");
+    if (old == NULL || (others == NULL && errno != ENOENT))
+        usual_way();
     int root = memory_file_system("0755");
-    if (old == NULL || move_mount_(root, AT_FDCWD, "/") < 0)
+    if (move_mount_(root, AT_FDCWD, "/") < 0)
         usual_way();
     show_all(old, "packages", root);
     int shelf = made_folder(root, "packages");
-    show_all(others, title, shelf);
+    if (others != NULL)
+        show_all(others, title, shelf);
     show(mount, shelf, title);
     pivot(root);
     if (chdir(folder) < 0 && chdir("/") < 0)

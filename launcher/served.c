@@ -39,8 +39,8 @@ static int in_user_namespace(void)
 {
     unsigned long inside, outside, count;
     char *map = contents("/proc/self/uid_map", NULL);
-    return map == NULL || sscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3 || inside != 0
-        || outside != 0 || count != 4294967295;
+    return map != NULL && (sscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3 || inside != 0
+        || outside != 0 || count != 4294967295);
 }
 
 /* A user namespace in which this process stays who it is. */
@@ -144,16 +144,20 @@ static int ready(const struct server *servers, size_t count)
     return ends[1];
 }
 
+static void check(const struct image *image)
+{
+    struct stat found;
+    if (stat(image->path, &found) < 0 || !is_as_it_was(&found, image->state))
+        usual_way();
+}
+
 static struct server *servers_of(const struct start *start)
 {
     struct server *all = calloc(start->images, sizeof *all);
-    struct stat found;
     if (all == NULL)
         usual_way();
     for (size_t at = 0; at < start->images; at++) {
         const struct image *image = &start->image[at];
-        if (stat(image->path, &found) < 0 || !is_as_it_was(&found, image->state))
-            usual_way();
         all[at].device = -1;
         if (image->kind == FOLDER)
             continue;
@@ -186,6 +190,8 @@ int served(const struct start *start)
     int *layers = calloc(start->images, sizeof *layers);
     if (layers == NULL)
         usual_way();
+    for (size_t at = 0; at < start->images; at++)
+        check(&start->image[at]);
     if (!may_mount())
         own_user();
     struct server *servers = servers_of(start);

@@ -233,9 +233,9 @@ def test_where_python_is_not_beside_it_that_is_told(native: Native) -> None:
 
     done = native.run("--version")
 
-    assert done.returncode == 1
-    assert "`lamina-python`" not in done.stderr
+    assert done.returncode == 2
     assert "/bin/lamina-python`, which belongs beside `lamina`: No such file" in done.stderr
+    assert native.run("exec", "other").returncode == 125
     assert native.lines("program") == ["ran"]
 
 

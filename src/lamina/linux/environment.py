@@ -23,6 +23,7 @@ def reset_signals() -> None:
 def inherited() -> dict[str, str]:
     """The environment for a program that takes our place: without what Python changed in ours."""
     environment = dict(os.environ)
+    environment.pop("", None)  # of `=value`, which Python hands on to nobody
     if environment.get("LC_CTYPE") in _COERCED:
         del environment["LC_CTYPE"]
         environment.update(_at_start("LC_CTYPE"))
