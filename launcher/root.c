@@ -42,33 +42,50 @@ static void show(int mount, int at, const char *name)
     close(mount);
 }
 
+struct entries {
+    int folder, count;
+    struct dirent **all;
+};
+
+/* Those of a folder of the present root, in order of their names; none where it is not there. */
+static struct entries entries_of(const char *path)
+{
+    struct entries found = {.folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (found.folder < 0 && errno == ENOENT)
+        return found;
+    found.count = found.folder < 0 ? -1 : scandir(path, &found.all, NULL, alphasort);
+    if (found.count < 0)
+        usual_way();
+    return found;
+}
+
 /* Show an entry of a folder of the present root; one that may not be copied is left out. */
-static void show_entry(DIR *from, const char *name, int at)
+static void show_entry(int from, const char *name, int at)
 {
     char target[PATH_MAX];
-    ssize_t length = readlinkat(dirfd(from), name, target, sizeof target - 1);
+    ssize_t length = readlinkat(from, name, target, sizeof target - 1);
     if (length >= 0) {
         target[length] = '\0';
         if (symlinkat(target, at, name) < 0)
             usual_way();
         return;
     }
-    int mount = open_tree_(dirfd(from), name, SYMLINK_NOFOLLOW | RECURSIVE);
+    if (errno != EINVAL && errno != ENOENT) /* it is no symlink, or has gone */
+        usual_way();
+    int mount = open_tree_(from, name, SYMLINK_NOFOLLOW | RECURSIVE);
     if (mount >= 0)
         show(mount, at, name);
     else if (errno != EACCES && errno != EPERM && errno != ENOENT)
         usual_way();
 }
 
-static void show_all(DIR *from, const char *skip, int at)
+static void show_all(const struct entries *from, const char *skip, int at)
 {
-    struct dirent *entry;
-    while (errno = 0, (entry = readdir(from)) != NULL)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0
-            && strcmp(entry->d_name, skip) != 0)
-            show_entry(from, entry->d_name, at);
-    if (errno != 0)
-        usual_way();
+    for (int number = 0; number < from->count; number++) {
+        const char *name = from->all[number]->d_name;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, skip) != 0)
+            show_entry(from->folder, name, at);
+    }
 }
 
 static void pivot(int root)
@@ -89,16 +106,13 @@ void enter_root(const char *title, int mount)
     char folder[PATH_MAX];
     if (getcwd(folder, sizeof folder) == NULL)
         strcpy(folder, "/");
-    DIR *old = opendir("/"), *others = opendir("/packages");
-    if (old == NULL || (others == NULL && errno != ENOENT))
-        usual_way();
+    struct entries old = entries_of("/"), others = entries_of("/packages");
     int root = memory_file_system("0755");
     if (move_mount_(root, AT_FDCWD, "/") < 0)
         usual_way();
-    show_all(old, "packages", root);
+    show_all(&old, "packages", root);
     int shelf = made_folder(root, "packages");
-    if (others != NULL)
-        show_all(others, title, shelf);
+    show_all(&others, title, shelf);
     show(mount, shelf, title);
     pivot(root);
     if (chdir(folder) < 0 && chdir("/") < 0)

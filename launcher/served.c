@@ -97,8 +97,7 @@ static void serve(const struct server *server)
     pid_t keeper = getpid();
     if (fork() != 0)
         return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == keeper) { /* else it died before the call above could tell of it */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper) { /* else it died before the call above could tell of it */
         int away = fcntl(server->device, F_DUPFD_CLOEXEC, DEVICE + 1);
         if (away >= 0 && dup2(away, DEVICE) == DEVICE)
             execv(server->words[0], server->words);
@@ -133,8 +132,7 @@ static int ready(const struct server *servers, size_t count)
     if (child < 0)
         usual_way();
     if (child == 0) {
-        setsid();
-        if (fork() == 0)
+        if (setsid() >= 0 && fork() == 0)
             keep(ends[0], servers, count);
         _exit(0);
     }

@@ -1,8 +1,9 @@
 """Programs started bare and in containers, killed at random instants: nothing may stay.
 
 Each is one of a package in a store, by `lamina exec`; what is killed is lamina, at times with its
-janitor, at times what lays its large layer out as a folder. At the end all mounts, loop devices,
-control groups, processes and folders are looked over.
+janitor, at times what lays its large layer out as a folder. Half of them are started by the
+launcher, where that is installed, by the kernel's mounts and by FUSE. At the end all mounts, loop
+devices, control groups, processes and folders are looked over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,12 @@ python_library(name = "large", resources = ["large.bin"])
 python_binary(name = "main", srcs = ["main.py"], deps = [":large"])
 """
 _MAIN = "import sys, time\nprint('ready', flush=True)\ntime.sleep(float(sys.argv[1]))\n"
+_PYTHON = (sys.executable, "-m", "lamina.cli")
+_LAUNCHER = str(Path(sys.executable).with_name("lamina"))
+_BARE, _KERNEL, _FUSE = "bare", "launcher", "launcher, FUSE"
+# Who lacks this right mounts by FUSE, in a user namespace.
+_WITHOUT_MOUNTS = ("setpriv", "--bounding-set=-sys_admin")
+_COMMANDS = {_KERNEL: (_LAUNCHER,), _FUSE: (*_WITHOUT_MOUNTS, _LAUNCHER)}
 
 
 class Starts:
@@ -49,7 +57,11 @@ class Starts:
         (workspace / "main.py").write_text(_MAIN)
         (workspace / "large.bin").write_bytes(self._random.randbytes(4 << 20))
         self._lamina("package", "//:main", "--version", folder.name, cwd=workspace)
-        self._ways = ["bare", *(name for name in NAMES if process.find(name))]
+        self._ways = [_BARE, *(name for name in NAMES if process.find(name))]
+        if os.geteuid() == 0 and Path(_LAUNCHER).read_bytes()[:4] == b"\x7fELF":
+            self._ways += list(_COMMANDS) * (len(self._ways) // 2 + 1)
+            for store in _COMMANDS:  # each its own, as a record tells how to mount
+                shutil.copytree(folder / "store", folder / store, symlinks=True)
 
     def start_often(self, times: int) -> list[str]:
         """Start and kill so many; what is wrong in the end."""
@@ -65,12 +77,12 @@ class Starts:
 
     def _start_one(self, way: str) -> str:
         self.tried[way] += 1
-        walls = [] if way == "bare" else ["--runtime", way, "--pids", "50"]
+        walls = ["--runtime", way, "--pids", "50"] if way in NAMES else []
         is_whole = self._random.random() < 0.1  # not killed: it must end well
         words = [*walls, "--", "0" if is_whole else "100"]
         child = subprocess.Popen(
-            [sys.executable, "-m", "lamina.cli", "exec", f"main:{self._folder.name}", *words],
-            env=self._environment,
+            [*_COMMANDS.get(way, _PYTHON), "exec", f"main:{self._folder.name}", *words],
+            env=self._environment | self._own(way),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,7 +92,9 @@ class Starts:
             out, words_ = child.communicate(timeout=60)
             good = child.returncode == 0 and out == b"ready\n"
             return "" if good else f"{way}: {child.returncode} {words_!r}"
-        time.sleep(self._random.uniform(0.03, 0.5))
+        # Two of three that the launcher starts are killed before the program runs.
+        latest = self._random.choice((0.5, 0.005, 0.01)) if way in _COMMANDS else 0.5
+        time.sleep(self._random.uniform(min(0.03, latest / 10), latest))
         self.killed[way] += child.poll() is None
         if self._random.random() < 0.1:
             os.killpg(child.pid, signal.SIGKILL)
@@ -89,6 +103,12 @@ class Starts:
         if self._random.random() < 0.2:
             self._disturb_laying()
         return ""
+
+    def _own(self, way: str) -> dict[str, str]:
+        """Variables by which the launcher starts itself what was started before."""
+        if way not in _COMMANDS:
+            return {}
+        return {"LAMINA_STORE": str(self._folder / way), "LAMINA_UNPACK": "never"}
 
     def _disturb_laying(self) -> None:
         """Kill what lays the layer out, if it is at work; else let it begin anew."""
@@ -101,7 +121,7 @@ class Starts:
         filesystem.remove_tree(self._folder / "store/laid")
 
     def _lamina(self, *words: str, cwd: Path | None = None) -> None:
-        command = [sys.executable, "-m", "lamina.cli", *words]
+        command = [*_PYTHON, *words]
         subprocess.run(command, cwd=cwd, env=self._environment, check=True, capture_output=True)
 
     def _left(self) -> list[str]:
