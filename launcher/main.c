@@ -63,6 +63,8 @@ _Noreturn void usual_way(void)
 {
     execv(usual, own_words);
     const char *why = strerror(errno);
+    if (errno == ENOENT && access(usual, F_OK) == 0)
+        why = "the interpreter in its first line is not on this machine";
     start_by_its_first_line();
     dprintf(2, "error: can not start `%s`, which belongs beside `lamina`: %s\n"
                "hint: install lamina again\n",
