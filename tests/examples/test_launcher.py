@@ -20,7 +20,6 @@ Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
 
-_SOURCES = Path(__file__).parents[2] / "launcher"
 # Tells that Python was asked, then does what it would.
 _PYTHON = """\
 import os, sys
@@ -143,6 +142,18 @@ def test_the_program_sees_what_it_sees_when_python_starts_it(native: Native) -> 
     assert by_launcher.stdout.startswith("/usr ")
     assert by_python.stdout.removeprefix("python\n") == by_launcher.stdout
     assert by_launcher.stderr == by_python.stderr == ""
+
+
+def test_kernels_that_stack_only_what_is_attached(native: Native, tmp_path: Path) -> None:
+    def mounts() -> list[str]:
+        # How layers are told to overlayfs is seen, and is another way.
+        return [line.partition(",lowerdir")[0] for line in native.lines("program", "--", code)]
+
+    code = _MOUNTS.replace("[3]", "[3].replace('overlay none', 'overlay overlay')")
+    usual = mounts()
+    launcher.compiled(Path(native.command), launcher.OLD_KERNELS)
+
+    assert mounts() == usual
 
 
 def test_all_else_is_left_to_python(native: Native) -> None:
@@ -288,14 +299,9 @@ def test_large_layers_are_left_to_python_until_they_are_folders(
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The launcher, made so that it ends with an error where it touches memory that it may not."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler")
     made = tmp_path_factory.mktemp("checked") / "lamina"
-    sources = sorted(map(str, _SOURCES.glob("*.c")))
-    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
-    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    subprocess.run(["cc", *flags, *checks, "-o", made, *sources], check=True)
-    return made
+    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    return launcher.compiled(made, *checks)
 
 
 def _damaged(record: bytes, chance: random.Random) -> bytes:
