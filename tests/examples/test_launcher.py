@@ -270,12 +270,12 @@ def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
     for each in started:
         each.communicate("\n", timeout=60)
 
-    ours = [path for path in attached if path.startswith(str(native.store))]
+    ours = [path for path in attached if str(native.store) in path]  # the root may be below another
     assert len(ours) == len(set(ours)) == 2
     assert not [
         path
         for path in Path("/sys/block").glob("loop*/loop/backing_file")
-        if path.read_text().startswith(str(native.store))
+        if str(native.store) in path.read_text()
     ]
 
 
