@@ -73,8 +73,8 @@ char *store_folder(void);
 /* Whether a policy may be in force here; `lamina.store.trust.places`. */
 int policy_may_be_in_force(void);
 
-/* Whether a limit of memory holds for this process; `lamina.linux.group`. */
-int memory_is_bounded(void);
+/* Whether another small process could break a limit of memory; `lamina.linux.group`. */
+int memory_is_scarce(void);
 
 /* The descriptor of a lease on a package; `lamina.store.claim`. */
 int leased(const char *store, const char *package);

@@ -156,14 +156,14 @@ static char **arguments(const struct texts *own, char **words, size_t count)
     return all;
 }
 
-/* Where a large image may become a folder, that is begun beside jobs without a limit of memory. */
+/* Where images may become folders, that is begun beside jobs that have enough memory. */
 static int large_ones_change(const struct start *start)
 {
     struct stat found;
     for (size_t at = 0; at < start->large; at++)
         if (lstat(start->folder[at], &found) == 0 || errno != ENOENT)
             return 1;
-    return start->large > 0 && !memory_is_bounded();
+    return start->large > 0 && !memory_is_scarce();
 }
 
 static void renew(const struct texts *notes)

@@ -10,7 +10,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#ifndef STACK_BY_NAMES /* for who tries what old kernels do */
+#define STACK_BY_NAMES 0
+#endif
 
 void set(int context, const char *key, const char *value)
 {
@@ -205,25 +210,69 @@ static int layer(const struct image *image, const struct bound *others)
     return mount;
 }
 
-/* An overlay of layers by their descriptors, which kernels before 6.15 can't: then the usual way. */
-static int stack(const int *layers, size_t count, int in_user_namespace)
+/* An overlay of layers by their descriptors; -1 where this kernel can not do that. */
+static int by_descriptors(const int *layers, size_t count, int in_user_namespace)
 {
-    struct stat found;
-    fstat(layers[count - 1], &found); /* as `lamina.node.stack` does */
     int context = new_file_system("overlay");
     if (in_user_namespace)
         set(context, "userxattr", NULL);
     for (size_t at = count; at-- > 0;) /* the kernel wants the top first */
-        if (fsconfig_(context, SET_FD, "lowerdir+", NULL, layers[at]) < 0)
+        if (fsconfig_(context, SET_FD, "lowerdir+", NULL, layers[at]) < 0) {
+            close(context);
+            return -1;
+        }
+    if (fsconfig_(context, CREATE, NULL, NULL, 0) < 0) {
+        close(context);
+        return -1;
+    }
+    int top = fsmount_(context, READ_ONLY);
+    if (top < 0)
+        usual_way();
+    close(context);
+    return top;
+}
+
+/* Before Linux 6.15 only what is attached can be stacked, before 6.5 only by one option string.
+ *
+ * So the layers are attached under short names, on top of the root, where no path leads; what is
+ * stacked holds them when they are detached again.
+ */
+static int by_names(const int *layers, size_t count, int in_user_namespace)
+{
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), folder = memory_file_system("0700");
+    char *options = format("userxattr,lowerdir=");
+    if (here < 0 || move_mount_(folder, AT_FDCWD, "/") < 0 || fchdir(folder) < 0)
+        usual_way();
+    for (size_t at = count; at-- > 0;) {
+        char name[20];
+        struct stat found;
+        snprintf(name, sizeof name, "%zx", at);
+        fstat(layers[at], &found); /* before Linux 6.7 for each layer */
+        if (mkdir(name, 0700) < 0 || move_mount_(layers[at], AT_FDCWD, name) < 0)
             usual_way();
-    return made(context, READ_ONLY);
+        options = format("%s%s%s", options, name, at > 0 ? ":" : "");
+    }
+    const char *own = in_user_namespace ? options : options + sizeof "userxattr," - 1;
+    if (mkdir("stack", 0700) < 0
+        || mount("overlay", "stack", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, own) < 0)
+        usual_way();
+    int top = open_tree_(AT_FDCWD, "stack", 0);
+    if (top < 0 || umount2(".", MNT_DETACH) < 0 || fchdir(here) < 0)
+        usual_way();
+    close(here);
+    close(folder);
+    return top;
 }
 
 int stacked(int *layers, size_t count, int in_user_namespace)
 {
     if (count == 1)
         return layers[0];
-    int top = stack(layers, count, in_user_namespace);
+    struct stat found;
+    fstat(layers[count - 1], &found); /* as `lamina.node.stack` does */
+    int top = STACK_BY_NAMES ? -1 : by_descriptors(layers, count, in_user_namespace);
+    if (top < 0)
+        top = by_names(layers, count, in_user_namespace);
     for (size_t at = 0; at < count; at++)
         close(layers[at]);
     return top;

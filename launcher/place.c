@@ -70,14 +70,13 @@ int policy_may_be_in_force(void)
         || may_be_there("/etc/lamina/policy.toml") || workspace_may_have_one();
 }
 
-/* Whether a group, or one above it, has a limit in a file that lies in the folders of groups. */
-static int is_bounded(const char *tree, const char *group, const char *file)
+/* Whether a group, or one above it, has little memory, by a file that lies in the folders of groups. */
+static int is_scarce(const char *tree, const char *group, const char *file)
 {
     char *folder = format("%s", strcmp(group, "/") == 0 ? "" : group);
     for (;;) {
         char *limit = contents(format("/sys/fs/cgroup%s%s/%s", tree, folder, file), NULL);
-        /* Version 1 says the largest number of pages there can be where it has none. */
-        if (limit != NULL && *limit >= '0' && *limit <= '9' && strtoull(limit, NULL, 10) < 1ULL << 60)
+        if (limit != NULL && *limit >= '0' && *limit <= '9' && strtoull(limit, NULL, 10) < 4ULL << 30)
             return 1;
         if (*folder == '\0')
             return 0;
@@ -93,7 +92,7 @@ static int has_word(char *words, const char *wanted)
     return 0;
 }
 
-int memory_is_bounded(void)
+int memory_is_scarce(void)
 {
     char *rest = contents("/proc/self/cgroup", NULL);
     for (char *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL && *line != '\0';) {
@@ -102,10 +101,10 @@ int memory_is_bounded(void)
         if (line == NULL || *line != '/' || strstr(line, "/..") != NULL)
             usual_way();
         if (*controllers == '\0') {
-            if (is_bounded("", line, "memory.max") || is_bounded("/unified", line, "memory.max"))
+            if (is_scarce("", line, "memory.max") || is_scarce("/unified", line, "memory.max"))
                 return 1;
         } else if (has_word(controllers, "memory")) {
-            if (is_bounded("/memory", line, "memory.limit_in_bytes"))
+            if (is_scarce("/memory", line, "memory.limit_in_bytes"))
                 return 1;
         }
     }

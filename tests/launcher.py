@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+SOURCES = Path(__file__).parents[1] / "launcher"
+OLD_KERNELS = "-DSTACK_BY_NAMES=1"  # do as before Linux 6.15
+
+
+def compiled(made: Path, *flags: str) -> Path:
+    """The launcher, compiled with more flags."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    sources = sorted(map(str, SOURCES.glob("*.c")))
+    usual = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
+    subprocess.run(["cc", *usual, *flags, "-o", made, *sources], check=True)
+    return made
 
 
 def beside(folder: Path, code: str, python: str = sys.executable) -> str:

@@ -39,7 +39,7 @@ _WEBHOOK = 8443  # its port
 _SOURCES = Path(__file__).parents[2]
 _CONTROLLERS = (
     "job", "ttl-after-finished", "garbagecollector", "namespace", "serviceaccount",
-    "serviceaccount-token", "nodelifecycle", "endpoint", "endpointslice", "podgc",
+    "serviceaccount-token", "nodelifecycle", "endpoint", "endpointslice", "podgc", "resourcequota",
 )  # fmt: skip
 
 

@@ -184,6 +184,28 @@ def test_a_package_that_was_fetched_ahead_is_there(
     assert "Pulled" in told and "Pulling" not in told
 
 
+def test_where_a_quota_wants_to_be_told_what_pods_take(
+    kubernetes: Kubernetes, on_kubernetes: Bench, request: pytest.FixtureRequest
+) -> None:
+    path = "/api/v1/namespaces/default/resourcequotas"
+    hard = {
+        "requests.cpu": "0", "requests.memory": "0", "limits.cpu": "1", "limits.memory": "1Gi",
+    }  # fmt: skip
+    quota = {"metadata": {"name": "all"}, "spec": {"hard": hard}}
+    kubernetes.ask("POST", path, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    request.addfinalizer(lambda: kubernetes.ask("DELETE", f"{path}/all"))
+    # The controller fills it in; until then nothing is admitted.
+    until(lambda: kubernetes.ask("GET", f"{path}/all").get("status", {}).get("used"))
+    (on_kubernetes.root / "probe.py").write_text(f"print('at', {time.time_ns()})\n")
+
+    done = json.loads(on_kubernetes.call("prefetch", "//:probe", "--on", "lab", "-q", "--json"))
+    job = on_kubernetes.submit("--memory", "2G")
+    on_kubernetes.until(job, lambda found: "must specify limits.cpu" in found["reason"])
+    on_kubernetes.call("cancel", job)
+
+    assert [each["pulled"] for each in done["nodes"]] == [True, True]
+
+
 def nothing_of_it_stays(kubernetes: Kubernetes) -> list[str]:
     """What there still is of a prefetch."""
     return [

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
 
-_SOURCES = Path(__file__).parents[2] / "launcher"
 # Tells that Python was asked, then does what it would.
 _PYTHON = """\
 import os, sys
@@ -145,6 +145,18 @@ def test_the_program_sees_what_it_sees_when_python_starts_it(native: Native) -> 
     assert by_launcher.stderr == by_python.stderr == ""
 
 
+def test_kernels_that_stack_only_what_is_attached(native: Native, tmp_path: Path) -> None:
+    def mounts() -> list[str]:
+        # How layers are told to overlayfs is seen, and is another way.
+        return [line.partition(",lowerdir")[0] for line in native.lines("program", "--", code)]
+
+    code = _MOUNTS.replace("[3]", "[3].replace('overlay none', 'overlay overlay')")
+    usual = mounts()
+    launcher.compiled(Path(native.command), launcher.OLD_KERNELS)
+
+    assert mounts() == usual
+
+
 def test_all_else_is_left_to_python(native: Native) -> None:
     assert native.run("--version").stdout.splitlines()[0] == "python"
     assert native.run().stdout.splitlines()[0] == "python"
@@ -242,6 +254,20 @@ def test_where_python_is_not_beside_it_that_is_told(native: Native) -> None:
 def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
     if native.environment:
         pytest.skip("no kernel mounts images then")
+    # No other store has these layers. Paths are seen without what was mounted around them.
+    (native.root / "low.py").write_text(f"# {uuid.uuid4()}\n")
+    (native.root / "program.py").write_text(f"{_PROGRAM}# {uuid.uuid4()}\n")
+    assert native.lamina(native.root, "package", "-q", "//:program").returncode == 0
+    assert native.lines("program") == ["python", "ran"]
+    names = {path.name for path in (native.store / "blobs").glob("*/*")}
+
+    def attached() -> list[str]:
+        files = Path("/sys/block").glob("loop*/loop/backing_file")
+        found = [_text(file).strip().rpartition("/")[2] for file in files]
+        return [name for name in found if name in names and name not in before]
+
+    before: list[str] = []
+    before = attached()
     started = []
     for _ in range(3):
         child = subprocess.Popen(
@@ -255,17 +281,19 @@ def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "ran\n"
         started.append(child)
-    attached = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    ours = attached()
     for each in started:
         each.communicate("\n", timeout=60)
 
-    ours = [path for path in attached if path.startswith(str(native.store))]
     assert len(ours) == len(set(ours)) == 2
-    assert not [
-        path
-        for path in Path("/sys/block").glob("loop*/loop/backing_file")
-        if path.read_text().startswith(str(native.store))
-    ]
+    assert attached() == []
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:  # it has gone meanwhile
+        return ""
 
 
 def test_large_layers_are_left_to_python_until_they_are_folders(
@@ -288,14 +316,9 @@ def test_large_layers_are_left_to_python_until_they_are_folders(
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The launcher, made so that it ends with an error where it touches memory that it may not."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler")
     made = tmp_path_factory.mktemp("checked") / "lamina"
-    sources = sorted(map(str, _SOURCES.glob("*.c")))
-    flags = ["-std=c11", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
-    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    subprocess.run(["cc", *flags, *checks, "-o", made, *sources], check=True)
-    return made
+    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    return launcher.compiled(made, *checks)
 
 
 def _damaged(record: bytes, chance: random.Random) -> bytes:

@@ -68,16 +68,18 @@ def place(area: Path) -> str:
     return hub
 
 
-@pytest.mark.parametrize("way", ["python", "launcher"])
+@pytest.mark.parametrize("way", ["python", "launcher", "launcher of old kernels"])
 def test_the_second_start_is_warm_and_the_layer_a_folder(
     person: Person, place: str, area: Path, clean: None, way: str
 ) -> None:
     if not laying.may_lie_on(str(area)):
         pytest.skip("the folder for temporary files lies on no disk")
     code = _EXEC
-    if way == "launcher":
+    if way != "python":
         usual = _EXEC.replace(_SKIPPED, "")
         command = launcher.beside(area, usual, person.python)
+        if way != "launcher":
+            launcher.compiled(Path(command), launcher.OLD_KERNELS)
         code = f"import os, sys; os.execv({command!r}, ['lamina', 'exec', *sys.argv[1:]])"
         # Where there is no such variable, it is Python that knows where a user's policy would be.
         person = replace(person, environment={"HOME": "/nonexistent", **person.environment})
@@ -93,7 +95,7 @@ def test_the_second_start_is_warm_and_the_layer_a_folder(
     assert len(set(lines)) == 1
     assert lines[0].endswith(f" {person.uid}")
     # Pulled; found as a tag that is known; warm with its image; as a folder; warm with that.
-    last = "no Python" if way == "launcher" else "warm"
+    last = "warm" if way == "python" else "no Python"
     assert (kinds[0], kinds[-1]) == (["cold"], [last])
     (folder,) = (area / "store/laid").glob("*/*/root")
     assert (folder.stat().st_uid, folder.joinpath("large.bin").stat().st_size) == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli import farm
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_build(parser: argparse.ArgumentParser) -> None:
     """How to build."""
     parser.add_argument(
-        "-j", "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N",
+        "-j", "--jobs", type=count("--jobs"), default=os.cpu_count() or 1, metavar="N",
         help="actions at once (default: the number of cores)",
     )  # fmt: skip
     parser.add_argument(
@@ -108,7 +108,7 @@ def add_grouping(parser: argparse.ArgumentParser) -> None:
         help="which targets share a layer (default: what `lamina.toml` says, else `per-target`)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-layers", type=_layers, default=0, metavar="N",
+        "--max-layers", type=count("--max-layers"), default=0, metavar="N",
         help="as many as `--grouping auto` may make (default: what `lamina.toml` says, else 127)",
     )  # fmt: skip
 
@@ -268,16 +268,16 @@ def _driver(text: str) -> str:
     return drivers.choose(text).driver
 
 
-def _layers(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"`--max-layers` takes a number from 1 upwards, not `{text}`")
-    return int(text)
+def count(option: str, *, least: int = 1) -> Callable[[str], int]:
+    """Reads the number that an option takes; raises UserError for what is none."""
 
+    def read(text: str) -> int:
+        # Not `isdigit`: there are digits that `int` does not take.
+        if not text.isdecimal() or int(text) < least:
+            raise UserError(f"`{option}` takes a number from {least} upwards, not `{text}`")
+        return int(text)
 
-def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"`--jobs` takes a number from 1 upwards, not `{text}`")
-    return int(text)
+    return read
 
 
 def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -16,55 +16,9 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from lamina.cli import arguments, output
+from lamina.cli.commandlist import COMMANDS, GROUPS
 from lamina.core.errors import HostError, Interrupted, LaminaError, UserError
 
-# Summaries stand here so that `lamina --help` loads no command.
-COMMANDS = {
-    "build": "build targets",
-    "test": "build and run tests",
-    "run": "build a target, mount its layers and run it",
-    "package": "build a target, make its layers and list them",
-    "layers": "show how a package is cut into layers",
-    "diff": "tell what differs between two packages, and what has to be shipped",
-    "push": "send a package to a registry",
-    "pull": "bring a package from a registry to this machine",
-    "copy": "copy a package or an image from one repository to another",
-    "tags": "list the tags of a repository",
-    "login": "log in at a registry",
-    "logout": "forget the login at a registry",
-    "inspect": "show what a package consists of",
-    "cache": "tell what the store of this machine holds, and keep it within bounds",
-    "sign": "sign a package, or make a pair of keys",
-    "verify": "tell who signed a package, and from what it was made",
-    "exec": "run a package of the store or a registry, without a workspace",
-    "ps": "list the containers and programs that run",
-    "enter": "start a shell in a container that runs",
-    "stats": "tell what containers use of the machine",
-    "submit": "build a target, push what changed, and run it as a job of a cluster",
-    "jobs": "list jobs",
-    "status": "tell what became of a job",
-    "logs": "show what the tasks of a job print",
-    "cancel": "end a job",
-    "wait": "wait for the end of a job",
-    "describe": "tell all that is known of a job",
-    "timeline": "draw how long each step of a job took, on every node",
-    "nodes": "list the machines of a cluster, and what each lacks of a package",
-    "prefetch": "let the nodes of a cluster have a package before a job needs it",
-    "mount": "mount a target or package to look around in it",
-    "umount": "end what `lamina mount` began",
-    "why": "tell why the actions of a target ran",
-    "log": "tell of the last builds",
-    "targets": "list targets",
-    "query": "ask how targets and files depend on each other",
-    "graph": "draw how targets depend on each other",
-    "affected": "list targets whose result a change can touch",
-    "clean": "remove outputs and what is remembered of this workspace",
-    "sbom": "tell which code of others is in a package, as SPDX or CycloneDX",
-    "lock": "resolve requirements of Python code to a lock file",
-    "doctor": "tell what this machine has and can do",
-    "init": "make this folder the root of a workspace",
-    "completion": "print the completion script of a shell",
-}
 _OWN_FAILURE = 125  # of those whose other exit codes are the program's own
 _PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
@@ -224,16 +178,41 @@ def _wants_json(words: list[str]) -> bool:
     return "--json" in words or "--output-format json" in " ".join(words).replace("=", " ")
 
 
+class _Main(_Parser):
+    """The parser of `lamina` itself."""
+
+    def format_help(self) -> str:
+        """All commands in groups, where argparse has one long list."""
+        commands = self._get_positional_actions()
+        lists = [each for each in commands if isinstance(each, argparse._SubParsersAction)]
+        named = {each.dest: each for known in lists for each in known._choices_actions}
+        formatter = self._get_formatter()
+        formatter.add_usage("%(prog)s [OPTION…] COMMAND …", [], [])
+        formatter.add_text(self.description)
+        groups = [
+            (title, [named[name] for name in group if name in named])
+            for title, group in GROUPS.items()
+        ]
+        for title, actions in [*groups, ("options", self._get_optional_actions())]:
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
+
+
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser, with the arguments of one command alone, or of all where it is None."""
-    parser = _Parser(
+    parser = _Main(
         prog="lamina",
         description="From a monorepo to jobs on a cluster: one layer per build rule, no Docker.",
         epilog="`lamina COMMAND --help` tells more of a command.",
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print it and exit")
     # Told what to call it, it imports nothing to find that out.
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="lamina")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", prog="lamina", parser_class=_Parser
+    )
     shown = {command: COMMANDS[command]} if command in COMMANDS else COMMANDS
     for name, summary in shown.items():
         sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])

@@ -291,10 +291,16 @@ def yaml_of(documents: Sequence[Object]) -> str:
     return "".join(f"---\n{yaml.safe_dump(each, sort_keys=False)}" for each in documents)
 
 
-_HINTS = {
-    401: "the settings of kubectl have no good name and key: `kubectl auth whoami`",
-    403: "ask who runs the cluster for a role that may: `kubectl auth can-i create jobs`",
-}
+def _hint(status: int, said: str) -> str | None:
+    if status == 401:
+        return "the settings of kubectl have no good name and key: `kubectl auth whoami`"
+    if status != 403:
+        return None
+    if "quota" in said:
+        return "`kubectl describe quota` tells what the namespace may take, and what takes it"
+    if " cannot " in said:
+        return "ask who runs the cluster for a role that may: `kubectl auth can-i create jobs`"
+    return "a rule of the cluster for what runs there, not a role: ask who runs it"
 
 
 def _refused(path: str, status: int, reason: str, body: object) -> ServiceError:
@@ -308,7 +314,7 @@ def _refused(path: str, status: int, reason: str, body: object) -> ServiceError:
     by_kubelet = status == 500 and path.endswith("/log")
     return kind(
         f"Kubernetes: {said or status}",
-        hint=_HINTS.get(status),
+        hint=_hint(status, said),
         retryable=status == 429 or (status >= 500 and not by_kubelet),
     )
 

@@ -121,13 +121,19 @@ def programs(name: str, where: Where, uid: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": files}
 
 
+# Nothing is kept for it, so a busy node gets the image as well; but quotas want to be told.
+_RESOURCES: Object = {
+    "requests": {"cpu": "0", "memory": "0"},
+    "limits": {"cpu": "100m", "memory": "64Mi"},
+}
+
+
 def pod(
     name: str, number: int, node: Object, package: str, cluster: Cluster, where: Where, uid: str
 ) -> Object:
     """What makes the kubelet of a node pull.
 
-    The scheduler places it, so that what keeps jobs away from a node keeps it away too. It asks for
-    no processor and no memory: a node that is busy now gets the image as well.
+    The scheduler places it, so that what keeps jobs away from a node keeps it away too.
     """
     terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [_name(node)]}]}]
     spec: Object = {
@@ -154,6 +160,7 @@ def pod(
                 "imagePullPolicy": "IfNotPresent",  # one digest is one image
                 "command": [f"{_PLACE}/{_architecture(node)}"],
                 "workingDir": "/",
+                "resources": _RESOURCES,
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},

@@ -127,13 +127,18 @@ def write(file: str, text: str) -> None:
         os.close(descriptor)
 
 
-_NO_LIMIT = 1 << 60  # version 1 says the largest number of pages there can be
+# Bytes: a process of some 40 MiB more is a hundredth of it. Where there is no limit, version 1 says
+# the largest number of pages there can be.
+_ENOUGH = 4 << 30
 _TOP = "/sys/fs/cgroup"
 _LIMITS = (f"{_TOP}%s/memory.max", f"{_TOP}/unified%s/memory.max")
 
 
-def memory_is_bounded(own: str = "/proc/self/cgroup") -> bool:
-    """Whether a limit of memory holds for this process, as far as the usual places tell."""
+def memory_is_scarce(own: str = "/proc/self/cgroup") -> bool:
+    """Whether a limit of memory holds that another small process beside this one could break.
+
+    As far as the usual places tell.
+    """
     try:
         lines = read(own).splitlines()
     except OSError:
@@ -145,13 +150,13 @@ def memory_is_bounded(own: str = "/proc/self/cgroup") -> bool:
             places = (f"{_TOP}/memory%s/memory.limit_in_bytes",)
         names = [name for name in path.split("/") if name not in ("", "..")]
         above = ["".join(f"/{name}" for name in names[:count]) for count in range(len(names) + 1)]
-        if any(_is_bounded(place % folder) for place in places for folder in above):
+        if any(_is_scarce(place % folder) for place in places for folder in above):
             return True
     return False
 
 
-def _is_bounded(file: str) -> bool:
+def _is_scarce(file: str) -> bool:
     try:
-        return int(read(file)) < _NO_LIMIT
+        return int(read(file)) < _ENOUGH
     except (OSError, ValueError):  # it is not there, or says `max`
         return False

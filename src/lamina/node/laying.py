@@ -52,7 +52,7 @@ def begin(store: str, images: Sequence[str]) -> None:
     """
     try:
         # What it takes of a job's memory could end that.
-        if group.memory_is_bounded() or not _has_room(store, images):
+        if group.memory_is_scarce() or not _has_room(store, images):
             return
         lock = _locked(f"{store}/{_LOCK}")
     except OSError:  # somebody else's store
@@ -85,7 +85,7 @@ def consider(
     from lamina.node import laid
 
     at_once = laid.way(os.environ) == laid.ALWAYS
-    if not at_once and group.memory_is_bounded():
+    if not at_once and group.memory_is_scarce():
         return
     found = [each.image for each in laid.candidates(laid.mounted(images, driver, base), folder)]
     if at_once:
@@ -129,6 +129,9 @@ def _become(store: str, images: Sequence[str], lock: int) -> None:
 def main(store: str, images: Sequence[str]) -> None:
     """Lay images out one by one, as long as there is room."""
     os.setpriority(os.PRIO_PROCESS, 0, 19)
+    group.write(
+        "/proc/self/oom_score_adj", "1000"
+    )  # where memory runs out, this is what goes first
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     from pathlib import Path
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from lamina.cli.main import COMMANDS
+from lamina.cli.commandlist import COMMANDS, GROUPS
 
 Done = subprocess.CompletedProcess[str]
 
@@ -310,3 +310,27 @@ def test_a_bare_path_names_a_target_where_it_is_no_build_package(
 
 
 NAMES = ("a", "b", "c/d")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["submit", "-n", "0", "//:a"], "--tasks"),
+        (["submit", "--gpus-per-task", "²", "//:a"], "--gpus-per-task"),
+        (["logs", "--task", "x", "1"], "--task"),
+        (["build", "--jobs", "-1", "//:a"], "--jobs"),
+    ],
+)
+def test_a_number_that_is_none_is_told_with_its_option(
+    lamina: Lamina, words: list[str], option: str
+) -> None:
+    done = lamina(*words)
+
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: `{option}` takes a number from ")
+
+
+def test_help_shows_commands_in_groups(lamina: Lamina) -> None:
+    lines = lamina("--help").stdout.splitlines()
+
+    assert [line[:-1] for line in lines if line.endswith(":")] == [*GROUPS, "options"]

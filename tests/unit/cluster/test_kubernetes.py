@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lamina.cluster import records
+from lamina.cluster import kubernetesapi, records
 from lamina.cluster.kubernetes import KubernetesLauncher
 from lamina.cluster.launcher import State
 from lamina.cluster.records import Record
@@ -420,6 +420,23 @@ def test_who_may_not_is_told_so(lab: Lab, tmp_path: Path, monkeypatch: pytest.Mo
     lab.settings(tmp_path, token="nobody's")
     with pytest.raises(ServiceError, match="Unauthorized"):
         submitted(KubernetesLauncher(CLUSTER), Spec())
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('pods "x" is forbidden: failed quota: all: must specify limits.cpu', "describe quota"),
+        ('pods "x" is forbidden: User "a" cannot create resource "pods"', "auth can-i"),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "not a role"),
+    ],
+)
+def test_what_is_forbidden_has_the_hint_that_helps(said: str, hint: str) -> None:
+    body = json.dumps({"message": said}).encode()
+
+    refused = kubernetesapi._refused("/api/v1/pods", 403, "Forbidden", body)
+
+    assert refused.message == f"Kubernetes: {said}"
+    assert hint in str(refused.hint)
 
 
 def test_a_job_without_its_service_is_taken_back(small_lab: Lab) -> None:

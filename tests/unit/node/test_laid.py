@@ -184,10 +184,11 @@ def test_small_images_and_those_of_elsewhere_stay(
     assert laid.candidates([image], store.folder) == []
 
 
-def test_who_is_bounded_in_memory_lays_nothing_out(
-    layer: Layer, store: LocalStore, tmp_path: Path
+@pytest.mark.parametrize(("limit", "is_done"), [(1 << 30, False), (8 << 30, True)])
+def test_beside_a_job_with_little_memory_nothing_is_laid_out(
+    layer: Layer, store: LocalStore, tmp_path: Path, limit: int, is_done: bool
 ) -> None:
-    group = cgroups.create(f"test-{os.getpid()}", Limits(memory=1 << 30), cgroups.layout())
+    group = cgroups.create(f"test-{os.getpid()}", Limits(memory=limit), cgroups.layout())
     if group.missing:
         group.remove()
         pytest.skip("no limit of memory can be set here")
@@ -197,7 +198,11 @@ def test_who_is_bounded_in_memory_lays_nothing_out(
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
         subprocess.run(words, env=around, check=True, preexec_fn=group.join)
-        assert not (store.folder / "laying").exists()
+        assert (store.folder / "laying").exists() == is_done
+        if is_done:
+            with filesystem.locked(store.folder / "laying"):  # until that is done
+                assert laid.stacked(image, store.folder) != image
+            return
     finally:
         group.remove()
 

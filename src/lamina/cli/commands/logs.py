@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lamina.cli import jobs
+from lamina.cli import arguments, jobs
 from lamina.core.errors import UserError
 
 
@@ -12,7 +12,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     jobs.add_job(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="until the job is over")
-    parser.add_argument("--task", type=int, metavar="N", help="of one task alone")
+    parser.add_argument(
+        "--task", type=arguments.count("--task", least=0), metavar="N", help="of one task alone"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

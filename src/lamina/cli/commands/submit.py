@@ -43,10 +43,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     jobs.add_cluster(parser)
     wish = parser.add_argument_group("the job", "in place of what its rule says")
     for names, field, text in _COUNTS:
-        wish.add_argument(*names, dest=field, type=_count, metavar="N", help=text)
-    wish.add_argument("--cpus-per-task", dest="cpus", type=_count, metavar="N",
+        wish.add_argument(
+            *names, dest=field, type=arguments.count(names[0]), metavar="N", help=text
+        )
+    wish.add_argument("--cpus-per-task", dest="cpus", metavar="N",
+                      type=arguments.count("--cpus-per-task"),
                       help="processors for each task")  # fmt: skip
-    wish.add_argument("--gpus-per-task", dest="gpus", type=_count, metavar="N",
+    wish.add_argument("--gpus-per-task", dest="gpus", metavar="N",
+                      type=arguments.count("--gpus-per-task"),
                       help="GPUs for each task")  # fmt: skip
     wish.add_argument("--memory", metavar="SIZE", help="memory for each task, as `4G`")
     wish.add_argument("--time", "-t", "--time-limit", dest="time", metavar="TIME",
@@ -72,12 +76,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     arguments.add_grouping(parser)
     arguments.add_json(parser)
     parser.epilog = "What stands after `--` is handed to the program, after the rule's arguments."
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"a number from 1 upwards is wanted, not `{text}`")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

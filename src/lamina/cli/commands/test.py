@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamina.build import record
@@ -65,13 +65,13 @@ def _add_running(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--runs-per-test",
-        type=_count("--runs-per-test"),
+        type=arguments.count("--runs-per-test"),
         default=1,
         metavar="N",
         help="run each so often",
     )
     group.add_argument(
-        "--flaky-attempts", "--flaky-test-attempts", type=_count("--flaky-attempts"),
+        "--flaky-attempts", "--flaky-test-attempts", type=arguments.count("--flaky-attempts"),
         default=1, metavar="N",
         help="try each up to so often; those that are `flaky` are tried three times anyway",
     )  # fmt: skip
@@ -323,15 +323,6 @@ def _document(results: Sequence[Result], errors: Sequence[LaminaError]) -> dict[
         for result in results
     ]
     return {"tests": tests, "errors": [error.message for error in errors]}
-
-
-def _count(option: str) -> Callable[[str], int]:
-    def count(text: str) -> int:
-        if not text.isdigit() or int(text) < 1:
-            raise UserError(f"`{option}` takes a number from 1 upwards, not `{text}`")
-        return int(text)
-
-    return count
 
 
 def _timeouts(text: str) -> tuple[int, ...]:
