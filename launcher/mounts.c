@@ -232,32 +232,39 @@ static int by_descriptors(const int *layers, size_t count, int in_user_namespace
     return top;
 }
 
-/* Before Linux 6.15 only what is attached can be stacked, before 6.5 only by one option string.
- *
- * So the layers are attached under short names, on top of the root, where no path leads; what is
- * stacked holds them when they are detached again.
- */
-static int by_names(const int *layers, size_t count, int in_user_namespace)
+/* Attach the layers under short names in this folder, and stack them there; -1 where that fails. */
+static int attached(const int *layers, size_t count, int in_user_namespace)
 {
-    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), folder = memory_file_system("0700");
     char *options = format("userxattr,lowerdir=");
-    if (here < 0 || move_mount_(folder, AT_FDCWD, "/") < 0 || fchdir(folder) < 0)
-        usual_way();
     for (size_t at = count; at-- > 0;) {
         char name[20];
         struct stat found;
         snprintf(name, sizeof name, "%zx", at);
         fstat(layers[at], &found); /* before Linux 6.7 for each layer */
         if (mkdir(name, 0700) < 0 || move_mount_(layers[at], AT_FDCWD, name) < 0)
-            usual_way();
+            return -1;
         options = format("%s%s%s", options, name, at > 0 ? ":" : "");
     }
     const char *own = in_user_namespace ? options : options + sizeof "userxattr," - 1;
     if (mkdir("stack", 0700) < 0
         || mount("overlay", "stack", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, own) < 0)
+        return -1;
+    return open_tree_(AT_FDCWD, "stack", 0);
+}
+
+/* Before Linux 6.15 only what is attached can be stacked, before 6.5 only by one option string.
+ *
+ * So it is attached for that moment, on top of the root, where no path leads; what is stacked holds
+ * its layers when they are detached again. Python is to find this process in its own folder.
+ */
+static int by_names(const int *layers, size_t count, int in_user_namespace)
+{
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), folder = memory_file_system("0700");
+    if (here < 0 || move_mount_(folder, AT_FDCWD, "/") < 0 || fchdir(folder) < 0)
         usual_way();
-    int top = open_tree_(AT_FDCWD, "stack", 0);
-    if (top < 0 || umount2(".", MNT_DETACH) < 0 || fchdir(here) < 0)
+    int top = attached(layers, count, in_user_namespace);
+    int is_detached = umount2(".", MNT_DETACH) == 0;
+    if (fchdir(here) < 0 || !is_detached || top < 0)
         usual_way();
     close(here);
     close(folder);
