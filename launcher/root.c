@@ -88,17 +88,13 @@ static void show_all(const struct entries *from, const char *skip, int at)
     }
 }
 
-static void pivot(int root)
+/* As `namespaces._pivot`; -1 where it fails. The working folder is another one then. */
+static int pivot(int root)
 {
     struct mount_attr wanted = {.attr_set = READ_ONLY};
     if (mount_setattr_(root, 0, &wanted) < 0 || fchdir(root) < 0)
-        usual_way();
-    if (pivot_root_(".", ".") == 0) {
-        if (umount2(".", MNT_DETACH) < 0)
-            usual_way();
-    } else if (chroot(".") < 0) {
-        usual_way();
-    }
+        return -1;
+    return pivot_root_(".", ".") == 0 ? umount2(".", MNT_DETACH) : chroot(".");
 }
 
 void enter_root(const char *title, int mount)
@@ -114,7 +110,7 @@ void enter_root(const char *title, int mount)
     int shelf = made_folder(root, "packages");
     show_all(&others, title, shelf);
     show(mount, shelf, title);
-    pivot(root);
-    if (chdir(folder) < 0 && chdir("/") < 0)
+    int entered = pivot(root);
+    if ((chdir(folder) < 0 && chdir("/") < 0) || entered < 0)
         usual_way();
 }

@@ -221,8 +221,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 _OF_SERVERS = ("prctl", "setsid")
 
 
-def _refusal(call: str, code: int) -> str:
-    rule = {"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": code}
+def _refusal(code: int, *calls: str) -> str:
+    rule = {"names": list(calls), "action": "SCMP_ACT_ERRNO", "errnoRet": code}
     return seccomp.compiled({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}).hex()
 
 
@@ -230,16 +230,19 @@ def test_what_a_machine_refuses_is_left_to_python(native: Native) -> None:
     native.become("echo python")
 
     for call, code in _CALLS.items():
-        done = native.run(around=[sys.executable, "-c", _REFUSE, _refusal(call, code)])
+        done = native.run(around=[sys.executable, "-c", _REFUSE, _refusal(code, call)])
         is_met = native.around or call not in _OF_SERVERS
         assert done.stdout == ("python\n" if is_met else "ran\n"), call
 
 
-def test_where_layers_can_not_be_stacked_python_is_asked_in_the_same_folder(native: Native) -> None:
-    launcher.compiled(Path(native.command), launcher.OLD_KERNELS)
+def test_python_is_asked_in_the_folder_of_the_caller(native: Native) -> None:
     native.become("pwd")
+    entering = _refusal(1, "pivot_root", "chroot")
+    stacking = _refusal(38, "open_tree")
+
+    entered = native.run(around=[sys.executable, "-c", _REFUSE, entering])
+    launcher.compiled(Path(native.command), launcher.OLD_KERNELS)
+    stacked = native.run(around=[sys.executable, "-c", _REFUSE, stacking])
+
     assert native.run().stdout == "ran\n"
-
-    done = native.run(around=[sys.executable, "-c", _REFUSE, _refusal("open_tree", 38)])
-
-    assert done.stdout == f"{native.root}\n"
+    assert entered.stdout == stacked.stdout == f"{native.root}\n"
