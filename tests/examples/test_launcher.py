@@ -254,20 +254,23 @@ def test_where_python_is_not_beside_it_that_is_told(native: Native) -> None:
 def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
     if native.environment:
         pytest.skip("no kernel mounts images then")
-    # No other store has these layers. Paths are seen without what was mounted around them.
+
+    def layers() -> set[str]:
+        return {path.name for path in (native.store / "blobs").glob("*/*")}
+
+    known = layers()
     (native.root / "low.py").write_text(f"# {uuid.uuid4()}\n")
     (native.root / "program.py").write_text(f"{_PROGRAM}# {uuid.uuid4()}\n")
     assert native.lamina(native.root, "package", "-q", "//:program").returncode == 0
     assert native.lines("program") == ["python", "ran"]
-    names = {path.name for path in (native.store / "blobs").glob("*/*")}
+    own = layers() - known  # which no other store has
 
     def attached() -> list[str]:
+        # Paths are seen without what was mounted around them.
         files = Path("/sys/block").glob("loop*/loop/backing_file")
-        found = [_text(file).strip().rpartition("/")[2] for file in files]
-        return [name for name in found if name in names and name not in before]
+        names = [_text(file).strip().rpartition("/")[2] for file in files]
+        return [name for name in names if name in own]
 
-    before: list[str] = []
-    before = attached()
     started = []
     for _ in range(3):
         child = subprocess.Popen(
