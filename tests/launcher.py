@@ -5,12 +5,26 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "launcher"
 OLD_KERNELS = "-DSTACK_BY_NAMES=1"  # do as before Linux 6.15
+
+
+def workspace(
+    lamina: Callable[..., subprocess.CompletedProcess[str]], folder: Path, files: Mapping[str, str]
+) -> Path:
+    """A workspace of these files, whose `//:program` was packaged."""
+    root = folder / "workspace"
+    root.mkdir()
+    for name, text in {"lamina.toml": "", **files}.items():
+        (root / name).write_text(text)
+    done = lamina(root, "package", "-q", "//:program")
+    assert done.returncode == 0, done.stderr
+    return root
 
 
 def compiled(made: Path, *flags: str) -> Path:

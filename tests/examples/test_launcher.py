@@ -86,14 +86,8 @@ class Native:
 @pytest.fixture(params=["kernel", "fuse"])
 def native(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Native:
     """One that was started once, so that its next start needs no Python."""
-    root = tmp_path / "workspace"
-    root.mkdir()
-    (root / "lamina.toml").write_text("")
-    (root / "BUILD").write_text(_BUILD)
-    (root / "low.py").write_text("")
-    (root / "program.py").write_text(_PROGRAM)
-    done = lamina(root, "package", "-q", "//:program")
-    assert done.returncode == 0, done.stderr
+    files = {"BUILD": _BUILD, "low.py": "", "program.py": _PROGRAM}
+    root = launcher.workspace(lamina, tmp_path, files)
     environment = {"WITHOUT_KERNEL": "1"} if request.param == "fuse" else {}
     command = launcher.beside(tmp_path, _PYTHON)
     found = Native(lamina, command, root, tmp_path / "store", environment)

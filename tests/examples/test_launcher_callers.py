@@ -83,14 +83,8 @@ class Native:
 @pytest.fixture(params=["kernel", "fuse"])
 def native(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Native:
     """One that was started once, so that its next start needs no Python."""
-    root = tmp_path / "workspace"
-    root.mkdir()
-    (root / "lamina.toml").write_text("")
-    (root / "BUILD").write_text(_BUILD)
-    (root / "low.txt").write_text("")
-    (root / "program.sh").write_text(_PROGRAM)
-    done = lamina(root, "package", "-q", "//:program")
-    assert done.returncode == 0, done.stderr
+    files = {"BUILD": _BUILD, "low.txt": "", "program.sh": _PROGRAM}
+    root = launcher.workspace(lamina, tmp_path, files)
     around = _WITHOUT_MOUNTS if request.param == "fuse" else ()
     found = Native(launcher.beside(tmp_path, _PYTHON), root, tmp_path / "store", around)
     assert [found.run().stdout for _ in range(2)] == ["python\nran\n", "ran\n"]
