@@ -59,6 +59,19 @@ static int own_failure(void)
     return 2;
 }
 
+/* Kernels pass over that bit of scripts, such as Python's program is; not over that of this one. */
+static void refuse_rights_of_the_owner(void)
+{
+    struct stat own;
+    if (stat("/proc/self/exe", &own) < 0 && stat((const char *)getauxval(AT_EXECFN), &own) < 0)
+        return;
+    if (own.st_mode & (S_ISUID | S_ISGID)) {
+        dprintf(2, "error: `lamina` has the setuid or setgid bit, by which anybody had its owner's rights\n"
+                   "hint: `chmod ug-s` takes it away\n");
+        _exit(own_failure());
+    }
+}
+
 _Noreturn void usual_way(void)
 {
     execv(usual, own_words);
@@ -184,6 +197,7 @@ static void meet_signals(void (*how)(int))
 static void start_again(char **words, size_t count)
 {
     meet_signals(SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* as `lamina.cli.start` has it */
     size_t end = 0;
     while (end < count && strcmp(words[end], "--") != 0)
         end++;
@@ -224,6 +238,7 @@ int main(int count, char **words)
 {
     own_words = words;
     find_usual();
+    refuse_rights_of_the_owner();
     if (has_streams() && count > 2 && strcmp(words[1], "exec") == 0 && getenv("_ARGCOMPLETE") == NULL)
         start_again(words + 2, (size_t)count - 2);
     usual_way();

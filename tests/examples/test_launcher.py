@@ -245,6 +245,15 @@ def test_where_python_is_not_beside_it_that_is_told(native: Native) -> None:
     assert native.lines("program") == ["ran"]
 
 
+def test_nobody_gets_its_owners_rights(native: Native) -> None:
+    Path(native.command).chmod(0o4755)
+
+    done = native.run("exec", "program")
+
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "setuid" in done.stderr
+
+
 def test_jobs_at_once_share_what_the_kernel_has_mounted(native: Native) -> None:
     if native.environment:
         pytest.skip("no kernel mounts images then")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from lamina.linux import signals
+
 
 def program() -> int:
     """Run the command line of this process; returns the exit code, with which it is to end."""
+    # Who started us may ignore this, and hand that on; then nobody is told how a child ended.
+    signals.signal(signals.SIGCHLD, signals.SIG_DFL)
     try:
         if sys.argv[1:2] == ["exec"]:
             from lamina.node import warm
