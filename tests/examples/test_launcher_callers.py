@@ -100,7 +100,9 @@ def test_the_program_meets_signals_as_from_python(native: Native) -> None:
     done, by_python = (native.run(code, python=way, before=ignore) for way in (False, True))
 
     assert by_python.stdout == f"python\n{done.stdout}"
-    assert int(done.stdout.split("SigIgn:")[1].split()[0], 16) == 1 << signal.SIGHUP - 1
+    ignored = int(done.stdout.split("SigIgn:")[1].split()[0], 16)
+    # But for those that C libraries keep for themselves: who runs the tests may ignore them.
+    assert [each for each in signal.valid_signals() if ignored >> each - 1 & 1] == [signal.SIGHUP]
 
 
 _EXECVE = """\
