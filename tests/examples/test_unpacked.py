@@ -173,7 +173,9 @@ def test_in_a_container_too(site: Site) -> None:
     first = site.start("program", "--contain")
     site.wait()
 
-    assert [site.start("program", "--contain") for _ in range(3)] == [first] * 3
+    for _ in range(4):  # nothing vouches for the process that does it: the next start has it again
+        assert site.start("program", "--contain") == first
+        site.wait()
     assert site.kinds == ["folder", "squashfs"]
 
 
