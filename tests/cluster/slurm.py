@@ -232,10 +232,12 @@ def stop(found: Slurm) -> None:
     for boot in found.boots.values():
         boot.kill()
         boot.wait()
-    pids = [found.top / "slurmctld.pid", found.top / "munged.pid"]
-    for path in pids:
+    for daemon in ("slurmctld", "munged"):
         with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-            os.kill(int(path.read_text()), signal.SIGTERM)
+            number = int((found.top / f"{daemon}.pid").read_text())
+            # It may have ended long ago, and its number be that of another now.
+            if Path(f"/proc/{number}/comm").read_text().strip() == daemon:
+                os.kill(number, signal.SIGTERM)
     for name in (found.switch, *(f"{found.prefix}{n}" for n in range(1, found.count + 1))):
         pids_there = subprocess.run(
             ["ip", "netns", "pids", name], capture_output=True, text=True, check=False

@@ -36,7 +36,12 @@ _BUILD = """\
 python_library(name = "low", srcs = ["low.py"])
 python_binary(name = "program", srcs = ["program.py"], deps = [":low"], env = {"GIVEN": "a=b"})
 """
-_MOUNTS = "print(*sorted(line.split(' ', 3)[3] for line in open('/proc/self/mountinfo')), sep='')"
+# What others mount meanwhile, on whatever folder of theirs, is not told.
+_MOUNTS = (
+    "found = [line.split(' ', 3)[3] for line in open('/proc/self/mountinfo')]\n"
+    "own = lambda at: at.count('/') == 1 or at.startswith('/packages')\n"
+    "print(*sorted(each for each in found if own(each.split()[1])), sep='')\n"
+)
 
 
 @dataclass(frozen=True)

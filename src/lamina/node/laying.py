@@ -4,7 +4,8 @@
       .. python -m lamina.node.laying STORE IMAGE...   an orphan: runs when nothing else wants to
 
 One such process works in a store at a time. Nothing waits for it, and nothing needs it: where it
-is killed, or there is no room, layers stay what they are. Nothing dear is imported before it runs.
+is killed, or there is no room, layers stay what they are. What goes wrong stands in the file that
+is its lock. Nothing dear is imported before it runs.
 """
 
 from __future__ import annotations
@@ -111,17 +112,20 @@ def _locked(path: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    os.ftruncate(descriptor, 0)
     return descriptor
 
 
 def _become(store: str, images: Sequence[str], lock: int) -> None:
     """Let go of all that is the caller's but the lock, which ends with the new program."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
-    os.dup2(lock, 3)
-    os.set_inheritable(3, True)  # also where it was 3 before
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    import fcntl
+
+    null, lock = (
+        fcntl.fcntl(each, fcntl.F_DUPFD, 3) for each in (os.open("/dev/null", os.O_RDWR), lock)
+    )
+    for standard, target in enumerate((null, null, lock)):
+        os.dup2(target, standard)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     os.execv(sys.executable, [sys.executable, "-P", "-m", _SELF, store, *images])
 
@@ -143,8 +147,12 @@ def main(store: str, images: Sequence[str]) -> None:
     for image in map(Path, images):
         members = [Digest(each, 0) for each in laid.members(image, folder)]
         with leases.leased(folder, members):
-            if image.exists() and _fits(image, folder):
-                laid.lay_out(image, folder)
+            if not image.exists():
+                continue
+            if not _fits(image, folder):
+                sys.stderr.write(f"there is no room for the files of {image}\n")
+                continue
+            laid.lay_out(image, folder)
 
 
 def _fits(image: Path, folder: Path) -> bool:

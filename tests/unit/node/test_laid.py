@@ -211,6 +211,28 @@ def test_beside_a_job_with_little_memory_nothing_is_laid_out(
         assert laid.stacked(image, store.folder) != image
 
 
+def test_what_goes_wrong_stands_in_the_store(layer: Layer, store: LocalStore) -> None:
+    image = layer(lambda tree: (tree / "zeros").write_bytes(bytes(1 << 20)))
+    good = image.read_bytes()
+    code = "import sys; from lamina.node import laying; laying.begin(sys.argv[1], sys.argv[2:])"
+
+    def told(most: str) -> str:
+        subprocess.run(
+            [sys.executable, "-c", code, str(store.folder), str(image)],
+            env={**os.environ, "PYTHONPATH": ":".join(sys.path), "LAMINA_CACHE_SIZE": most},
+            check=True,
+        )
+        with filesystem.locked(store.folder / "laying"):  # until that is done
+            return (store.folder / "laying").read_text()
+
+    image.chmod(0o600)
+    image.write_bytes(good[:-6] + b"damage")
+    assert "IntegrityError" in told("9M")
+    assert store.path(store.write(good)) == image
+    assert told("1M") == f"there is no room for the files of {image}\n"
+    assert told("9M") == ""
+
+
 def test_bounds_of_the_store_hold(
     layer: Layer, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
