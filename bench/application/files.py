@@ -40,6 +40,7 @@ class Stack:
     requirements: tuple[str, ...]
     imported: tuple[str, ...]  # modules of theirs
     libraries: tuple[str, ...] = ()  # that wheels want of the system
+    data: int = 0  # bytes that lie beside each module of the application itself
 
 
 # The library of C++, and parts of that of C which older code names one by one.
@@ -50,8 +51,11 @@ _SYSTEM = (
 STACKS = {
     "torch": Stack("torch", ("torch", "numpy"), ("torch", "numpy"), _SYSTEM),
     "scipy": Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM),
+    "own": Stack("own", ("numpy",), ("numpy",), _SYSTEM, data=6 << 20),
     "small": Stack("small", ("six",), ("six",)),
 }
+# Half of what they say is news, as in native libraries and tables.
+_HALF = bytes(number & 0x0F for number in range(256))
 
 
 @cache
@@ -65,16 +69,30 @@ def version() -> str:
 class Application:
     """The files in a folder, and what is edited in them."""
 
-    def __init__(self, folder: Path, stack: Stack, wheels: Path, *, library: bool = False) -> None:
-        """With `library` there is one that the Dockerfile copies before all else."""
+    def __init__(
+        self,
+        folder: Path,
+        stack: Stack,
+        wheels: Path,
+        *,
+        library: bool = False,
+        data_first: bool = False,
+    ) -> None:
+        """With `library` there is one that the Dockerfile copies before all else.
+
+        With `data_first` it copies the data of modules before them, in a layer of its own.
+        """
         self.folder = folder
         self._stack, self._wheels, self._library = stack, wheels, library
+        self._copies = (*(["COPY app/data /srv/app/data"] if data_first else []), _COPY)
         self._numbers = {PROGRAM: 0, LOW: 0, **({BELOW: 0} if library else {})}
         self._version = 0
         for path, text in self._texts():
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
+        if stack.data:
+            self._write_data()
         self._require()
 
     @property
@@ -109,8 +127,13 @@ class Application:
     def _texts(self) -> Iterator[tuple[str, str]]:
         yield "lamina.toml", f'[python]\ninterpreter = "{INTERPRETER}"\n'
         copied = "COPY core /srv/core\n" if self._library else ""
-        yield "Dockerfile", _DOCKERFILE.format(python=f"python{version()}", library=copied)
-        yield ".dockerignore", "**\n!requirements.txt\n!app/*.py\n!core/*.py\n"
+        yield (
+            "Dockerfile",
+            _DOCKERFILE.format(
+                python=f"python{version()}", library=copied, copies="\n".join(self._copies)
+            ),
+        )
+        yield ".dockerignore", "**\n!requirements.txt\n!app/*.py\n!app/data/*\n!core/*.py\n"
         yield REQUIREMENTS, ""
         yield "third_party/python/BUILD", 'python_requirements(visibility = ["PUBLIC"])\n'
         yield "app/BUILD", "\n".join(self._rules())
@@ -128,10 +151,18 @@ class Application:
             text = workspaces.python_text(random_, 4_000)
             yield f"app/part{number}.py", f"{needs}NUMBER = 0\n{text}"
 
+    def _write_data(self) -> None:
+        random_ = random.Random(5)
+        (self.folder / "app/data").mkdir()
+        for number in range(_MODULES):
+            data = random_.randbytes(self._stack.data).translate(_HALF)
+            (self.folder / f"app/data/part{number}.bin").write_bytes(data)
+
     def _rules(self) -> Iterator[str]:
         for number in range(_MODULES):
             deps = [f":{name}" for name in _needs(number)]
-            yield _rule("python_library", f"part{number}", deps)
+            data = f"data/part{number}.bin" if self._stack.data else ""
+            yield _rule("python_library", f"part{number}", deps, data)
         others = (re.split(r"[=<>~!]", each)[0] for each in self._stack.requirements)
         outside = [f"//third_party/python:{name}" for name in (*others, "click")]
         if self._library:
@@ -144,9 +175,10 @@ def _needs(number: int) -> list[str]:
     return [f"part{each}" for each in sorted({0, number // 2} - {number})]
 
 
-def _rule(kind: str, name: str, deps: list[str]) -> str:
+def _rule(kind: str, name: str, deps: list[str], data: str = "") -> str:
     listed = "".join(f'        "{dep}",\n' for dep in deps)
     head = f'{kind}(\n    name = "{name}",\n    srcs = ["{name}.py"],\n'
+    head += f'    resources = ["{data}"],\n' if data else ""
     return f"{head}    deps = [\n{listed}    ],\n)\n"
 
 
@@ -182,6 +214,7 @@ if __name__ == "__main__":
     numbers = NUMBER, part0.NUMBER, base.NUMBER
     print("ready", time.time(), *numbers, version("click"), flush=True)
 """
+_COPY = "COPY app /srv/app"
 _DOCKERFILE = """\
 FROM base:1
 {library}COPY requirements.txt /srv/requirements.txt
@@ -189,6 +222,6 @@ RUN --mount=type=bind,from=wheels:1,target=/wheels \\
     {python} -B /wheels/pip.whl/pip install --quiet --root-user-action ignore --no-cache-dir \\
     --no-index --find-links /wheels --target /srv/site-packages -r /srv/requirements.txt
 ENV PYTHONPATH=/srv:/srv/site-packages
-COPY app /srv/app
+{copies}
 CMD ["{python}", "/srv/app/main.py"]
 """

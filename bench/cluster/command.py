@@ -180,8 +180,16 @@ def _peers(
             return
         prepared.base(builder, folder, stack)
         nodes = [daemon(f"d{n}", f"{cluster.prefix}{n}") for n in range(1, args.nodes + 1)]
-        application = Application(folder / "docker", stack, wheels, library=True)
-        yield [ways.Docker(cluster, builder, nodes, place, application), archive]
+        found: list[Way] = []
+        for name, data_first in ((ways.DOCKER, False), (ways.BY_HAND, True)):
+            if stack.data or not data_first:
+                own = Application(
+                    folder / f"docker{len(found)}", stack, wheels,
+                    library=True, data_first=data_first,
+                )  # fmt: skip
+                image = f"{place}/app{len(found)}:1"
+                found.append(ways.Docker(name, cluster, builder, nodes, image, own))
+        yield [*found, archive]
 
 
 def _measured(chosen: Sequence[Way], scenarios: Sequence[str], rounds: int) -> Values:

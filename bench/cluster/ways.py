@@ -23,6 +23,7 @@ from tests.cluster.slurm import MASTER, Slurm
 from tests.engines.servers import Run
 
 LAMINA, DOCKER, TAR = "lamina submit", "docker build, push, pull, run", "tar, copy, extract"
+BY_HAND = "docker, data in a layer of its own"
 STEPS = ("build", "push", "submit", "queue", "pull", "mount", "enter", "start", "imports")
 QUEUE = "queue"
 TOTAL, OWN = "to the first line", "without the queue"
@@ -132,14 +133,20 @@ def call(lamina: Lamina, cluster: Slurm, folder: Path, *words: str) -> str:
 class Docker:
     """BuildKit, a registry, and a daemon for each node, which all pull at once. No scheduler."""
 
-    name = DOCKER
-
     def __init__(
-        self, cluster: Slurm, builder: Run, nodes: Sequence[Run], registry: str, app: Application
+        self,
+        name: str,
+        cluster: Slurm,
+        builder: Run,
+        nodes: Sequence[Run],
+        image: str,
+        app: Application,
     ) -> None:
+        """`name` tells how its Dockerfile is; it has one in the folder of the application."""
+        self.name = name
         self.application = app
         self._cluster, self._builder, self._nodes = cluster, builder, nodes
-        self._image = f"{registry}/app:1"
+        self._image = image
 
     def make(self) -> Taken:
         before = Counters(self._cluster, len(self._nodes))
