@@ -281,10 +281,11 @@ def _own_failure(words: str, program: str) -> HostError:
             f"actions cannot start `{program}`: {words.rpartition(': ')[2]}",
             hint="actions see `/usr`, `/bin` and `/lib`; name another tool in `lamina.toml`",
         )
-    return HostError(
-        f"the sandbox does not work here: {words}",
-        hint="actions need user namespaces; `lamina doctor` tells what is missing",
-    )
+    if words.endswith(os.strerror(errno.EAGAIN)):
+        hint = process.TOO_MANY
+    else:
+        hint = "actions need user namespaces; `lamina doctor` tells what is missing"
+    return HostError(f"the sandbox does not work here: {words}", hint=hint)
 
 
 def _system_mounts() -> Sequence[str]:

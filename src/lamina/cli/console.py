@@ -162,8 +162,9 @@ class Console:
 
     def _begin(self) -> None:
         if self._display.every and self._ticker is None and not self._ended.is_set():
-            self._ticker = threading.Thread(target=self._tick, name="console", daemon=True)
-            self._ticker.start()
+            ticker = threading.Thread(target=self._tick, name="console", daemon=True)
+            ticker.start()  # where the machine refuses that, there is none to wait for
+            self._ticker = ticker
 
     def _tick(self) -> None:
         while not self._ended.wait(self._display.every):

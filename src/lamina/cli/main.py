@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import functools
 import gc
 import importlib
@@ -17,14 +16,13 @@ from typing import Any, NoReturn
 
 from lamina.cli import arguments, output
 from lamina.cli.commandlist import COMMANDS, GROUPS
-from lamina.core.errors import HostError, Interrupted, LaminaError, UserError
+from lamina.core.errors import Interrupted, LaminaError, UserError
 
 _OWN_FAILURE = 125  # of those whose other exit codes are the program's own
 _PROGRAMS = ("run", "exec", "enter")
 _BUG = 70
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USAGE = 3
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -126,7 +124,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def told(error: Exception, command: str, *, as_json: bool = False) -> int:
     """Tell a person why a command failed; the exit code."""
-    fault = error if isinstance(error, LaminaError) else _of_disk(error)
+    if isinstance(error, LaminaError):
+        fault: LaminaError | None = error
+    else:
+        from lamina.cli import machine
+
+        fault = machine.fault(error)
     if fault is None:
         return _bug(command, error)
     output.error(fault, as_json=as_json)
@@ -251,38 +254,6 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
         # Not SIG_IGN: Python would complain of a signal that is under way already.
         signal.signal(other, lambda *_: None)
     raise Interrupted(number)
-
-
-def _of_disk(error: Exception) -> HostError | None:
-    """What to tell where a disk is full, or what it holds may not be read or written."""
-    if not isinstance(error, OSError):
-        return None
-    from lamina.linux import filesystem
-    from lamina.store import local
-
-    store = local.default_folder()
-    if filesystem.is_full(error):
-        return HostError(
-            f"no space is left on the disk: {error.filename or store}",
-            hint="make room there, as by `lamina cache gc --min-free SIZE`, and run the same again",
-        )
-    is_ours = str(error.filename or "").startswith(f"{store}/")
-    hint = "`LAMINA_STORE` may name a folder that you may write"
-    if is_ours and error.errno == errno.EROFS:
-        return HostError(
-            f"may not write to the store `{store}`: {error.strerror}",
-            hint=f"what is there runs; {hint}",
-        )
-    if is_ours and error.errno in (errno.EACCES, errno.EPERM):
-        return HostError(
-            f"may not use the store `{store}`: {error.strerror}: `{error.filename}`", hint=hint
-        )
-    if isinstance(error.filename, str) and error.errno in _CLOSED:
-        return HostError(
-            f"may not use `{error.filename}`: {error.strerror}",
-            hint="let your user do so, or name another place",
-        )
-    return None
 
 
 def _bug(command: str, error: Exception) -> int:

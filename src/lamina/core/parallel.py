@@ -41,9 +41,9 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
         threading.Thread(target=go, name="parallel", daemon=True)
         for _ in range(min(at_once, len(work)))
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         found = dict(_next(done) for _ in work)
     finally:
         ended.set()

@@ -35,6 +35,7 @@ DEBIAN_PACKAGE = {
     "unsquashfs": "squashfs-tools",
     "zstd": "zstd",
 }
+TOO_MANY = "raise the limit of the user (`ulimit -u`) or of the control group (`pids.max`)"
 
 
 def find(tool: str) -> Path | None:

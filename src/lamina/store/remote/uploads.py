@@ -146,8 +146,8 @@ class Uploads:
             self._open += 1
             if len(self._threads) < _THREADS:
                 thread = threading.Thread(target=self._work, name="upload", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
             self._change.notify()
         return order
 
