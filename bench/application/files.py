@@ -10,7 +10,7 @@ import random
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -48,10 +48,11 @@ _SYSTEM = (
     "libstdc++.so.6", "libgcc_s.so.1",
     "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1",
 )  # fmt: skip
+_SCIPY = Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM)
 STACKS = {
     "torch": Stack("torch", ("torch", "numpy"), ("torch", "numpy"), _SYSTEM),
-    "scipy": Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM),
-    "own": Stack("own", ("numpy",), ("numpy",), _SYSTEM, data=6 << 20),
+    "scipy": _SCIPY,
+    "own": replace(_SCIPY, name="own", data=6 << 20),
     "small": Stack("small", ("six",), ("six",)),
 }
 # Half of what they say is news, as in native libraries and tables.
@@ -84,7 +85,7 @@ class Application:
         """
         self.folder = folder
         self._stack, self._wheels, self._library = stack, wheels, library
-        self._copies = (*(["COPY app/data /srv/app/data"] if data_first else []), _COPY)
+        self._copies = _DATA_FIRST if data_first else ("COPY app /srv/app",)
         self._numbers = {PROGRAM: 0, LOW: 0, **({BELOW: 0} if library else {})}
         self._version = 0
         for path, text in self._texts():
@@ -214,7 +215,7 @@ if __name__ == "__main__":
     numbers = NUMBER, part0.NUMBER, base.NUMBER
     print("ready", time.time(), *numbers, version("click"), flush=True)
 """
-_COPY = "COPY app /srv/app"
+_DATA_FIRST = ("COPY app/data /srv/app/data", "COPY app/*.py /srv/app/")
 _DOCKERFILE = """\
 FROM base:1
 {library}COPY requirements.txt /srv/requirements.txt
