@@ -33,6 +33,7 @@ from tests.engines import servers
 WORD = "cluster"
 SCENARIOS = (files.PROGRAM, files.LOW, files.BELOW)
 _RATE = "1gbit"
+_MEMORY = 8000  # MiB of each node
 _SETTINGS = """
 [cluster.{name}]
 launcher = "slurm"
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=int, nargs="*", default=[1, 2, 4, 8, 16], metavar="N",
         help="how many nodes start what they have (default: 1 2 4 8 16)",
     )  # fmt: skip
-    parser.add_argument("--memory", default="1G", help="of each task (default: 1G)")
+    parser.add_argument("--memory", default="4G", help="of each task (default: 4G)")
     parser.add_argument("--smoke", action="store_true", help="only to see that it works")
     parser.add_argument("--folder", type=Path, help="where to put all files; a short path")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
@@ -94,7 +95,7 @@ def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     wheels = prepared.wheels(folder / "wheels", stack)
     most = max([args.nodes, *args.start])
     with ExitStack() as ends:
-        cluster = ends.enter_context(slurm.cluster(folder / "slurm", most, _RATE))
+        cluster = ends.enter_context(slurm.cluster(folder / "slurm", most, _RATE, _MEMORY))
         place = ends.enter_context(registry(cluster, folder))
         lamina = _Lamina(folder / "store")
         mine = _mine(folder, args, stack, wheels, place)

@@ -161,14 +161,17 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def cluster(top: Path, count: int, rate: str = "1gbit") -> Iterator[Slurm]:
-    """Start a cluster, and stop it; raises RuntimeError where its nodes do not come up."""
+def cluster(top: Path, count: int, rate: str = "1gbit", memory: int = 4000) -> Iterator[Slurm]:
+    """Start a cluster, and stop it; raises RuntimeError where its nodes do not come up.
+
+    Each has `memory` MiB for jobs, which all of them may say of the same.
+    """
     found = Slurm(top, count, rate, f"l{os.getpid()}n")
     top.mkdir(parents=True)
     top.chmod(0o755)
     try:
         _network(found)
-        _configure(found)
+        _configure(found, memory)
         _controller(found)
         for number in range(1, count + 1):
             found.boot(number)
@@ -203,7 +206,7 @@ def _network(found: Slurm) -> None:
         do("tc", "-n", found.switch, "qdisc", "add", "dev", port, *shape)
 
 
-def _configure(found: Slurm) -> None:
+def _configure(found: Slurm, memory: int) -> None:
     top = found.top
     (top / "state").mkdir()
     key = top / "munge.key"
@@ -211,7 +214,7 @@ def _configure(found: Slurm) -> None:
     key.chmod(0o600)
     text = _SETTINGS.format(host=os.uname().nodename, master=MASTER, top=top)
     for number in range(1, found.count + 1):
-        text += f"NodeName=en{number} NodeAddr=10.99.0.{number} CPUs=2 RealMemory=4000\n"
+        text += f"NodeName=en{number} NodeAddr=10.99.0.{number} CPUs=2 RealMemory={memory}\n"
     text += f"PartitionName=main Nodes=en[1-{found.count}] Default=YES State=UP\n"
     (top / "slurm.conf").write_text(text)
     (top / "cgroup.conf").write_text(_CGROUP_SETTINGS)

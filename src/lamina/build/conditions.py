@@ -299,7 +299,7 @@ def _typed(target: Target, given: list[str]) -> object:
                 raise _unfit(target, text, "`true` or `false`")
             return _word(text) == "true"
         case Kind.INTEGER:
-            if not text.removeprefix("-").isdigit():
+            if not text.removeprefix("-").isdecimal():
                 raise _unfit(target, text, "an integer")
             return int(text)
         case Kind.STRING_LIST:

@@ -253,8 +253,12 @@ def keeper(
     images: Sequence[Path],
     store: LocalStore,
     driver: str | None,
+    mounted: Sequence[Path] | None,
 ) -> Keep | None:
-    """Keeps how the container runs for the next start by the same words; None without words."""
+    """Keeps how the container runs for the next start by the same words; None without words.
+
+    `mounted` is what is mounted of the images, where that is known.
+    """
     if seen is None:
         return None
 
@@ -262,6 +266,6 @@ def keeper(
         from lamina.node import remember, steady
 
         contained = remember.Contained(walls, variables, tuple(steady.reasons(walls)))
-        remember.remember(seen, package, digest, images, store, driver, contained)
+        remember.remember(seen, package, digest, images, store, driver, contained, mounted)
 
     return keep

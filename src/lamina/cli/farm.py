@@ -143,7 +143,7 @@ def _with(farm: Farm, key: str, value: str) -> Farm:
 
 def _number(text: str) -> Any:
     try:
-        return int(text) if text.isdigit() else float(text)
+        return int(text) if text.isdecimal() else float(text)
     except ValueError:
         return text
 

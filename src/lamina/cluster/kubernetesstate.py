@@ -45,7 +45,7 @@ def pod(found: Object) -> Pod | None:
     metadata, status = part(found, "metadata"), part(found, "status")
     index = str(part(metadata, "annotations").get(INDEX, ""))
     element = str(part(metadata, "labels").get(ELEMENT, ""))
-    if not index.isdigit() or not element.isdigit():
+    if not index.isdecimal() or not element.isdecimal():
         return None
     container = next(
         (each for each in items(status, "containerStatuses") if each.get("name") == CONTAINER), {}
@@ -181,7 +181,7 @@ def status(
 def element_of(job: Object) -> int:
     """Which element of an array a Job is."""
     text = str(part(job, "metadata", "labels").get(ELEMENT, "0"))
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def _element(
@@ -297,7 +297,7 @@ def indices(text: str) -> frozenset[int]:
     found: set[int] = set()
     for word in filter(None, text.split(",")):
         first, _, last = word.partition("-")
-        if first.isdigit() and (last or first).isdigit():
+        if first.isdecimal() and (last or first).isdecimal():
             found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
 

@@ -79,7 +79,7 @@ class SlurmLauncher:
 
     def foreign(self, native: str) -> Record:
         """A job that was submitted elsewhere, by its number."""
-        if not native.isdigit():
+        if not native.isdecimal():
             raise UserError(f"`{native}` is no number of a job")
         found = self._elements(native)
         if not found:
@@ -207,7 +207,7 @@ class SlurmLauncher:
         found = []
         for line in printed.splitlines():
             job, state, code, nodes = line.split("|", 3)
-            index = int(job.partition("_")[2] or 0) if job.partition("_")[2].isdigit() else 0
+            index = int(job.partition("_")[2] or 0) if job.partition("_")[2].isdecimal() else 0
             found.append(
                 Element(slurmstate.state_of(state), (index,), slurmstate.exit_code(code), "", nodes)
             )

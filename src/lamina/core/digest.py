@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Self
 
 from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError, UserError
 
+# Python's own, before and from 3.12 on. `hashlib` brings OpenSSL, which takes 3 ms and is faster.
+_OF_PYTHON = ("_sha256", "_sha2")
+SMALL = 1 << 16  # bytes
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TEXT = re.compile(r"([0-9a-f]{64})/([0-9]{1,19})")
 
@@ -36,7 +38,7 @@ class Digest:
     @classmethod
     def of(cls, data: bytes) -> Self:
         """The digest of the given bytes."""
-        return cls(hashlib.sha256(data).hexdigest(), len(data))
+        return cls(_sha256(data), len(data))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -56,6 +58,19 @@ class Digest:
         if algorithm != "sha256" or not _HASH.fullmatch(value) or size < 0:
             raise IntegrityError(f"not a sha256 digest: `{text}` of size {size}")
         return cls(value, size)
+
+
+def _sha256(data: bytes) -> str:
+    if len(data) <= SMALL:
+        for name in _OF_PYTHON:
+            try:
+                found: str = __import__(name).sha256(data).hexdigest()
+            except ImportError:
+                continue
+            return found
+    from hashlib import sha256
+
+    return sha256(data).hexdigest()
 
 
 EMPTY = Digest.of(b"")

@@ -11,7 +11,6 @@ changes the run that it touches and the index, and all others keep their digests
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -82,7 +81,7 @@ def _runs(layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
     begin = 0
     for end, layer in enumerate(layers, 1):
         length = end - begin
-        number = int.from_bytes(hashlib.sha256(layer.label.encode()).digest()[:4], "big")
+        number = int(Digest.of(layer.label.encode()).hash[:8], 16)
         is_cut = length >= _SHORTEST and number % (_RUN - _SHORTEST) == 0
         if is_cut or length == _LONGEST:
             yield tuple(layers[begin:end])

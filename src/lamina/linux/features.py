@@ -105,7 +105,7 @@ def _tool(name: str) -> Feature:
 
 def _kernel_release() -> Feature:
     release = platform.release()
-    new = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
+    new = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdecimal())
     found = new >= (5, 12)
     hint = "" if found else "lamina mounts through calls of Linux 5.12 and newer"
     return Feature("Linux", KERNEL, found, release, hint, "mounting")

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from lamina.core.digest import SMALL, Digest
 from lamina.linux.identity import Identity as Identity
 from lamina.linux.identity import identity as identity
 
@@ -292,9 +293,11 @@ _NOT_AT_ONCE = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno
 
 def sha256(path: Path) -> str:
     """The sha256 of a file, as 64 hexadecimal digits."""
-    import hashlib
-
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= SMALL:
+            return Digest.of(file.read()).hash
+        import hashlib  # dear: it brings OpenSSL
+
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

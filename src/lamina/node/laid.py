@@ -152,9 +152,11 @@ def size(inside: Inside) -> int:
 
 def _counts(image: Path, folder: Path) -> bool:
     # An image of elsewhere is not known by its name; and what is a folder is none.
-    if image.parent.parent == folder / derived.MERGED:
+    # What is asked of each image of each start is asked of text.
+    above = os.fspath(image)[: -len("/12/") - len(image.name)]
+    if above == f"{folder}/{derived.MERGED}":
         return True  # many files that are each waited for
-    return image.parent.parent == folder / "blobs" and mounts.size(image) >= AMONG
+    return above == f"{folder}/blobs" and mounts.size(image) >= AMONG
 
 
 def _own(image: Path) -> str:

@@ -74,26 +74,30 @@ def begin(store: str, images: Sequence[str]) -> None:
 
 def consider(
     images: Sequence[Path], folder: Path, driver: str | None, *, begun: float, base: int = 0
-) -> None:
+) -> list[Path] | None:
     """Before a start: have a package laid out, if large layers of it were here before it had begun.
 
     `images` are its layers, `base` of them those of a base image, `folder` is the store, `driver`
     what was asked for, the time is in seconds since the epoch. If the environment wants it always,
-    it is done at once. Raises UserError, and what merging raises.
+    it is done at once. What is to be mounted, where it had to find that out. Raises UserError, and
+    what merging raises.
     """
     if not any((of := path.stat()).st_size >= LEAST and of.st_mtime < begun for path in images):
-        return
+        return None
     from lamina.node import laid
 
     at_once = laid.way(os.environ) == laid.ALWAYS
     if not at_once and group.memory_is_scarce():
-        return
-    found = [each.image for each in laid.candidates(laid.mounted(images, driver, base), folder)]
+        return None
+    mounted = laid.mounted(images, driver, base)
+    found = [each.image for each in laid.candidates(mounted, folder)]
     if at_once:
         for image in found:
             laid.lay_out(image, folder)
-    elif found:
+        return None
+    if found:
         begin(os.fspath(folder), [os.fspath(image) for image in found])
+    return mounted
 
 
 def _has_room(store: str, images: Sequence[str]) -> bool:

@@ -52,10 +52,12 @@ def remember(
     store: LocalStore,
     driver: str | None,
     contained: Contained | None = None,
+    mounted: Sequence[Path] | None = None,
 ) -> None:
     """Keep how a package is started on this machine's own root, by the driver that is chosen here.
 
-    Every other start is found out each time. Raises what mounting raises.
+    Every other start is found out each time. `mounted` is what is mounted of the images, where that
+    is known. Raises what mounting raises.
     """
     place = starts.path(os.fspath(store.folder), seen.words)
     usual = launch.choose(None)
@@ -65,7 +67,8 @@ def remember(
         return
     server = _squashfuse() if usual == drivers.FUSE else ""
     mounts.check_count(images)
-    mounted = parts.images(plan.of(images, costs := plan.BY_DRIVER[usual]), costs.most)
+    if not mounted:
+        mounted = parts.images(plan.of(images, costs := plan.BY_DRIVER[usual]), costs.most)
     root = f"/packages/{package.title}"
     program, *arguments = package.entry_point
     own = launch.variables(package, root, {}) if contained is None else contained.variables

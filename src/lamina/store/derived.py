@@ -10,7 +10,6 @@ is in use (`gc`).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,7 +33,7 @@ def key(form: str, members: Iterable[str]) -> str:
 
 def place(kind: str, name: str, folder: Path) -> Path:
     """Where it lies in the store in a folder."""
-    return folder / kind / name[:2] / name[2:]
+    return Path(f"{folder}/{kind}/{name[:2]}/{name[2:]}")  # once, not part by part: asked often
 
 
 def note(name: str, folder: Path) -> Path:
@@ -52,7 +51,7 @@ def kept(kind: str, name: str, folder: Path, state: State = of_file) -> Path | N
     path = place(kind, name, folder)
     own = note(name, folder)
     try:
-        if own.read_text().partition("\n")[0] != state(path):
+        if own.read_bytes().partition(b"\n")[0].decode() != state(path):
             return None
     except (OSError, ValueError):
         return None
@@ -63,7 +62,9 @@ def kept(kind: str, name: str, folder: Path, state: State = of_file) -> Path | N
 
 def of_folder(path: Path) -> str:
     """The state of a folder with all in it: who writes into a file there changes that."""
-    found = hashlib.sha256()
+    from hashlib import sha256  # dear, and seldom needed
+
+    found = sha256()
     waiting = [os.fspath(path)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:

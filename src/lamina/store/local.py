@@ -43,7 +43,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -157,8 +156,7 @@ class LocalStore:
     def verify(self, digest: Digest) -> None:
         """Compare a blob of any size with its name; raises as `read` does."""
         path = self.path(digest)
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = filesystem.sha256(path)
         if found != digest.hash:
             self.drop(path)
             raise mismatch(digest)
@@ -312,8 +310,7 @@ class LocalStore:
 
         It is not synced, as in `add`: an action can run again.
         """
-        with source.open("rb") as file:
-            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())
+        digest = Digest(filesystem.sha256(source), source.stat().st_size)
         self._adopt(source, digest)
         return digest
 
@@ -421,6 +418,8 @@ def _open(folder: Path, scratch: Scratch) -> int:
 
 def _copy_hashing(begin: bytes, reader: io.RawIOBase, target: Path) -> Digest:
     """Copy what was read of a file and the rest of it."""
+    import hashlib  # dear: it brings OpenSSL
+
     hasher = hashlib.sha256()
     size = 0
     with target.open("wb") as writer:

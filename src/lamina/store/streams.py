@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import IO, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from lamina.core.digest import Digest
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 _CHUNK = 1 << 20
+
+
+def _sha256() -> _Hash:
+    import hashlib  # dear: it brings OpenSSL
+
+    return hashlib.sha256()
 
 
 class Incoming:
@@ -25,7 +33,7 @@ class Incoming:
         self._file = file
         self._adopt = adopt
         self._told = told
-        self._hasher = hashlib.sha256()
+        self._hasher = _sha256()
         self.size = 0  # bytes that have arrived
 
     def take_up(self) -> None:
@@ -47,7 +55,7 @@ class Incoming:
         """Forget all that has arrived."""
         self._file.seek(0)
         self._file.truncate()
-        self._hasher = hashlib.sha256()
+        self._hasher = _sha256()
         self.size = 0
 
     @property
@@ -87,7 +95,7 @@ class Hashing:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.hash = hashlib.sha256()
+        self.hash = _sha256()
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)

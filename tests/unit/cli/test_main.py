@@ -56,6 +56,25 @@ def test_exit_codes(lamina: Lamina, words: list[str], code: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["test", "--test-timeout=--5", "//..."],
+        ["test", "--test-timeout=²", "//..."],
+        ["package", "--level=²", "//:x"],
+        ["layers", "--replay=²", "//:x"],
+        ["log", "show", "²"],
+        ["cache", "gc", "--max-size=1e308T"],
+        ["cache", "gc", "--max-age=²"],
+    ],
+)
+def test_what_looks_like_a_number_is_told(lamina: Lamina, words: list[str]) -> None:
+    done = lamina(*words)
+
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("error: ")
+
+
 @pytest.mark.parametrize("store", ["/proc/lamina", "/sys/lamina", "/dev/null"])
 def test_a_store_where_none_can_be_is_no_fault_of_lamina(lamina: Lamina, store: str) -> None:
     lamina.environment["LAMINA_STORE"] = store

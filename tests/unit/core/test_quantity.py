@@ -25,7 +25,9 @@ def test_sizes_are_read(text: str, size: int) -> None:
     assert quantity.size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1X", "K", "inf", "nan", "1 2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1X", "K", "inf", "nan", "1 2", "²", "9" * 400 + "T", "1e308T"]
+)
 def test_other_words_are_no_sizes(text: str) -> None:
     with pytest.raises(UserError, match="is no size"):
         quantity.size(text)
@@ -52,7 +54,9 @@ def test_times_are_read(text: str, seconds: int) -> None:
     assert quantity.duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1y", "h", "1h30", "1:2:3:4", "5 5"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1y", "h", "1h30", "1:2:3:4", "5 5", "²", "9" * 400 + "h"]
+)
 def test_other_words_are_no_times(text: str) -> None:
     with pytest.raises(UserError, match="is no time"):
         quantity.duration(text)

@@ -78,7 +78,7 @@ def _add_settings_of_pip(wanted: Wanted, ground: Ground) -> None:
 def _requires_python(text: str) -> str:
     """A specifier of Python versions: `3.11` stands for every 3.11."""
     try:
-        if text[:1].isdigit():
+        if text[:1].isdecimal():
             parts = text.split(".")
             text = f"=={text}.*" if len(parts) < 3 else f"=={text}"
         SpecifierSet(text)

@@ -57,7 +57,7 @@ class Platform:
         ranks = [self.ranks[tag] for tag in tags if tag in self.ranks]
         if not ranks:
             return None
-        digits = "".join(c for c in parts[2] if c.isdigit()) if len(parts) == 6 else ""
+        digits = "".join(c for c in parts[2] if c.isdecimal()) if len(parts) == 6 else ""
         return min(ranks), -int(digits or 0), name
 
 

@@ -54,17 +54,19 @@ def run(args: argparse.Namespace) -> int:
 
             return explaining.explain(found, images, args.driver)
         arguments.tell_of_copy(args)
-        laying.consider(images, store.folder, args.driver, begun=begun, base=found.base_layers)
+        mounted = laying.consider(
+            images, store.folder, args.driver, begun=begun, base=found.base_layers
+        )
         if told is not None:
             told.told("pulled")
         if wanted is not None:
-            keep = containing.keeper(seen, found, digest, images, store, args.driver)
+            keep = containing.keeper(seen, found, digest, images, store, args.driver, mounted)
             with contextlib.closing(store):
                 return containing.run(wanted, found, digest, images, args, report=told, keep=keep)
         from lamina.node import launch
 
         if seen is not None:
-            remember.remember(seen, found, digest, images, store, args.driver)
+            remember.remember(seen, found, digest, images, store, args.driver, mounted=mounted)
         store.close()  # else its scratch would stay when the program takes this process's place
         launch.launch(
             found,

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _steps(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(f"`--replay` takes a number of commits from 1 upwards, not `{text}`")
     return int(text)
 

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UserError(f"not a number: `{text}`", hint="`lamina log` lists the numbers of builds")
     return int(text)
 

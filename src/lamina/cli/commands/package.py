@@ -51,7 +51,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(f"`--level` and `--block-size` take a number, not `{text}`")
     return int(text)
 

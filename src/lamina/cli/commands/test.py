@@ -327,7 +327,7 @@ def _document(results: Sequence[Result], errors: Sequence[LaminaError]) -> dict[
 
 def _timeouts(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if len(parts) not in (1, _SIZES) or not all(part.lstrip("-").isdigit() for part in parts):
+    if len(parts) not in (1, _SIZES) or not all(part.removeprefix("-").isdecimal() for part in parts):
         raise UserError(
             f"`--test-timeout` takes seconds, not `{text}`", hint="one number, or four with commas"
         )

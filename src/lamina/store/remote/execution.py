@@ -251,4 +251,4 @@ def _absent(status: pb.Status | None, fault: FarmError) -> Absent | None:
 
 def _is_blob(words: list[str]) -> bool:
     """Whether a subject is `blobs/{hash}/{size}`."""
-    return len(words) >= 3 and words[0] == "blobs" and words[2].isdigit()
+    return len(words) >= 3 and words[0] == "blobs" and words[2].isdecimal()
