@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -169,14 +171,24 @@ static char **arguments(const struct texts *own, char **words, size_t count)
     return all;
 }
 
+/* Whether that was begun a short time ago, and is not finished: as `lamina.node.laying` has it. */
+static int is_laying(const char *store)
+{
+    struct stat found;
+    if (stat(format("%s/laying", store), &found) < 0 || found.st_size == 0)
+        return 0;
+    time_t ago = time(NULL) - found.st_mtime;
+    return ago >= 0 && ago < 600;
+}
+
 /* Where images may become folders, that is begun beside jobs that have enough memory. */
-static int large_ones_change(const struct start *start)
+static int large_ones_change(const struct start *start, const char *store)
 {
     struct stat found;
     for (size_t at = 0; at < start->large; at++)
         if (lstat(start->folder[at], &found) == 0 || errno != ENOENT)
             return 1;
-    return start->large > 0 && !memory_is_scarce();
+    return start->large > 0 && !memory_is_scarce() && !is_laying(store);
 }
 
 static void renew(const struct texts *notes)
@@ -207,7 +219,7 @@ static void start_again(char **words, size_t count)
         usual_way();
     int lease = leased(store, start.package);
     struct report report = report_wanted(getenv("LAMINA_REPORT"));
-    if (!facts_hold(&start) || large_ones_change(&start))
+    if (!facts_hold(&start) || large_ones_change(&start, store))
         usual_way();
     told(&report, PULLED);
     int mount = *start.server != '\0' ? served(&start) : mounted(&start);

@@ -200,6 +200,7 @@ def _measured(chosen: Sequence[Way], scenarios: Sequence[str], rounds: int) -> V
         _tell(f"{files.FIRST}, {way.name}")
         way.application.edit(files.FIRST, 0)
         found[files.FIRST][way.name] = [way.make()]
+        way.warm()
     for number in range(rounds):
         first = number % len(chosen)
         for scenario in scenarios:

@@ -63,6 +63,9 @@ class Way(Protocol):
         Raises RuntimeError where that does not print what it must.
         """
 
+    def warm(self) -> None:
+        """Do what a site does once, when nodes have got a package for the first time."""
+
 
 class Submitted:
     """`lamina submit` to Slurm."""
@@ -105,6 +108,9 @@ class Submitted:
         taken = Taken(seconds, *before.moved())
         _wait_for_layers()
         return taken
+
+    def warm(self) -> None:
+        self._call("prefetch", "-q", "--unpack", "--on", "bench", files.TARGET)
 
     def _call(self, *words: str) -> str:
         return call(self._lamina, self._cluster, self.application.folder, *words)
@@ -165,6 +171,9 @@ class Docker:
         }  # fmt: skip
         return Taken(seconds, *before.moved())
 
+    def warm(self) -> None:
+        """Nothing: its layers are unpacked."""
+
     def _run(self, docker: Run) -> tuple[float, str]:
         docker("pull", "--quiet", self._image)
         pulled = time.time()
@@ -216,6 +225,9 @@ class Archive:
             shutil.rmtree(target)
         received, _ = before.moved()
         return Taken(seconds, received, received * self._nodes)
+
+    def warm(self) -> None:
+        """Nothing: nothing stays on a node."""
 
     def _fetch(self, target: Path, port: int) -> tuple[float, str]:
         target.mkdir()

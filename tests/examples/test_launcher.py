@@ -324,6 +324,22 @@ def test_large_layers_are_left_to_python_until_they_are_folders(
     assert list((native.store / "laid").glob("*/*/root"))
 
 
+def test_what_is_being_laid_out_needs_no_interpreter_meanwhile(native: Native) -> None:
+    if not laying.may_lie_on(str(native.store)):
+        pytest.skip("the store lies on no disk")
+    (native.root / "low.py").write_bytes(b"#" + random.Random(1).randbytes(2 << 20).hex().encode())
+    assert native.lamina(native.root, "package", "-q", "//:program").returncode == 0
+    lock = native.store / "laying"
+    lock.write_text("it was not finished\n")  # as a scheduler ends it with a job
+
+    kinds = [native.lines("program")[0] for _ in range(3)]
+    os.utime(lock, (0, 0))
+    later = native.lines("program")[0]
+
+    assert kinds == ["python", "ran", "ran"]
+    assert later == "python"
+
+
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The launcher, made so that it ends with an error where it touches memory that it may not."""

@@ -178,6 +178,32 @@ def test_in_a_container_too(site: Site) -> None:
     assert site.kinds == ["folder", "squashfs"]
 
 
+@pytest.mark.parametrize("words", [(), ("--contain",)])
+def test_folders_that_come_while_a_package_starts_are_found_by_the_next(
+    site: Site, words: tuple[str, ...]
+) -> None:
+    with (site.root / "without/sitecustomize.py").open("a") as file:
+        file.write(
+            "import os\n"
+            "if 'AT_ONCE' in os.environ:\n"
+            "    from pathlib import Path\n"
+            "    from lamina.node import laid, laying\n"
+            "    laying.begin = lambda store, images: [\n"
+            "        laid.lay_out(Path(image), Path(store)) for image in images\n"
+            "    ]\n"
+            "if 'WITH_KERNEL' in os.environ:\n"
+            "    from lamina.linux import drivers\n"
+            "    drivers._missing_for_kernel = list\n"
+        )
+    more = {"AT_ONCE": "1", "PYTHONPATH": str(site.root / "without")}
+    if site.driver == "kernel":
+        more["WITH_KERNEL"] = "1"
+
+    first = site.start("program", *words, **more)
+    assert site.start("program", *words) == first
+    assert site.kinds == ["folder", "squashfs"]
+
+
 def test_not_where_the_environment_says_never(site: Site) -> None:
     for _ in range(3):
         site.start(LAMINA_UNPACK="never")

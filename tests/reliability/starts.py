@@ -117,6 +117,8 @@ class Starts:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     self.killed["laying"] += 1
+                # It would not be begun again for a while.
+                (self._folder / "store/laying").write_text("")
                 return
         filesystem.remove_tree(self._folder / "store/laid")
 

@@ -49,7 +49,7 @@ def way(variables: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An image that is not laid out, and was not found to be one that can not be."""
+    """An image that is worth being laid out, and was not found to be one that can not be."""
 
     image: Path
     place: Path  # where that would be seen
@@ -81,14 +81,15 @@ def mounted(images: Sequence[Path], driver: str | None, base: int = 0) -> list[P
 def candidates(images: Iterable[Path], folder: Path) -> list[Candidate]:
     """Of what a start mounts of a package with a large layer, that which is worth being laid out.
 
-    None where the environment wants none. What are folders already is left out.
+    None where the environment wants none. An image whose folder has come meanwhile is among them:
+    who still mounts the image has to know where that is.
     """
     if way(os.environ) == NEVER or not may_lie_on(os.fspath(folder)):
         return []
     return [
         Candidate(image, derived.place(derived.LAID, _name(image), folder))
         for image in dict.fromkeys(images)
-        if _counts(image, folder) and _kept(image, folder) is None
+        if _counts(image, folder) and not _is_unfit(image, folder)
     ]
 
 
@@ -169,6 +170,11 @@ def _name(image: Path) -> str:
 
 def _kept(image: Path, folder: Path) -> Path | None:
     return derived.kept(derived.LAID, _name(image), folder, _of_itself)
+
+
+def _is_unfit(image: Path, folder: Path) -> bool:
+    found = _kept(image, folder)
+    return found is not None and not found.is_dir()
 
 
 def _check(image: Path, names: Sequence[str], store: LocalStore) -> None:

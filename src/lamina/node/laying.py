@@ -5,13 +5,15 @@
 
 One such process works in a store at a time. Nothing waits for it, and nothing needs it: where it
 is killed, or there is no room, layers stay what they are. What goes wrong stands in the file that
-is its lock. Nothing dear is imported before it runs.
+is its lock, which is empty where it has ended well; else it is not begun again for a while: a
+scheduler ends it with each short job. Nothing dear is imported before it runs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from lamina.linux import group
@@ -25,6 +27,8 @@ LEAST = 1 << 20  # bytes of a layer from which on its package is worth folders
 AMONG = 1 << 14  # bytes from which on its other layers are, where they are mounted alone
 _SELF = "lamina.node.laying"
 _LOCK = "laying"
+_UNFINISHED = b"it was not finished\n"
+_PAUSE = 600  # seconds from one that was not finished to the next; see launcher/main.c, too
 _SETGID = 0o2000
 _ROOM = 4  # times its image that a layer may take as files, about
 _SPARE = 10  # one part in so many of the disk is left free
@@ -116,7 +120,12 @@ def _locked(path: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    found = os.fstat(descriptor)
+    if found.st_size and 0 <= time.time() - found.st_mtime < _PAUSE:
+        os.close(descriptor)
+        return None
     os.ftruncate(descriptor, 0)
+    os.write(descriptor, _UNFINISHED)
     return descriptor
 
 
@@ -141,6 +150,7 @@ def main(store: str, images: Sequence[str]) -> None:
         "/proc/self/oom_score_adj", "1000"
     )  # where memory runs out, this is what goes first
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    import contextlib
     from pathlib import Path
 
     from lamina.core.digest import Digest
@@ -157,6 +167,10 @@ def main(store: str, images: Sequence[str]) -> None:
                 sys.stderr.write(f"there is no room for the files of {image}\n")
                 continue
             laid.lay_out(image, folder)
+    with contextlib.suppress(FileNotFoundError), (folder / _LOCK).open("r+b") as lock:
+        said = lock.read().removeprefix(_UNFINISHED)
+        lock.truncate(lock.seek(0))
+        lock.write(said)
 
 
 def _fits(image: Path, folder: Path) -> bool:

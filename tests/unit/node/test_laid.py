@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -79,7 +80,8 @@ def test_a_folder_holds_what_the_image_shows(layer: Layer, store: LocalStore) ->
     assert (root / "file").stat().st_mode & 0o7777 == 0o644
     assert (root / "in").stat().st_mode & 0o7777 == 0o711
     assert (root / "in/again").samefile(root / "file")
-    assert laid.candidates([image], store.folder) == []
+    # Who has mounted the image before that has to know.
+    assert [each.place for each in laid.candidates([image], store.folder)] == [root.parent]
     assert [path for path in store.scratch.iterdir() if path.is_dir()] == []
 
 
@@ -216,14 +218,17 @@ def test_what_goes_wrong_stands_in_the_store(layer: Layer, store: LocalStore) ->
     good = image.read_bytes()
     code = "import sys; from lamina.node import laying; laying.begin(sys.argv[1], sys.argv[2:])"
 
+    lock = store.folder / "laying"
+
     def told(most: str) -> str:
         subprocess.run(
             [sys.executable, "-c", code, str(store.folder), str(image)],
             env={**os.environ, "PYTHONPATH": ":".join(sys.path), "LAMINA_CACHE_SIZE": most},
             check=True,
         )
-        with filesystem.locked(store.folder / "laying"):  # until that is done
-            return (store.folder / "laying").read_text()
+        with filesystem.locked(lock):  # until that is done
+            os.utime(lock, (0, 0))  # long ago, or the next would wait
+            return lock.read_text()
 
     image.chmod(0o600)
     image.write_bytes(good[:-6] + b"damage")
@@ -231,6 +236,30 @@ def test_what_goes_wrong_stands_in_the_store(layer: Layer, store: LocalStore) ->
     assert store.path(store.write(good)) == image
     assert told("1M") == f"there is no room for the files of {image}\n"
     assert told("9M") == ""
+
+
+@pytest.mark.parametrize(
+    ("ago", "is_begun"), [(1.0, False), (500.0, False), (700.0, True), (-9.0, True)]
+)
+def test_what_was_not_finished_is_not_begun_again_at_once(
+    layer: Layer, store: LocalStore, ago: float, is_begun: bool
+) -> None:
+    image = layer(lambda tree: (tree / "zeros").write_bytes(bytes(1 << 20)))
+    lock = store.folder / "laying"
+    lock.write_text("it was not finished\n")
+    then = time.time() - ago
+    os.utime(lock, (then, then))
+    code = "import sys; from lamina.node import laying; laying.begin(sys.argv[1], sys.argv[2:])"
+
+    subprocess.run(
+        [sys.executable, "-c", code, str(store.folder), str(image)],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        check=True,
+    )
+
+    with filesystem.locked(lock):
+        assert (laid.stacked(image, store.folder) != image) == is_begun
+        assert (lock.read_text() == "") == is_begun
 
 
 def test_bounds_of_the_store_hold(

@@ -327,7 +327,8 @@ def _document(results: Sequence[Result], errors: Sequence[LaminaError]) -> dict[
 
 def _timeouts(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if len(parts) not in (1, _SIZES) or not all(part.removeprefix("-").isdecimal() for part in parts):
+    are_numbers = all(part.removeprefix("-").isdecimal() for part in parts)
+    if len(parts) not in (1, _SIZES) or not are_numbers:
         raise UserError(
             f"`--test-timeout` takes seconds, not `{text}`", hint="one number, or four with commas"
         )
