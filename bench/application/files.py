@@ -10,7 +10,7 @@ import random
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +29,7 @@ REQUIREMENTS = "third_party/python/requirements.in"
 VERSIONS = ("click==8.1.7", "click==8.1.8")  # one or the other is required
 _EDITED = {PROGRAM: "app/main.py", LOW: "app/part0.py", BELOW: "core/base.py"}
 _LINE = re.compile(r"^NUMBER = \d+$", re.MULTILINE)
-_MODULES = 40
+MODULES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,9 @@ _SYSTEM = (
     "libstdc++.so.6", "libgcc_s.so.1",
     "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1",
 )  # fmt: skip
-_SCIPY = Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM)
 STACKS = {
     "torch": Stack("torch", ("torch", "numpy"), ("torch", "numpy"), _SYSTEM),
-    "scipy": _SCIPY,
-    "own": replace(_SCIPY, name="own", data=6 << 20),
+    "scipy": Stack("scipy", ("numpy", "scipy", "pandas"), ("scipy.linalg", "pandas"), _SYSTEM),
     "small": Stack("small", ("six",), ("six",)),
 }
 # Half of what they say is news, as in native libraries and tables.
@@ -139,7 +137,7 @@ class Application:
         yield "third_party/python/BUILD", 'python_requirements(visibility = ["PUBLIC"])\n'
         yield "app/BUILD", "\n".join(self._rules())
         imports = "".join(f"import {name}\n" for name in self._stack.imported)
-        parts = "".join(f"from app import part{number}\n" for number in range(_MODULES))
+        parts = "".join(f"from app import part{number}\n" for number in range(MODULES))
         if self._library:
             yield "core/BUILD", _LIBRARY
             yield "core/base.py", "NUMBER = 0\n"
@@ -147,7 +145,7 @@ class Application:
         else:
             yield "app/main.py", f"{imports}{parts}{_PROGRAM}"
         random_ = random.Random(4)
-        for number in range(_MODULES):
+        for number in range(MODULES):
             needs = f"from app import {', '.join(_needs(number))}\n" if number else ""
             text = workspaces.python_text(random_, 4_000)
             yield f"app/part{number}.py", f"{needs}NUMBER = 0\n{text}"
@@ -155,12 +153,12 @@ class Application:
     def _write_data(self) -> None:
         random_ = random.Random(5)
         (self.folder / "app/data").mkdir()
-        for number in range(_MODULES):
+        for number in range(MODULES):
             data = random_.randbytes(self._stack.data).translate(_HALF)
             (self.folder / f"app/data/part{number}.bin").write_bytes(data)
 
     def _rules(self) -> Iterator[str]:
-        for number in range(_MODULES):
+        for number in range(MODULES):
             deps = [f":{name}" for name in _needs(number)]
             data = f"data/part{number}.bin" if self._stack.data else ""
             yield _rule("python_library", f"part{number}", deps, data)
@@ -168,7 +166,7 @@ class Application:
         outside = [f"//third_party/python:{name}" for name in (*others, "click")]
         if self._library:
             outside.append("//core:base")
-        yield _rule("python_binary", "main", [f":part{n}" for n in range(_MODULES)] + outside)
+        yield _rule("python_binary", "main", [f":part{n}" for n in range(MODULES)] + outside)
 
 
 def _needs(number: int) -> list[str]:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench import machine
@@ -77,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench cluster", description=__doc__)
     parser.add_argument("--stack", choices=STACKS, default="torch", help="what it is built on")
     parser.add_argument("--torch", default="", metavar="REQUIREMENT", help="as `torch==2.13.0+cpu`")
+    parser.add_argument(
+        "--data", type=int, default=0, metavar="MIB",
+        help="that the application has of its own, beside its modules (default: none)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="of each job (default: 4)")
     parser.add_argument(
@@ -92,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     stack = prepared.stack(args.stack, args.torch)
+    if args.data:
+        data = (args.data << 20) // files.MODULES
+        stack = replace(stack, name=f"{stack.name} and {args.data} MiB of its own", data=data)
     wheels = prepared.wheels(folder / "wheels", stack)
     most = max([args.nodes, *args.start])
     with ExitStack() as ends:
