@@ -51,6 +51,7 @@ class Upload:
         self._digest = digest
         self._source = source
         self._chunk = _CHUNK
+        self._was_cut = False  # whether something of the upload under way has broken off
 
     def run(self, mount_from: Sequence[str] = ()) -> None:
         """Do it; the blob may be in one of some other repositories."""
@@ -58,6 +59,7 @@ class Upload:
 
     def _once(self, mount_from: Sequence[str]) -> None:
         address = self._begin(mount_from)
+        self._was_cut = False
         if address is None:
             return
         if isinstance(self._source, bytes):
@@ -102,6 +104,7 @@ class Upload:
                     raise
                 except Passing as error:
                     fault = error
+                    self._was_cut = True
                     address, offset = self._where(address)
                 if offset > furthest:
                     furthest, tries = offset, 0
@@ -143,6 +146,7 @@ class Upload:
                 raise
             except Passing as error:
                 fault = error
+                self._was_cut = True
                 if not data:
                     self._transport.pause(number, fault)
         raise fault
@@ -164,6 +168,11 @@ class Upload:
             raise _Lost("the upload is gone")
         if answer.status == 416:
             raise _Lost("it has another part of the upload than we thought")
+        if answer.status == 400 and self._was_cut:
+            # What was cut off may still have been at work when the rest came.
+            if self._is_there():
+                return
+            raise _Lost("it has not put together what was sent in pieces")
         if answer.status == 400:
             raise Rejected(
                 f"`{self._reference.place}` does not take the blob `{self._digest.oci}`"
