@@ -61,7 +61,8 @@ class Scratch:
     def sweep(self) -> None:
         """Remove what dead processes have left."""
         if self._parent.exists():
-            with filesystem.locked(self._lock):
+            # The last of those that used it may have removed it until the lock is ours.
+            with filesystem.locked(self._lock), contextlib.suppress(FileNotFoundError):
                 _sweep(self._parent)
 
     def close(self) -> None:
