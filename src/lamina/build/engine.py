@@ -117,7 +117,7 @@ class Engine:
         self.results.clear()
         self.used.clear()
         self._sources.forget()
-        self._store.forget_upstream()
+        self._store.forget()
         if self._remote is not None:
             self._remote.distrust()
 

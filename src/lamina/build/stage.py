@@ -14,6 +14,7 @@ from pathlib import Path
 from lamina.core.action import OUTPUT_FOLDER
 from lamina.core.tree import File, Folder, Node, Symlink, Tree
 from lamina.linux import filesystem
+from lamina.store.blobs import BlobMissing
 from lamina.store.local import LocalStore
 
 
@@ -73,7 +74,13 @@ class Stage:
         target = self.work / path
         if isinstance(node, File):
             source = self._store.path(node.digest, executable=node.executable)
-            filesystem.link_or_copy(source, target, 0o555 if node.executable else 0o444)
+            try:
+                filesystem.link_or_copy(source, target, 0o555 if node.executable else 0o444)
+            except FileNotFoundError:
+                if source.exists():
+                    raise
+                # Somebody collects garbage: it is made anew once that is known.
+                raise BlobMissing(node.digest) from None
         else:
             target.symlink_to(node.target)
 

@@ -16,6 +16,7 @@ from lamina.build import record
 from lamina.build.record import Changes, Record, Seen
 from lamina.core.classes import dataclass
 from lamina.core.errors import ActionError, IntegrityError
+from lamina.store.blobs import BlobMissing
 
 if TYPE_CHECKING:
     from lamina.build.snapshot import Part, Snapshot
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _GRAPH, _MEMO = ".graph", ".memo"
 # In a result:
+_MORE = 3  # times that what is missing is made anew, besides the last
 _PACKAGES = "packages"  # what tells the targets of each package that was loaded
 _MARK = "graph"  # what tells the snapshot that goes with it
 
@@ -218,12 +220,21 @@ def take_down(session: Session, key: str) -> None:
 
 def healed(session: Session, attempt: Callable[[], T], again: Callable[[], T]) -> T:
     """What an attempt gives; where the store lacks something that was known, or has it damaged,
-    that is forgotten, and the other attempt makes it anew."""
+    that is forgotten, and the other attempt makes it anew.
+
+    Somebody may collect the garbage of the store meanwhile, and what nobody has leased yet is some:
+    so what is missing then is made once more.
+    """
     try:
         return attempt()
     except IntegrityError:
         session.engine.forget()
-        return again()
+    for _ in range(_MORE):
+        try:
+            return again()
+        except BlobMissing:
+            session.engine.forget()
+    return again()
 
 
 def recall(session: Session, key: str) -> None:

@@ -111,8 +111,9 @@ def sent(
     is_far = bool(session.store.far(layer.blob for layer in made.package.layers))
     try:
         return made, send(made)
-    except IntegrityError:
-        if not is_far:
+    except IntegrityError as error:
+        # Somebody may collect garbage until there is a lease.
+        if not is_far and not isinstance(error, BlobMissing):
             raise
     session.engine.forget()
     made = package(session, target, order)

@@ -237,8 +237,9 @@ class LocalStore:
         """Those of some blobs that would have to be brought."""
         return {digest for digest in digests if self._is_nowhere(digest)}
 
-    def forget_upstream(self) -> None:
-        """Believe nothing any more of what was said to lie upstream."""
+    def forget(self) -> None:
+        """Believe nothing any more of what was seen here, or was said to lie upstream."""
+        self._executables.clear()
         self._held.forget_far()
 
     def _is_nowhere(self, digest: Digest) -> bool:

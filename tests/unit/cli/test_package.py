@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,26 @@ BUILD = """
 prebuilt_python_library(name = "dist", binary_src = "dist-1.0-py3-none-any.whl")
 python_library(name = "lib", srcs = ["lib.py"], deps = [":dist"])
 python_binary(name = "main", main = "main.py", deps = [":lib"])
+"""
+
+_COLLECTING = """
+import sys
+from pathlib import Path
+if "package" in sys.argv:
+    from lamina.cli import pipeline
+    from lamina.store import gc
+    made = pipeline._make
+    def make(session, *words):
+        found = made(session, *words)
+        told = Path(__file__).with_name("collected")
+        before = told.read_text() if told.exists() else ""
+        if len(before) < 3:
+            told.write_text(before + "x")
+            gc.sweep(session.store, gc.Bounds(0))
+            for layer in found.package.layers:
+                session.store.read(layer.blob)
+        return found
+    pipeline._make = make
 """
 
 
@@ -68,3 +89,15 @@ def test_targets_that_share_a_file_may_not_come_to_differ_in_it(lamina: Lamina) 
 
     assert done.returncode == 3
     assert "`shared.txt` comes from both `//:one` and `//:two`" in done.stderr
+
+
+def test_garbage_may_be_collected_meanwhile_more_than_once(packaged: Lamina) -> None:
+    # Each time that something is there for the first time, it is collected before it is leased.
+    packaged.environment["PYTHONPATH"] = f"{packaged.root}:{packaged.environment['PYTHONPATH']}"
+    (packaged.root / "sitecustomize.py").write_text(_COLLECTING)
+    shutil.rmtree(packaged.store)
+
+    done = packaged("package", "//:main")
+
+    assert done.returncode == 0, done.stderr
+    assert (packaged.root / "collected").read_text() == "xxx"

@@ -82,7 +82,7 @@ def test_what_is_lost_there_is_missing_and_no_more_expected(store: LocalStore) -
 def test_what_was_said_can_be_forgotten(store: LocalStore) -> None:
     store.upstream = Far(store, A)
     store.expect([Digest.of(A)])
-    store.forget_upstream()
+    store.forget()
 
     assert store.missing([Digest.of(A)]) == {Digest.of(A)}
 
