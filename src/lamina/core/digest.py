@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Self
 
 from lamina.core.classes import dataclass
 from lamina.core.errors import IntegrityError, UserError
 
-# Python's own, before and from 3.12 on. `hashlib` brings OpenSSL, which takes 3 ms and is faster.
-_OF_PYTHON = ("_sha256", "_sha2")
+# Python's own. `hashlib` brings OpenSSL, which takes 3 ms to load, and is faster then.
+try:
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256 as _of_python
+    else:
+        from _sha256 import sha256 as _of_python  # type: ignore[import-not-found]
+except ImportError:  # it is built without
+    from hashlib import sha256 as _of_python
+
 SMALL = 1 << 16  # bytes
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TEXT = re.compile(r"([0-9a-f]{64})/([0-9]{1,19})")
@@ -62,12 +70,8 @@ class Digest:
 
 def _sha256(data: bytes) -> str:
     if len(data) <= SMALL:
-        for name in _OF_PYTHON:
-            try:
-                found: str = __import__(name).sha256(data).hexdigest()
-            except ImportError:
-                continue
-            return found
+        found: str = _of_python(data).hexdigest()
+        return found
     from hashlib import sha256
 
     return sha256(data).hexdigest()

@@ -150,7 +150,6 @@ def main(store: str, images: Sequence[str]) -> None:
         "/proc/self/oom_score_adj", "1000"
     )  # where memory runs out, this is what goes first
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    import contextlib
     from pathlib import Path
 
     from lamina.core.digest import Digest
@@ -167,7 +166,15 @@ def main(store: str, images: Sequence[str]) -> None:
                 sys.stderr.write(f"there is no room for the files of {image}\n")
                 continue
             laid.lay_out(image, folder)
-    with contextlib.suppress(FileNotFoundError), (folder / _LOCK).open("r+b") as lock:
+    _end_well(folder / _LOCK)
+
+
+def _end_well(path: Path) -> None:
+    """Leave in the lock what went wrong, alone."""
+    import contextlib
+
+    # Who runs this by hand has no lock.
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as lock:
         said = lock.read().removeprefix(_UNFINISHED)
         lock.truncate(lock.seek(0))
         lock.write(said)
