@@ -32,6 +32,7 @@ struct image {
     enum kind kind;
     unsigned long long offset; /* bytes, from which on the file has a file system */
     const char *state;
+    int opened; /* its descriptor where it is a file of memory, which has no name; else -1 */
 };
 
 struct fact {
@@ -50,11 +51,17 @@ struct start {
     size_t images, facts, large;
     struct image *image; /* bottom first */
     struct fact *fact;
-    const char **folder; /* where large images may become folders */
+    const char **large_image, **folder; /* large images, and where they may become folders */
 };
+
+/* Whether a store has a record of words of `lamina exec`. */
+int has_record(const char *store, size_t count, char **words);
 
 /* The record of words of `lamina exec`, from a store. */
 struct start read_record(const char *store, size_t count, char **words);
+
+/* What tells a file from what it was before. */
+char *state_of(const struct stat *found);
 
 /* Whether a file is what it was. */
 int is_as_it_was(const struct stat *found, const char *state);
@@ -64,6 +71,11 @@ int facts_hold(const struct start *start);
 
 /* BLAKE2s, https://www.rfc-editor.org/rfc/rfc7693, as 64 hexadecimal digits. */
 void blake2s(const void *data, size_t size, char digits[65]);
+
+/* ---- edit.c: what came with a job over a start of the package before ---- */
+
+/* The start of words of `lamina exec` that no record is of. */
+struct start edited(const char *store, size_t count, char **words);
 
 /* ---- place.c: this machine and user, as far as they have a say ---- */
 

@@ -191,6 +191,20 @@ static int large_ones_change(const struct start *start, const char *store)
     return start->large > 0 && !memory_is_scarce() && !is_laying(store);
 }
 
+/* Whether a start of the package before would mount folders now that matter. What of small layers was
+ * merged changes with each edit, and lies there as a folder soon after each: that is not waited for. */
+static int large_ones_have_changed(const struct start *start)
+{
+    struct stat found;
+    for (size_t at = 0; at < start->large; at++) {
+        if (lstat(start->folder[at], &found) < 0 && errno == ENOENT)
+            continue;
+        if (stat(start->large_image[at], &found) < 0 || found.st_size >= 1 << 20)
+            return 1;
+    }
+    return 0;
+}
+
 static void renew(const struct texts *notes)
 {
     for (size_t at = 0; at < notes->count; at++)
@@ -214,12 +228,15 @@ static void start_again(char **words, size_t count)
     while (end < count && strcmp(words[end], "--") != 0)
         end++;
     char *store = store_folder();
-    struct start start = read_record(store, end, words);
+    int is_known = has_record(store, end, words);
+    struct start start = is_known ? read_record(store, end, words) : edited(store, end, words);
     if (policy_may_be_in_force())
         usual_way();
     int lease = leased(store, start.package);
     struct report report = report_wanted(getenv("LAMINA_REPORT"));
-    if (!facts_hold(&start) || large_ones_change(&start, store))
+    if (!facts_hold(&start))
+        usual_way();
+    if (is_known ? large_ones_change(&start, store) : large_ones_have_changed(&start))
         usual_way();
     told(&report, PULLED);
     int mount = *start.server != '\0' ? served(&start) : mounted(&start);

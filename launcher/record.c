@@ -39,6 +39,19 @@ static char *name_of(size_t count, char **words)
     return format("%%%s", digits);
 }
 
+static char *place_of(const char *store, size_t count, char **words)
+{
+    char *name = name_of(count, words);
+    if (strlen(name) > LONGEST)
+        usual_way();
+    return format("%s/starts/%u-%s", store, (unsigned)geteuid(), name);
+}
+
+int has_record(const char *store, size_t count, char **words)
+{
+    return access(place_of(store, count, words), F_OK) == 0;
+}
+
 /* The bytes of a record that nobody else may have written. */
 static char *believed(const char *path, size_t *size)
 {
@@ -116,11 +129,8 @@ static enum kind kind(const char *name)
 struct start read_record(const char *store, size_t count, char **words)
 {
     struct start found = {0};
-    char *name = name_of(count, words);
-    if (strlen(name) > LONGEST)
-        usual_way();
     size_t size;
-    char *data = believed(format("%s/starts/%u-%s", store, (unsigned)geteuid(), name), &size);
+    char *data = believed(place_of(store, count, words), &size);
     if (size == 0 || data[size - 1] != '\0')
         usual_way();
     struct fields fields = {data, data + size};
@@ -138,6 +148,7 @@ struct start read_record(const char *store, size_t count, char **words)
         image->kind = kind(text(&fields));
         image->offset = number(&fields);
         image->state = text(&fields);
+        image->opened = -1;
     }
     found.fact = list(&fields, sizeof *found.fact, &found.facts);
     for (size_t at = 0; at < found.facts; at++) {
@@ -149,8 +160,11 @@ struct start read_record(const char *store, size_t count, char **words)
     if (number(&fields) != 0) /* a container */
         usual_way();
     found.folder = list(&fields, sizeof *found.folder, &found.large);
+    found.large_image = calloc(found.large + 1, sizeof *found.large_image);
+    if (found.large_image == NULL)
+        usual_way();
     for (size_t at = 0; at < found.large; at++) {
-        text(&fields);
+        found.large_image[at] = text(&fields);
         found.folder[at] = text(&fields);
     }
     if (strcmp(text(&fields), "end") != 0 || fields.at != fields.end || found.arguments.count == 0
@@ -159,15 +173,21 @@ struct start read_record(const char *store, size_t count, char **words)
     return found;
 }
 
+char *state_of(const struct stat *found)
+{
+    return format("%lld %lld %llu %lld %u", (long long)found->st_size,
+                  (long long)found->st_mtim.tv_sec * 1000000000 + found->st_mtim.tv_nsec,
+                  (unsigned long long)found->st_ino,
+                  (long long)found->st_ctim.tv_sec * 1000000000 + found->st_ctim.tv_nsec,
+                  (unsigned)found->st_mode);
+}
+
 int is_as_it_was(const struct stat *found, const char *state)
 {
-    char now[160];
-    snprintf(now, sizeof now, "%lld %lld %llu %lld %u", (long long)found->st_size,
-             (long long)found->st_mtim.tv_sec * 1000000000 + found->st_mtim.tv_nsec,
-             (unsigned long long)found->st_ino,
-             (long long)found->st_ctim.tv_sec * 1000000000 + found->st_ctim.tv_nsec,
-             (unsigned)found->st_mode);
-    return strcmp(now, state) == 0;
+    char *now = state_of(found);
+    int is_so = strcmp(now, state) == 0;
+    free(now);
+    return is_so;
 }
 
 int facts_hold(const struct start *start)

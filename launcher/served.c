@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #define DEVICE 3 /* where a server finds its connection */
+#define IMAGE 4 /* and its image, where that has no name */
 
 static void write_text(const char *path, const char *text)
 {
@@ -59,13 +60,14 @@ static void own_user(void)
 
 struct server {
     int device; /* -1: a folder, which needs none */
+    int image; /* of an image that has no name, else -1 */
     char *words[7];
 };
 
 static int is_kept(int descriptor, int begin, const struct server *servers, size_t count)
 {
     for (size_t at = 0; at < count; at++)
-        if (servers[at].device == descriptor)
+        if (servers[at].device == descriptor || servers[at].image == descriptor)
             return 1;
     return descriptor == begin;
 }
@@ -77,8 +79,10 @@ static void forget_the_caller(int begin, const struct server *servers, size_t co
     for (int standard = 0; standard < 3; standard++)
         if (dup2(null, standard) < 0)
             _exit(127);
-    for (size_t at = 0; at < count; at++)
+    for (size_t at = 0; at < count; at++) {
         last = servers[at].device > last ? servers[at].device : last;
+        last = servers[at].image > last ? servers[at].image : last;
+    }
     for (int descriptor = 3; descriptor < last; descriptor++)
         if (!is_kept(descriptor, begin, servers, count))
             close(descriptor);
@@ -98,8 +102,9 @@ static void serve(const struct server *server)
     if (fork() != 0)
         return;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == keeper) { /* else it died before the call above could tell of it */
-        int away = fcntl(server->device, F_DUPFD_CLOEXEC, DEVICE + 1);
-        if (away >= 0 && dup2(away, DEVICE) == DEVICE)
+        int away = fcntl(server->device, F_DUPFD_CLOEXEC, IMAGE + 1);
+        int image = server->image < 0 ? -1 : fcntl(server->image, F_DUPFD_CLOEXEC, IMAGE + 1);
+        if (away >= 0 && dup2(away, DEVICE) == DEVICE && (image < 0 || dup2(image, IMAGE) == IMAGE))
             execv(server->words[0], server->words);
     }
     _exit(127);
@@ -157,13 +162,15 @@ static struct server *servers_of(const struct start *start)
     for (size_t at = 0; at < start->images; at++) {
         const struct image *image = &start->image[at];
         all[at].device = -1;
+        all[at].image = image->opened;
         if (image->kind == FOLDER)
             continue;
         all[at].device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
         if (all[at].device < DEVICE)
             usual_way();
+        const char *path = image->opened < 0 ? image->path : "/dev/fd/4";
         char *words[] = {(char *)start->server, "-f", "-o", format("offset=%llu", image->offset),
-                         (char *)image->path, "/dev/fd/3", NULL};
+                         (char *)path, "/dev/fd/3", NULL};
         memcpy(all[at].words, words, sizeof words);
     }
     return all;

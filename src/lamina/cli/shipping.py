@@ -70,9 +70,11 @@ def ship(
     from lamina.packaging import publish
 
     place = _place(cluster, made.package)
-    news = publish.news(made.digest, session.store, place) if _carries(cluster) else ()
     found = str(replace(place, digest=made.digest.oci))
-    carried = publish.carried(made.digest, news, session.store)
+    carried = ""
+    if _carries(cluster):
+        told = publish.planned(made.digest, session.store, place)
+        carried = publish.carried(told, session.store)
     return Shipped(found, {"build": built - begun}, {}, built, carried=carried)
 
 
@@ -94,8 +96,7 @@ def _send(
             made.digest, session.store, repository, made.package.version,
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
-    news = sent.news if _carries(cluster) else ()
-    carried = publish.carried(made.digest, news, session.store)
+    carried = publish.carried(sent, session.store) if _carries(cluster) else ""
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")

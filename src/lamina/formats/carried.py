@@ -3,6 +3,7 @@
 `1:` and then, in base64, a zlib stream (RFC 1950) of all blobs: each 4 bytes of its length, little
 end first, and its bytes. They have no names: whoever reads them knows a blob by its digest, and one
 that nobody asks for by that is nothing. So there is nothing in it that could be believed.
+A comma and an edit (`formats/edit`) may follow, which the launcher alone reads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lamina.core.errors import IntegrityError
 LONGEST = 1 << 16  # letters
 MOST = 1 << 19  # bytes of all blobs: documents are mostly hexadecimal digits, layers are compressed
 _FORM = "1:"
+_EDIT = ","  # which means nothing to a shell
 _LENGTH = 4  # bytes
 _LEVEL = 9
 
@@ -36,8 +38,14 @@ def encode(blobs: Iterable[bytes]) -> str:
     return text if len(text) <= LONGEST else ""
 
 
+def with_edit(blobs: str, edit: str) -> str:
+    """Blobs as text, with an edit as text, if there is one; nothing where there are no blobs."""
+    return f"{blobs}{_EDIT}{edit}" if blobs and edit else blobs
+
+
 def decode(text: str) -> list[bytes]:
     """The blobs in a text; raises IntegrityError where it is another one."""
+    text = text.partition(_EDIT)[0]
     if not text.startswith(_FORM) or len(text) > LONGEST:
         raise IntegrityError("blobs that came with a job have an unknown form, or are too many")
     try:

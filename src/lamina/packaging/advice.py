@@ -17,6 +17,7 @@ from lamina.formats import delta, oci, pack, transfer
 from lamina.formats.oci import Document
 from lamina.formats.transfer import SMALL, Advice, Delta, Pack
 from lamina.linux import filesystem
+from lamina.packaging.over import Chain
 from lamina.store import packages
 from lamina.store.local import LocalStore
 
@@ -58,6 +59,8 @@ class Content:
 class Former:
     """What a push before has left in a repository."""
 
+    package: Digest | None = None
+    chain: Chain = Chain()  # what that is an edit of
     names: frozenset[str] = frozenset()  # hashes of blobs and manifests
     layers: Mapping[str, Digest] = field(default_factory=dict)  # by label
     packs: tuple[Pack, ...] = ()

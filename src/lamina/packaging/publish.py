@@ -21,8 +21,9 @@ from lamina.formats import transfer
 from lamina.formats.oci import Document
 from lamina.formats.transfer import Advice
 from lamina.linux import filesystem
-from lamina.packaging import advice
+from lamina.packaging import advice, over
 from lamina.packaging.advice import Content, Former
+from lamina.packaging.over import Chain
 from lamina.store import leases, packages
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
@@ -45,6 +46,7 @@ class Pushed:
     manifests: int  # that were sent, with the advice
     signatures: int = 0  # that were put beside it
     news: tuple[Sequence[Digest], ...] = ()  # as `advice.news` tells it
+    chain: Chain = Chain()  # what it is an edit of
 
 
 def push(
@@ -65,26 +67,43 @@ def push(
         content = advice.content(digest, store)
         former = _recall(store, repository.reference)
         told = advice.news(content, former)
+        chain = _chain(digest, former, store)
         sender = _Sender(store, repository, mount_from, planned, moved)
         try:
-            return replace(sender.send(content, former, tag), news=told)
+            sent, advised = sender.send(content, former, tag)
         except Rejected:
             if not former.names:
                 raise
-        # What nodes have is not gone because the repository has lost it.
-        return replace(sender.send(content, Former(), tag), news=told)
+            # What nodes have is not gone because the repository has lost it.
+            sent, advised = sender.send(content, Former(), tag)
+        _remember(store, repository.reference, digest, chain, advised)
+        return replace(sent, news=told, chain=chain)
 
 
-def news(digest: Digest, store: LocalStore, place: Reference) -> tuple[Sequence[Digest], ...]:
-    """What a push to a repository would tell as news; nobody is asked."""
-    return advice.news(advice.content(digest, store), _recall(store, place))
-
-
-def carried(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
-    """The first of some lists of blobs that can travel with a job; empty where none can.
+def carried(pushed: Pushed, store: LocalStore) -> str:
+    """What can travel with a job of the news of a package, and its edit; empty where they can not.
 
     The signatures of the package go with it, if there is room.
     """
+    blobs = _news(pushed.digest, pushed.news, store)
+    return form.with_edit(blobs, over.told(pushed.digest, pushed.chain, store)) if blobs else ""
+
+
+def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
+    """What a push to a repository would tell of a package, as far as one knows; nobody is asked."""
+    former = _recall(store, place)
+    news = advice.news(advice.content(digest, store), former)
+    return Pushed(digest, 0, 0, 0, 0, news=news, chain=_chain(digest, former, store))
+
+
+def _chain(digest: Digest, former: Former, store: LocalStore) -> Chain:
+    if former.package is None:
+        return Chain()
+    return over.follow(former.chain, former.package, digest, store)
+
+
+def _news(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
+    """The first of some lists of blobs that can travel with a job."""
     kept = signatures.kept(package, store)
     signed = [data for each in kept for data in (each.manifest, each.envelope)]
     for digests in news:
@@ -114,7 +133,8 @@ class _Sender:
         self._planned = planned
         self._moved = moved
 
-    def send(self, content: Content, former: Former, tag: str) -> Pushed:
+    def send(self, content: Content, former: Former, tag: str) -> tuple[Pushed, Advice]:
+        """Send what the repository lacks; the advice that lies beside the package there."""
         unknown = [each for each in content.blobs if each.hash not in former.names]
         missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
         plan = advice.advise(content, former, self._store)
@@ -133,8 +153,7 @@ class _Sender:
         signed = signatures.send(
             signatures.kept(content.root.digest, self._store), self._repository
         )
-        _remember(self._store, self._repository.reference, content, plan.advice)
-        return Pushed(
+        sent = Pushed(
             content.root.digest,
             len(missing),
             sum(each.size for each in missing),
@@ -142,6 +161,7 @@ class _Sender:
             len(manifests) + 2,
             signed,
         )
+        return sent, plan.advice
 
     def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:
         # The largest first: else the last of them keeps one connection busy at the end.
@@ -181,17 +201,23 @@ def _recall(store: LocalStore, place: Reference) -> Former:
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         package = packages.read(content.root.digest, store)
+        chain = Chain(*(tuple(map(str, document[name])) for name in ("over", "labels")))
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
         return Former()  # it costs some questions
     names = {each.digest.hash for each in content.documents} | {
         each.hash for each in content.layers
     }
     layers = {layer.label: layer.blob for layer in package.layers}
-    return Former(frozenset(names), layers, told.packs, told.deltas)
+    return Former(content.root.digest, chain, frozenset(names), layers, told.packs, told.deltas)
 
 
-def _remember(store: LocalStore, place: Reference, content: Content, told: Advice) -> None:
+def _remember(
+    store: LocalStore, place: Reference, package: Digest, chain: Chain, told: Advice
+) -> None:
     kept = store.write(transfer.encode(told).data)
-    document = {"package": str(content.root.digest), "advice": str(kept)}
+    document = {
+        "package": str(package), "advice": str(kept),
+        "over": chain.packages, "labels": chain.labels,
+    }  # fmt: skip
     data = json.dumps(document).encode()
     filesystem.write_atomic(_record(store, place), data, scratch=store.scratch)

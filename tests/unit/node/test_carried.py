@@ -40,10 +40,10 @@ class Site:
             for name, data in layers.items()
         ]
         digest = packages.put(Package("p/a", version, "//p:a", tuple(made), ("a",)), self.ours)
-        planned = publish.news(digest, self.ours, self._repository("").reference)
+        planned = publish.planned(digest, self.ours, self._repository("").reference)
         pushed = publish.push(digest, self.ours, self._repository(version), version)
-        assert pushed.news == planned  # what `--dry-run` tells
-        return digest, publish.carried(digest, pushed.news, self.ours)
+        assert (pushed.news, pushed.chain) == (planned.news, planned.chain)  # of `--dry-run`
+        return digest, publish.carried(pushed, self.ours)
 
     def start(self, digest: Digest, text: str) -> Pulled:
         """Let the node have a package, as a task of a job does."""
