@@ -9,7 +9,8 @@ package is no edit in this sense.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
@@ -20,6 +21,7 @@ from lamina.formats.inodes import Folder
 from lamina.store import packages
 from lamina.store.local import LocalStore
 
+_HASH = re.compile(r"[0-9a-f]{64}")
 _LARGEST = xar.SIZE + edit.LONGEST  # bytes of a layer that may be in an edit
 
 
@@ -29,6 +31,13 @@ class Chain:
 
     packages: tuple[str, ...] = ()  # hashes of their manifests, the newest first
     labels: tuple[str, ...] = ()  # of the layers, sorted
+
+
+def recalled(hashes: Sequence[str], labels: Sequence[str]) -> Chain:
+    """A chain that was written down; raises ValueError for what may not go into a script."""
+    if not all(_HASH.fullmatch(each) for each in hashes):
+        raise ValueError("no hashes of packages")
+    return Chain(tuple(hashes), tuple(labels))
 
 
 def follow(chain: Chain, before: Digest, digest: Digest, store: LocalStore) -> Chain:

@@ -201,7 +201,7 @@ def _recall(store: LocalStore, place: Reference) -> Former:
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         package = packages.read(content.root.digest, store)
-        chain = Chain(*(tuple(map(str, document[name])) for name in ("over", "labels")))
+        chain = over.recalled(document["over"], document["labels"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
         return Former()  # it costs some questions
     names = {each.digest.hash for each in content.documents} | {

@@ -136,7 +136,8 @@ def test_what_a_node_lacks_is_told_without_the_registry(site: Site) -> None:
 
 
 def test_what_is_damaged_is_asked_for(folder: Site) -> None:
-    folder.node.environment["LAMINA_CARRIED"] = folder.text[:-9]
+    blobs, _, edit = folder.text.partition(",")
+    folder.node.environment["LAMINA_CARRIED"] = f"{blobs[:-9]},{edit}"
 
     done = folder.start()
 
