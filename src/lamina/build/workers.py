@@ -24,14 +24,16 @@ from lamina.linux import process
 # Reads (sources by path, source/output pairs) and answers (exit code, outputs, stderr), each as a
 # length of 8 bytes and that many of marshal. Started by the interpreter it compiles for.
 _PYTHON_COMPILE = """
-import marshal, sys
-from importlib._bootstrap_external import SourceFileLoader, _code_to_hash_pyc
-from importlib.util import source_hash
-from py_compile import PyCompileError
+import _imp, marshal, sys
+from importlib import _bootstrap_external as external
+
+def source_hash(data):  # as importlib.util has it, which takes longer to import than a module takes
+    magic = getattr(_imp, "pyc_magic_number_token", None) or external._RAW_MAGIC_NUMBER
+    return _imp.source_hash(magic, data)
 
 def compiled(path, data):
-    code = SourceFileLoader("<py_compile>", path).source_to_code(data, path)
-    return _code_to_hash_pyc(code, source_hash(data), False)
+    code = external.SourceFileLoader("<py_compile>", path).source_to_code(data, path)
+    return external._code_to_hash_pyc(code, source_hash(data), False)
 
 def main():
     read, write = sys.stdin.buffer, sys.stdout.buffer
@@ -42,6 +44,8 @@ def main():
             try:
                 outputs[output] = bytes(compiled(source, files[source]))
             except Exception as error:
+                from py_compile import PyCompileError
+
                 words += PyCompileError(type(error), error, source).msg.rstrip() + "\\n"
         answer = marshal.dumps((1 if words else 0, outputs, words.encode()))
         write.write(len(answer).to_bytes(8, "big") + answer)
