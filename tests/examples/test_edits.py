@@ -142,6 +142,9 @@ def test_an_edit_needs_no_interpreter(site: Site) -> None:
 
     assert site.lines(job) == ["one two"]
     assert site.lines(job) == ["one two"]
+    again = site.submit()
+    assert (again[0], again[1].partition(",")[2]) == (job[0], job[1].partition(",")[2])
+    assert site.lines(again) == ["one two"]
 
 
 def test_edits_of_several_modules_lie_over_the_version_that_was_started(site: Site) -> None:

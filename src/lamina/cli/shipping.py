@@ -74,7 +74,7 @@ def ship(
     carried = ""
     if _carries(cluster):
         told = publish.planned(made.digest, session.store, place)
-        carried = publish.carried(told, session.store)
+        carried = publish.carried(made.package, told, session.store)
     return Shipped(found, {"build": built - begun}, {}, built, carried=carried)
 
 
@@ -96,7 +96,7 @@ def _send(
             made.digest, session.store, repository, made.package.version,
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
-    carried = publish.carried(sent, session.store) if _carries(cluster) else ""
+    carried = publish.carried(made.package, sent, session.store) if _carries(cluster) else ""
     ended = time.time()
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")

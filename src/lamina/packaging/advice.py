@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lamina.core.classes import dataclass, field
 from lamina.core.digest import Digest
+from lamina.core.manifest import Package
 from lamina.formats import delta, oci, pack, transfer
 from lamina.formats.oci import Document
 from lamina.formats.transfer import SMALL, Advice, Delta, Pack
@@ -33,6 +34,7 @@ class Content:
     """Everything that a package is in a repository."""
 
     documents: list[Document]  # the last is the package
+    package: Package
     layers: dict[Digest, None] = field(default_factory=dict)
 
     @property
@@ -59,7 +61,7 @@ class Content:
 class Former:
     """What a push before has left in a repository."""
 
-    package: Digest | None = None
+    content: Content | None = None  # of the package that it was
     chain: Chain = Chain()  # what that is an edit of
     names: frozenset[str] = frozenset()  # hashes of blobs and manifests
     layers: Mapping[str, Digest] = field(default_factory=dict)  # by label
@@ -92,7 +94,7 @@ def content(digest: Digest, store: LocalStore) -> Content:
         found.setdefault(digest, document)
 
     add(digest, oci.media_type(store.read(digest)))
-    return Content(list(found.values()), layers)
+    return Content(list(found.values()), packages.read(digest, store), layers)
 
 
 def advise(content: Content, former: Former, store: LocalStore) -> Planned:
@@ -146,7 +148,7 @@ def _parted(wanted: set[Digest], former: Former) -> tuple[list[Pack], set[Digest
 
 def _deltas(content: Content, former: Former, store: LocalStore) -> Iterator[Delta]:
     """Deltas of the layers that have taken the place of others with the same label."""
-    for layer in packages.read(content.root.digest, store).layers:
+    for layer in content.package.layers:
         base, blob = former.layers.get(layer.label), layer.blob
         if base is None or blob.hash in former.names or not _can_differ(base, blob):
             continue

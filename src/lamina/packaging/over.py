@@ -18,7 +18,6 @@ from lamina.core.errors import IntegrityError
 from lamina.core.manifest import LAYER_XAR, Layer, Package
 from lamina.formats import edit, squashfs, squashreader, xar
 from lamina.formats.inodes import Folder
-from lamina.store import packages
 from lamina.store.local import LocalStore
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -40,14 +39,11 @@ def recalled(hashes: Sequence[str], labels: Sequence[str]) -> Chain:
     return Chain(tuple(hashes), tuple(labels))
 
 
-def follow(chain: Chain, before: Digest, digest: Digest, store: LocalStore) -> Chain:
-    """What a package is an edit of, by what the one before it was.
+def follow(chain: Chain, before: Digest, old: Package, new: Package, store: LocalStore) -> Chain:
+    """What a package is an edit of, by the one before it, that one's digest, and what that was.
 
-    Raises BlobMissing where the store lacks some of them.
+    Raises BlobMissing where the store lacks some of their layers.
     """
-    if before == digest:
-        return chain
-    old, new = packages.read(before, store), packages.read(digest, store)
     changed = _changed(old, new, store)
     if not changed:
         return Chain()
@@ -58,14 +54,13 @@ def follow(chain: Chain, before: Digest, digest: Digest, store: LocalStore) -> C
     return Chain((before.hash, *chain.packages)[: edit.OVER], labels)
 
 
-def told(digest: Digest, chain: Chain, store: LocalStore) -> str:
+def told(package: Package, digest: Digest, chain: Chain, store: LocalStore) -> str:
     """A package as an edit, as `formats/edit` writes it; empty where it is none, or too much.
 
     Raises BlobMissing where the store lacks some of it.
     """
     if not chain.packages:
         return ""
-    package = packages.read(digest, store)
     layers = [layer for layer in package.layers if layer.label in chain.labels]
     store.fetch([layer.blob for layer in layers])
     images = [_image(store.read(layer.blob)) for layer in layers]

@@ -15,6 +15,7 @@ from lamina.core import parallel
 from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
+from lamina.core.manifest import Package
 from lamina.core.reference import Reference
 from lamina.formats import carried as form
 from lamina.formats import transfer
@@ -24,7 +25,7 @@ from lamina.linux import filesystem
 from lamina.packaging import advice, over
 from lamina.packaging.advice import Content, Former
 from lamina.packaging.over import Chain
-from lamina.store import leases, packages
+from lamina.store import leases
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
 from lamina.store.trust import signatures
@@ -32,6 +33,7 @@ from lamina.store.trust import signatures
 _AT_ONCE = 8  # blobs under way
 _FEW = 8  # so few small blobs are sent without asking whether they are there
 
+Work = Callable[[], None]
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 
 
@@ -67,7 +69,7 @@ def push(
         content = advice.content(digest, store)
         former = _recall(store, repository.reference)
         told = advice.news(content, former)
-        chain = _chain(digest, former, store)
+        chain = _chain(content, former, store)
         sender = _Sender(store, repository, mount_from, planned, moved)
         try:
             sent, advised = sender.send(content, former, tag)
@@ -80,26 +82,30 @@ def push(
         return replace(sent, news=told, chain=chain)
 
 
-def carried(pushed: Pushed, store: LocalStore) -> str:
+def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
     """What can travel with a job of the news of a package, and its edit; empty where they can not.
 
     The signatures of the package go with it, if there is room.
     """
     blobs = _news(pushed.digest, pushed.news, store)
-    return form.with_edit(blobs, over.told(pushed.digest, pushed.chain, store)) if blobs else ""
+    if not blobs:
+        return ""
+    return form.with_edit(blobs, over.told(package, pushed.digest, pushed.chain, store))
 
 
 def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
     """What a push to a repository would tell of a package, as far as one knows; nobody is asked."""
     former = _recall(store, place)
-    news = advice.news(advice.content(digest, store), former)
-    return Pushed(digest, 0, 0, 0, 0, news=news, chain=_chain(digest, former, store))
+    content = advice.content(digest, store)
+    news = advice.news(content, former)
+    return Pushed(digest, 0, 0, 0, 0, news=news, chain=_chain(content, former, store))
 
 
-def _chain(digest: Digest, former: Former, store: LocalStore) -> Chain:
-    if former.package is None:
-        return Chain()
-    return over.follow(former.chain, former.package, digest, store)
+def _chain(content: Content, former: Former, store: LocalStore) -> Chain:
+    before = former.content
+    if before is None or before.root.digest == content.root.digest:
+        return former.chain
+    return over.follow(former.chain, before.root.digest, before.package, content.package, store)
 
 
 def _news(package: Digest, news: Iterable[Sequence[Digest]], store: LocalStore) -> str:
@@ -141,13 +147,16 @@ class _Sender:
         packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
         missing |= {each.blob for each in plan.deltas}
         self._planned([*missing, *(Digest.of(each) for each in packs)])
-        self._send_blobs(missing, packs)
+        advised = partial(
+            self._put, transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
+        )
+        needs_nothing = not packs and not plan.deltas  # that is not there: it need not wait
+        self._send_blobs(missing, packs, [advised] if needs_nothing else [])
         manifests = [
             each for each in content.manifests[:-1] if each.digest.hash not in former.names
         ]
-        told = transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
         work = [partial(self._put, each) for each in manifests]
-        parallel.run([*work, partial(self._put, *told)], _AT_ONCE)
+        parallel.run(work if needs_nothing else [*work, advised], _AT_ONCE)
         # Whoever finds the package finds all that.
         self._put(content.root, tag)
         signed = signatures.send(
@@ -163,11 +172,13 @@ class _Sender:
         )
         return sent, plan.advice
 
-    def _send_blobs(self, missing: Iterable[Digest], packs: Sequence[bytes]) -> None:
+    def _send_blobs(
+        self, missing: Iterable[Digest], packs: Sequence[bytes], beside: Sequence[Work]
+    ) -> None:
         # The largest first: else the last of them keeps one connection busy at the end.
         work = [partial(self._send, each) for each in sorted(missing, key=lambda each: -each.size)]
         work += [partial(self._send_pack, each) for each in packs]
-        parallel.run(work, _AT_ONCE)
+        parallel.run([*work, *beside], _AT_ONCE)
 
     def _send(self, digest: Digest) -> None:
         self._repository.push(digest, self._store.source(digest), mount_from=self._mount_from)
@@ -200,15 +211,14 @@ def _recall(store: LocalStore, place: Reference) -> Former:
         document = json.loads(_record(store, place).read_bytes())
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
-        package = packages.read(content.root.digest, store)
         chain = over.recalled(document["over"], document["labels"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
         return Former()  # it costs some questions
     names = {each.digest.hash for each in content.documents} | {
         each.hash for each in content.layers
     }
-    layers = {layer.label: layer.blob for layer in package.layers}
-    return Former(content.root.digest, chain, frozenset(names), layers, told.packs, told.deltas)
+    layers = {layer.label: layer.blob for layer in content.package.layers}
+    return Former(content, chain, frozenset(names), layers, told.packs, told.deltas)
 
 
 def _remember(

@@ -39,11 +39,12 @@ class Site:
             Layer(f"//p:{name}", Digest.of(data), self.ours.write(data))
             for name, data in layers.items()
         ]
-        digest = packages.put(Package("p/a", version, "//p:a", tuple(made), ("a",)), self.ours)
+        package = Package("p/a", version, "//p:a", tuple(made), ("a",))
+        digest = packages.put(package, self.ours)
         planned = publish.planned(digest, self.ours, self._repository("").reference)
         pushed = publish.push(digest, self.ours, self._repository(version), version)
         assert (pushed.news, pushed.chain) == (planned.news, planned.chain)  # of `--dry-run`
-        return digest, publish.carried(pushed, self.ours)
+        return digest, publish.carried(package, pushed, self.ours)
 
     def start(self, digest: Digest, text: str) -> Pulled:
         """Let the node have a package, as a task of a job does."""

@@ -67,8 +67,13 @@ def chain_of(store: LocalStore, *digests: Digest) -> Chain:
     """What the last of some packages is an edit of, when they were pushed one by one."""
     found = Chain()
     for before, digest in itertools.pairwise(digests):
-        found = over.follow(found, before, digest, store)
+        old, new = packages.read(before, store), packages.read(digest, store)
+        found = over.follow(found, before, old, new, store)
     return found
+
+
+def told(digest: Digest, chain: Chain, store: LocalStore) -> str:
+    return over.told(packages.read(digest, store), digest, chain, store)
 
 
 BASE = {"low": {"low.py": "1", "low/x": "1"}, "high": {"high.py": "1"}}
@@ -84,7 +89,7 @@ def test_the_layers_that_differ_lie_over_the_one_before(make: Make, store: Local
     chain = chain_of(store, first, second)
 
     assert chain == Chain((first.hash,), ("//p:low",))
-    *head, _, image = over.told(second, chain, store).split(":")
+    *head, _, image = told(second, chain, store).split(":")
     assert head == ["1", first.hash, second.hash, packages.read(second, store).version]
     data = base64.b64decode(image)
     assert data[:4] == b"hsqs"
@@ -106,13 +111,7 @@ def test_all_that_differ_from_any_before_lie_over_each(make: Make, store: LocalS
     assert chain == Chain(
         tuple(each.hash for each in reversed(packages_[:3])), ("//p:high", "//p:low")
     )
-    assert len(over.told(packages_[-1], chain, store).split(":")) == 5 + 2
-
-
-def test_a_package_that_comes_again_is_what_it_was(make: Make, store: LocalStore) -> None:
-    first, second = make(BASE), make(edited(high={"high.py": "2"}))
-
-    assert chain_of(store, first, second, second) == chain_of(store, first, second)
+    assert len(told(packages_[-1], chain, store).split(":")) == 5 + 2
 
 
 @pytest.mark.parametrize(
@@ -207,7 +206,7 @@ def test_no_more_packages_than_fit(make: Make, store: LocalStore) -> None:
     chain = chain_of(store, *made)
 
     assert chain.packages == tuple(each.hash for each in made[-2 : -2 - edit.OVER : -1])
-    assert over.told(made[-1], chain, store)
+    assert told(made[-1], chain, store)
 
 
 def test_a_chain_that_was_written_down_is_checked() -> None:
