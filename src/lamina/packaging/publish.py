@@ -176,7 +176,9 @@ class _Sender:
         self, missing: Iterable[Digest], packs: Sequence[bytes], beside: Sequence[Work]
     ) -> None:
         # The largest first: else the last of them keeps one connection busy at the end.
-        work = [partial(self._send, each) for each in sorted(missing, key=lambda each: -each.size)]
+        work: list[Work] = [
+            partial(self._send, each) for each in sorted(missing, key=lambda each: -each.size)
+        ]
         work += [partial(self._send_pack, each) for each in packs]
         parallel.run([*work, *beside], _AT_ONCE)
 
