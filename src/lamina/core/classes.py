@@ -145,11 +145,15 @@ def _made(cls: type, *, frozen: bool, order: bool, eq: bool) -> type:
     )
     made: type
 
-    def begin(self: Any, *args: object, **named: object) -> None:
+    def compiled() -> Callable[..., None]:
         init = _init(made, frozen=frozen)
         type.__setattr__(made, "__init__", init)
-        init(self, *args, **named)
+        return init
 
+    def begin(self: Any, *args: object, **named: object) -> None:
+        compiled()(self, *args, **named)
+
+    begin.compiled = compiled  # type: ignore[attr-defined]
     namespace.setdefault("__init__", begin)
     namespace.setdefault("__repr__", _repr)
     compared = [name for name, field in fields.items() if field.compare]
@@ -169,6 +173,13 @@ def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, str]:
     """Names and types of a class of its own; as texts, as every module here asks for."""
     found: Mapping[str, str] = namespace.get("__annotations__", {})
     return found
+
+
+def complete(kind: type) -> None:
+    """Make now what a class else makes when its first object is: for who forks later."""
+    compiled = getattr(kind.__dict__.get("__init__"), "compiled", None)
+    if compiled is not None:
+        compiled()
 
 
 def names(kind: type) -> tuple[str, ...]:

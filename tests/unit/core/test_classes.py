@@ -210,3 +210,15 @@ def test_as_plain_data() -> None:
     ours, theirs = both(make)
     assert ours == theirs
     assert isinstance(ours["many"], tuple)
+
+
+def test_what_is_made_at_first_use_can_be_made_before() -> None:
+    made = point(classes)
+    assert made.__init__.__name__ == "begin"
+
+    classes.complete(made)
+
+    assert made.__init__.__name__ == "__init__"
+    assert made(1, 2) == made(1, 2)
+    classes.complete(made)
+    classes.complete(int)
