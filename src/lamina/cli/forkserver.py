@@ -1,0 +1,489 @@
+"""A process that has imported what commands import, and becomes each command by a fork.
+
+The other side is `launcher/server.c`. It sends four descriptors (the standard streams and its working
+folder) with a `_REQUEST`, words and environment; a fork of the server reads them, answers `R` with a
+pidfd of itself, and begins when `G` comes, after which nobody starts that command again. At its end it
+sends `E` and its exit code, and the server, when it has reaped it, `S` and the wait status.
+
+The server holds nothing of any command: it accepts, looks who asks, and forks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import IO, NoReturn
+
+from lamina.cli import serverkey
+from lamina.cli.preloaded import MODULES
+from lamina.linux import environment
+
+_REQUEST = struct.Struct("=8sIII")  # magic, number of words, bytes of all texts, umask
+_MAGIC = b"lamina1\0"
+_ASK = b"laminaQ\0"  # in place of it: tell of the server
+_END = b"laminaE\0"  # end the server
+_LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
+_TOLD = struct.Struct("=ci")
+_FACTS = struct.Struct("=iidq")  # pid, commands served, seconds since the epoch, bytes of memory
+_PATIENCE = 2.0  # seconds
+_SO_PEERPIDFD = 77  # since Linux 6.5
+_PEER = struct.Struct("=iII")  # pid, uid, gid
+
+State = tuple[int, int, int]  # of a file
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The two programs that lamina is: the launcher, and the one in Python that it becomes."""
+
+    launcher: str
+    usual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server tells of itself."""
+
+    pid: int
+    served: int
+    since: float
+    memory: int
+
+
+def address(key: str) -> str:
+    """The abstract name of the server of processes with a key."""
+    return f"\0lamina-{os.getuid()}-{key}"
+
+
+def facts(key: str) -> Facts | None:
+    """What the server with a key tells; None where there is none."""
+    answer = _conversation(key, _ASK)
+    return Facts(*_FACTS.unpack(answer)) if len(answer) == _FACTS.size else None
+
+
+def end(key: str) -> bool:
+    """End the server with a key; whether there was one."""
+    if _conversation(key, _END) != b"E":
+        return False
+    limit = time.monotonic() + _PATIENCE
+    while _is_there(key) and time.monotonic() < limit:
+        time.sleep(0.005)
+    return True
+
+
+def _connected(key: str) -> socket.socket | None:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.settimeout(_PATIENCE)
+    try:
+        made.connect(address(key))
+        if _peer(made)[1] == os.getuid():  # anybody may take such a name
+            return made
+    except OSError:
+        pass
+    made.close()
+    return None
+
+
+def _is_there(key: str) -> bool:
+    made = _connected(key)
+    if made is not None:
+        made.close()
+    return made is not None
+
+
+def _conversation(key: str, magic: bytes) -> bytes:
+    made = _connected(key)
+    if made is None:
+        return b""
+    with made:
+        try:
+            made.sendall(_REQUEST.pack(magic, 0, 0, 0))
+            return made.recv(_FACTS.size)
+        except OSError:
+            return b""
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(found)
+    return pid, uid
+
+
+def start(key: str, programs: Programs, idle: float) -> bool:
+    """Start a server in the background; whether it is there now, by this call or another one."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _in_background(key, programs, idle, writer)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with open(reader, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read() == b"ready"
+
+
+def _in_background(key: str, programs: Programs, idle: float, told: int) -> NoReturn:
+    """Be the server: in a session of its own, with nothing of the process that began it."""
+    code = 1
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _let_go(told)
+            _preload(MODULES)
+            server = _Server(key, programs, idle)
+            os.write(told, b"ready")
+            os.close(told)
+            server.serve()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _let_go(kept: int) -> None:
+    os.chdir("/")
+    os.environ.pop("LAMINA_SERVER_KEY", None)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(null, stream)
+    _close_all_but(kept)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _close_all_but(kept: int) -> None:
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _preload(names: Iterable[str]) -> None:
+    for name in names:
+        # Some come with other versions of what is installed; a command imports what it lacks.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # What this process has found out of itself, to be a command, is not for others.
+    for module in [each for name, each in sys.modules.items() if name.startswith("lamina.")]:
+        for value in list(vars(module).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+    gc.collect()
+    gc.disable()  # else it would touch what is shared
+    gc.freeze()
+
+
+def _state(path: str) -> State:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _files(programs: Programs) -> dict[str, State]:
+    """All that this process was made of, as it is now."""
+    origins = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {path for path in origins if isinstance(path, str) and path.startswith("/")}
+    return {path: _state(path) for path in sorted({*paths, programs.launcher, programs.usual})}
+
+
+@dataclass
+class _Server:
+    """The loop. `children` has, by pidfd, the process of a command and the connection to its launcher."""
+
+    key: str
+    programs: Programs
+    idle: float
+    children: dict[int, tuple[int, int]] = field(default_factory=dict)
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self.since = time.time()
+        self.files = _files(self.programs)
+        self.listener: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(address(self.key))
+        self.listener.listen(128)
+        self.listener.setblocking(False)
+        # What forks tell: `G` of a command, `E` of the end, `A` that another server is to be started.
+        self.words, self.said = os.pipe()
+        self.poll = select.poll()
+        self.poll.register(self.listener, select.POLLIN)
+        self.poll.register(self.words, select.POLLIN)
+
+    def serve(self) -> None:
+        """Serve until told to end, or long idle; then wait for what runs, whose end is told."""
+        last = time.monotonic()
+        while self.listener is not None or self.children:
+            left = last + self.idle - time.monotonic()
+            if self.listener is not None and left <= 0 and not self.children:
+                self._close()
+                continue
+            waits = self.listener is not None and not self.children
+            for descriptor, _ in self.poll.poll(max(left, 0) * 1000 if waits else None):
+                if descriptor == self.words:
+                    self._hear()
+                elif descriptor in self.children:
+                    self._reap(descriptor)
+                elif self.listener is not None and descriptor == self.listener.fileno():
+                    self._accept(self.listener)
+                last = time.monotonic()
+
+    def _close(self) -> None:
+        if self.listener is not None:
+            self.poll.unregister(self.listener)
+            self.listener.close()
+            self.listener = None
+
+    def _hear(self) -> None:
+        told = os.read(self.words, 4096)
+        self.served += told.count(b"G")
+        if self.listener is not None and (b"E" in told or b"A" in told):
+            self._close()
+            if b"E" not in told:
+                self._start_again()
+
+    def _reap(self, process: int) -> None:
+        pid, connection = self.children.pop(process)
+        self.poll.unregister(process)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            os.write(connection, _TOLD.pack(b"S", status))
+        os.close(connection)
+        os.close(process)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                time.sleep(0.05)
+            return
+        with connection:
+            if not self._may_ask(connection):
+                return
+            with contextlib.suppress(OSError):  # too many processes or descriptors: the usual way
+                self._fork(connection)
+
+    def _may_ask(self, connection: socket.socket) -> bool:
+        """Whether the process there could do by itself all that a fork of this one can do."""
+        pid, uid = _peer(connection)
+        if uid != os.getuid() or pid <= 0:
+            return False
+        try:
+            try:
+                process = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+            except OSError:
+                process = os.pidfd_open(pid)
+            try:
+                same = serverkey.key(pid, self.programs.launcher, self.programs.usual) == self.key
+                # While it lives, no other process has its number.
+                return same and not select.select([process], [], [], 0)[0]
+            finally:
+                os.close(process)
+        except (OSError, ValueError):
+            return False
+
+    def _fork(self, connection: socket.socket) -> None:
+        """A child that becomes the command."""
+        stale = self.files != {path: _state(path) for path in self.files}
+        kept = os.dup(connection.fileno())
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(kept)
+            raise
+        if pid == 0:
+            try:
+                self._become(connection, stale=stale)
+            finally:
+                os._exit(1)
+        process = os.pidfd_open(pid)
+        self.children[process] = (pid, kept)
+        self.poll.register(process, select.POLLIN)
+
+    def _become(self, connection: socket.socket, *, stale: bool) -> None:
+        said = self.said
+        if self.listener is not None:
+            self.listener.detach()
+        os.setpgid(0, 0)
+        connection.settimeout(_PATIENCE)
+        head, files, _, _ = socket.recv_fds(connection, _REQUEST.size, 4)
+        magic, count, size, umask = _REQUEST.unpack(head)
+        if magic in (_ASK, _END):
+            if magic == _END:
+                os.write(said, b"E")
+            facts = _FACTS.pack(os.getppid(), self.served, self.since, _memory(os.getppid()))
+            connection.sendall(facts if magic == _ASK else b"E")
+            return
+        if magic != _MAGIC or len(files) != 4 or not 0 < count <= size <= _LARGEST:
+            return
+        if stale:
+            os.write(said, b"A")
+            return
+        texts = _received(connection, size).split(b"\0")[:-1]
+        # What fails up to here leaves the command to its caller.
+        _take(files, umask)
+        _be_given(texts[:count], texts[count:])
+        connection.settimeout(None)
+        socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
+        if connection.recv(1) != b"G":
+            return
+        os.write(said, b"G")
+        # Each of these ends with this process alone.
+        os.closerange(3, connection.fileno())
+        os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        _end_with(connection)
+        gc.enable()
+        from lamina.cli import start
+
+        code = ended(start.program)
+        with contextlib.suppress(OSError):
+            connection.sendall(_TOLD.pack(b"E", code))
+        os._exit(code)
+
+    def _start_again(self) -> None:
+        """Start another server, of what is installed now."""
+        if os.fork() == 0:
+            try:
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                if os.fork() == 0:
+                    words = ["lamina", "server", "start", "--idle", f"{self.idle:.0f}s"]
+                    os.execve(self.programs.launcher, words, environment.inherited())
+            finally:
+                os._exit(0)
+        os.wait()
+
+
+def _memory(pid: int) -> int:
+    with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return bytes(data)
+
+
+def _take(files: list[int], umask: int) -> None:
+    """The streams, the working folder and the mask for new files of the caller."""
+    for stream in range(3):
+        os.dup2(files[stream], stream)
+    os.fchdir(files[3])
+    os.umask(umask)
+
+
+def _be_given(words: list[bytes], variables: list[bytes]) -> None:
+    """Words, environment and streams, as Python has them at its start."""
+    place = sys.orig_argv.index(sys.argv[0])
+    own = [os.fsdecode(word) for word in words[1:]]
+    sys.argv[1:] = own
+    sys.orig_argv[place + 1 :] = own
+    set_environment(variables)
+    names = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+    for number, (name, mode) in enumerate(names):
+        stream = stream_of(number, mode, name, getattr(sys, name))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def set_environment(variables: Iterable[bytes]) -> None:
+    """Exchange the environment; the first of a name counts. A locale that Python has set stays so."""
+    coerced = os.environ.get("LC_CTYPE")
+    found: dict[str, str] = {}
+    for variable in variables:
+        name, _, value = os.fsdecode(variable).partition("=")
+        found.setdefault(name, value)
+    if coerced is not None:
+        found["LC_CTYPE"] = coerced  # the key has what callers say of it
+    os.environ.clear()
+    os.environ.update(found)
+
+
+def stream_of(descriptor: int, mode: str, name: str, like: IO[str]) -> IO[str]:
+    """A standard stream, as Python makes it at its start, with the encoding of another."""
+    import io
+
+    plain = like.write_through  # type: ignore[attr-defined]
+    buffering = 0 if plain and mode == "w" else -1
+    buffer = open(descriptor, f"{mode}b", buffering, closefd=False)  # noqa: PTH123, SIM115
+    raw = buffer if buffering == 0 else buffer.raw  # type: ignore[union-attr]
+    raw.name = f"<{name}>"
+    stream = io.TextIOWrapper(
+        buffer,
+        encoding=like.encoding,
+        errors=like.errors,
+        newline="\n",
+        line_buffering=not plain and (raw.isatty() or name == "stderr"),
+        write_through=plain,
+    )
+    stream.mode = mode  # type: ignore[misc]
+    return stream
+
+
+def _end_with(connection: socket.socket) -> None:
+    """Let SIGHUP tell when the launcher is gone, which stands for the terminal."""
+    descriptor = connection.fileno()
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGHUP)
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    if poll.poll(0):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+def ended(program: Callable[[], int]) -> int:
+    """Run a program and end as the interpreter does; the exit code that it would end with."""
+    import atexit
+    import threading
+
+    try:
+        code = program()
+    except SystemExit as error:
+        code = _code_of(error)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except Exception as error:
+        code = 120
+        with contextlib.suppress(Exception):
+            sys.stderr.write(
+                f"Exception ignored in: {sys.stdout!r}\n{type(error).__name__}: {error}\n"
+            )
+    with contextlib.suppress(Exception):
+        sys.stderr.flush()
+    return code & 0xFF
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    sys.stderr.write(f"{error.code}\n")
+    return 1
