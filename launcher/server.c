@@ -431,7 +431,7 @@ _Noreturn static void wait_for(int server, int process, int signals)
         }
         if (all[2].fd >= 0 && (is_over || all[2].revents != 0) && !hear(server, &end))
             all[2].fd = -1;
-        if (end.kind == 'S' || (is_over && (end.kind == 'E' || all[2].fd < 0 || count <= 0)))
+        if (end.kind != 0 || (is_over && (all[2].fd < 0 || count <= 0)))
             end_like(&end);
     }
 }

@@ -1,17 +1,17 @@
 """A process that has imported what commands import, and becomes each command by a fork.
 
-The other side is `launcher/server.c`. It sends four descriptors (the standard streams and its working
-folder) with a `_REQUEST`, words and environment; a fork of the server reads them, answers `R` with a
-pidfd of itself, and begins when `G` comes, after which nobody starts that command again. At its end it
-sends `E` and its exit code, and the server, when it has reaped it, `S` and the wait status.
+The other side is `launcher/server.c`. It sends four descriptors (the standard streams and its
+working folder) with a `_REQUEST`, words and environment; a fork of the server reads them, answers
+`R` with a pidfd of itself, and begins when `G` comes, after which nobody starts that command again.
+At its end it sends `E` and its exit code, and the server that has reaped it `S` and the status.
 
-The server holds nothing of any command: it accepts, looks who asks, and forks.
+The server holds nothing of any command: it accepts, and gives who asks to a fork, which looks who
+that is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import gc
 import importlib
@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import IO, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from lamina.cli import serverkey
 from lamina.cli.preloaded import MODULES
@@ -203,13 +203,14 @@ def _files(programs: Programs) -> dict[str, State]:
 
 @dataclass
 class _Server:
-    """The loop. `children` has, by pidfd, the process of a command and the connection to its launcher."""
+    """The loop. Each command has a fork that was there before it was asked for: the spare one."""
 
     key: str
     programs: Programs
     idle: float
-    children: dict[int, tuple[int, int]] = field(default_factory=dict)
     served: int = 0
+    # By a pidfd: a process that has a command, and the connection to its launcher.
+    children: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.since = time.time()
@@ -218,14 +219,16 @@ class _Server:
         self.listener.bind(address(self.key))
         self.listener.listen(128)
         self.listener.setblocking(False)
-        # What forks tell: `G` of a command, `E` of the end, `A` that another server is to be started.
+        # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
         self.words, self.said = os.pipe()
         self.poll = select.poll()
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.words, select.POLLIN)
+        self.spare: tuple[int, socket.socket] | None = None
 
     def serve(self) -> None:
         """Serve until told to end, or long idle; then wait for what runs, whose end is told."""
+        self.spare = self._forked()
         last = time.monotonic()
         while self.listener is not None or self.children:
             left = last + self.idle - time.monotonic()
@@ -243,10 +246,16 @@ class _Server:
                 last = time.monotonic()
 
     def _close(self) -> None:
+        """Serve nobody any more; the spare process ends as its channel does."""
         if self.listener is not None:
             self.poll.unregister(self.listener)
             self.listener.close()
             self.listener = None
+        if self.spare is not None:
+            pid, channel = self.spare
+            channel.close()
+            os.waitpid(pid, 0)
+            self.spare = None
 
     def _hear(self) -> None:
         told = os.read(self.words, 4096)
@@ -266,17 +275,81 @@ class _Server:
         os.close(process)
 
     def _accept(self, listener: socket.socket) -> None:
+        """Give the next caller to the spare process; without one it goes the usual way."""
         try:
             connection, _ = listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                time.sleep(0.05)
+        except OSError:
+            time.sleep(0.01)  # else this came at once again where descriptors are used up
             return
         with connection:
-            if not self._may_ask(connection):
+            if self.spare is None:
+                self.spare = self._forked()
+            if self.spare is None or _peer(connection)[1] != os.getuid():
                 return
-            with contextlib.suppress(OSError):  # too many processes or descriptors: the usual way
-                self._fork(connection)
+            (pid, channel), self.spare = self.spare, None
+            with channel:
+                try:
+                    process = os.pidfd_open(pid)
+                except OSError:
+                    channel.close()
+                    os.waitpid(pid, 0)
+                    return
+                with contextlib.suppress(OSError):  # it was killed; its end is told
+                    socket.send_fds(channel, [b"C"], [connection.fileno()])
+            self.children[process] = (pid, connection.detach())
+            self.poll.register(process, select.POLLIN)
+        self.spare = self._forked()
+
+    def _forked(self) -> tuple[int, socket.socket] | None:
+        """A child that becomes the next command, and the channel to it."""
+        try:
+            ours, other = socket.socketpair()
+            pid = os.fork()
+        except OSError:  # of processes, descriptors or memory there are no more
+            return None
+        if pid == 0:
+            try:
+                if self.listener is not None:
+                    os.close(self.listener.detach())
+                os.close(ours.detach())
+                os.setpgid(0, 0)
+                self._become(other)
+            finally:
+                os._exit(1)
+        other.close()
+        return pid, ours
+
+    def _become(self, channel: socket.socket) -> None:
+        """Wait for a caller, and be the command that it wants."""
+        _, given, _, _ = socket.recv_fds(channel, 1, 1)
+        if not given:
+            return
+        connection = socket.socket(fileno=given[0])
+        connection.settimeout(_PATIENCE)
+        if not self._may_ask(connection):
+            return
+        head, files, _, _ = socket.recv_fds(connection, _REQUEST.size, 4)
+        magic, count, size, umask = _REQUEST.unpack(head)
+        if magic == _END:
+            os.write(self.said, b"E")
+            connection.sendall(b"E")
+        elif magic == _ASK:
+            server = os.getppid()
+            facts = _FACTS.pack(server, self.served, self.since, _memory(server))
+            connection.sendall(facts)
+        elif magic == _MAGIC and len(files) == 4 and 0 < count <= size <= _LARGEST:
+            if self.files != {path: _state(path) for path in self.files}:
+                os.write(self.said, b"A")
+                return
+            texts = _received(connection, size).split(b"\0")[:-1]
+            # What fails up to here leaves the command to its caller.
+            _take(files, umask)
+            _be_given(texts[:count], texts[count:])
+            connection.settimeout(None)
+            socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
+            if connection.recv(1) == b"G":
+                os.write(self.said, b"G")
+                _run(connection)
 
     def _may_ask(self, connection: socket.socket) -> bool:
         """Whether the process there could do by itself all that a fork of this one can do."""
@@ -284,76 +357,12 @@ class _Server:
         if uid != os.getuid() or pid <= 0:
             return False
         try:
-            try:
-                process = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
-            except OSError:
-                process = os.pidfd_open(pid)
-            try:
-                same = serverkey.key(pid, self.programs.launcher, self.programs.usual) == self.key
-                # While it lives, no other process has its number.
-                return same and not select.select([process], [], [], 0)[0]
-            finally:
-                os.close(process)
-        except (OSError, ValueError):
-            return False
-
-    def _fork(self, connection: socket.socket) -> None:
-        """A child that becomes the command."""
-        stale = self.files != {path: _state(path) for path in self.files}
-        kept = os.dup(connection.fileno())
-        try:
-            pid = os.fork()
+            process = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
         except OSError:
-            os.close(kept)
-            raise
-        if pid == 0:
-            try:
-                self._become(connection, stale=stale)
-            finally:
-                os._exit(1)
-        process = os.pidfd_open(pid)
-        self.children[process] = (pid, kept)
-        self.poll.register(process, select.POLLIN)
-
-    def _become(self, connection: socket.socket, *, stale: bool) -> None:
-        said = self.said
-        if self.listener is not None:
-            self.listener.detach()
-        os.setpgid(0, 0)
-        connection.settimeout(_PATIENCE)
-        head, files, _, _ = socket.recv_fds(connection, _REQUEST.size, 4)
-        magic, count, size, umask = _REQUEST.unpack(head)
-        if magic in (_ASK, _END):
-            if magic == _END:
-                os.write(said, b"E")
-            facts = _FACTS.pack(os.getppid(), self.served, self.since, _memory(os.getppid()))
-            connection.sendall(facts if magic == _ASK else b"E")
-            return
-        if magic != _MAGIC or len(files) != 4 or not 0 < count <= size <= _LARGEST:
-            return
-        if stale:
-            os.write(said, b"A")
-            return
-        texts = _received(connection, size).split(b"\0")[:-1]
-        # What fails up to here leaves the command to its caller.
-        _take(files, umask)
-        _be_given(texts[:count], texts[count:])
-        connection.settimeout(None)
-        socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
-        if connection.recv(1) != b"G":
-            return
-        os.write(said, b"G")
-        # Each of these ends with this process alone.
-        os.closerange(3, connection.fileno())
-        os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        _end_with(connection)
-        gc.enable()
-        from lamina.cli import start
-
-        code = ended(start.program)
-        with contextlib.suppress(OSError):
-            connection.sendall(_TOLD.pack(b"E", code))
-        os._exit(code)
+            process = os.pidfd_open(pid)
+        same = serverkey.key(pid, self.programs.launcher, self.programs.usual) == self.key
+        # While it lives, no other process has its number.
+        return same and not select.select([process], [], [], 0)[0]
 
     def _start_again(self) -> None:
         """Start another server, of what is installed now."""
@@ -366,6 +375,23 @@ class _Server:
             finally:
                 os._exit(0)
         os.wait()
+
+
+def _run(connection: socket.socket) -> NoReturn:
+    """Be the command. Each descriptor but the connection is of the server, and of no use here."""
+    kept = connection.fileno()
+    _close_all_but(kept)
+    _end_with(connection)
+    gc.enable()
+    from lamina.cli import start
+
+    code = ended(start.program)
+    # What is held by open files is free, and read to its end, before anybody is told.
+    _close_all_but(kept)
+    os.closerange(0, 3)
+    with contextlib.suppress(OSError):
+        connection.sendall(_TOLD.pack(b"E", code))
+    os._exit(code)
 
 
 def _memory(pid: int) -> int:
@@ -406,7 +432,7 @@ def _be_given(words: list[bytes], variables: list[bytes]) -> None:
 
 
 def set_environment(variables: Iterable[bytes]) -> None:
-    """Exchange the environment; the first of a name counts. A locale that Python has set stays so."""
+    """Exchange the environment; the first of a name counts. The locale that Python set stays."""
     coerced = os.environ.get("LC_CTYPE")
     found: dict[str, str] = {}
     for variable in variables:
@@ -418,14 +444,14 @@ def set_environment(variables: Iterable[bytes]) -> None:
     os.environ.update(found)
 
 
-def stream_of(descriptor: int, mode: str, name: str, like: IO[str]) -> IO[str]:
+def stream_of(descriptor: int, mode: str, name: str, like: TextIO) -> TextIO:
     """A standard stream, as Python makes it at its start, with the encoding of another."""
     import io
 
-    plain = like.write_through  # type: ignore[attr-defined]
+    plain = bool(getattr(like, "write_through", False))
     buffering = 0 if plain and mode == "w" else -1
-    buffer = open(descriptor, f"{mode}b", buffering, closefd=False)  # noqa: PTH123, SIM115
-    raw = buffer if buffering == 0 else buffer.raw  # type: ignore[union-attr]
+    buffer: Any = open(descriptor, f"{mode}b", buffering, closefd=False)  # noqa: SIM115
+    raw = buffer if buffering == 0 else buffer.raw
     raw.name = f"<{name}>"
     stream = io.TextIOWrapper(
         buffer,

@@ -1,7 +1,7 @@
 """What a process has that a fork of a server has from the server, as one digest.
 
-A command is run by the server whose key is its own. The launcher finds the same (`launcher/server.c`):
-a change of one is a change of both.
+A command is run by the server whose key is its own. The launcher finds the same
+(`launcher/server.c`): a change of one is a change of both.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "what", metavar="start|stop|status", choices=("start", "stop", "status"),
-        help="start a server for commands of this session; end it, while commands go on; tell of it",
+        help="start a server for commands of this session; end it, while commands go on; "
+        "tell of it",
     )  # fmt: skip
     parser.add_argument(
         "--idle", metavar="TIME", default=_IDLE,
@@ -69,7 +70,7 @@ def _must_work(key: str, programs: forkserver.Programs) -> None:
     if not key:
         raise HostError(
             "only the native `lamina` has servers",
-            hint="install lamina where there is a C compiler, and call it with open standard streams",
+            hint="install lamina where there is a C compiler; call it with open standard streams",
         )
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         raise HostError(
@@ -100,6 +101,7 @@ def _status(key: str, *, as_json: bool) -> int:
     else:
         output.data(
             f"process {found.pid}, since {output.duration(time.time() - found.since)}, "
-            f"{output.plural(found.served, 'command')} served, {output.size(found.memory)} of memory"
+            f"{output.plural(found.served, 'command')} served, "
+            f"{output.size(found.memory)} of memory"
         )
     return 1 if found is None else 0
