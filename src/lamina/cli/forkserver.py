@@ -37,6 +37,7 @@ _END = b"laminaE\0"  # end the server
 _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
 _TOLD = struct.Struct("=ci")
 _FACTS = struct.Struct("=iidq")  # pid, commands served, seconds since the epoch, bytes of memory
+_COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _PATIENCE = 2.0  # seconds
 _SO_PEERPIDFD = 77  # since Linux 6.5
 _PEER = struct.Struct("=iII")  # pid, uid, gid
@@ -221,6 +222,7 @@ class _Server:
         self.listener.setblocking(False)
         # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
         self.words, self.said = os.pipe()
+        os.set_blocking(self.words, False)
         self.poll = select.poll()
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.words, select.POLLIN)
@@ -258,7 +260,10 @@ class _Server:
             self.spare = None
 
     def _hear(self) -> None:
-        told = os.read(self.words, 4096)
+        try:
+            told = os.read(self.words, 4096)
+        except BlockingIOError:
+            return
         self.served += told.count(b"G")
         if self.listener is not None and (b"E" in told or b"A" in told):
             self._close()
@@ -282,6 +287,9 @@ class _Server:
             time.sleep(0.01)  # else this came at once again where descriptors are used up
             return
         with connection:
+            self._hear()  # of what was over before this call
+            if self.listener is None:
+                return
             if self.spare is None:
                 self.spare = self._forked()
             if self.spare is None or _peer(connection)[1] != os.getuid():
@@ -295,7 +303,7 @@ class _Server:
                     os.waitpid(pid, 0)
                     return
                 with contextlib.suppress(OSError):  # it was killed; its end is told
-                    socket.send_fds(channel, [b"C"], [connection.fileno()])
+                    socket.send_fds(channel, [_COUNT.pack(self.served)], [connection.fileno()])
             self.children[process] = (pid, connection.detach())
             self.poll.register(process, select.POLLIN)
         self.spare = self._forked()
@@ -321,9 +329,10 @@ class _Server:
 
     def _become(self, channel: socket.socket) -> None:
         """Wait for a caller, and be the command that it wants."""
-        _, given, _, _ = socket.recv_fds(channel, 1, 1)
+        head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
         if not given:
             return
+        (self.served,) = _COUNT.unpack(head)
         connection = socket.socket(fileno=given[0])
         connection.settimeout(_PATIENCE)
         if not self._may_ask(connection):
@@ -366,7 +375,8 @@ class _Server:
 
     def _start_again(self) -> None:
         """Start another server, of what is installed now."""
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             try:
                 os.closerange(3, os.sysconf("SC_OPEN_MAX"))
                 if os.fork() == 0:
@@ -374,7 +384,7 @@ class _Server:
                     os.execve(self.programs.launcher, words, environment.inherited())
             finally:
                 os._exit(0)
-        os.wait()
+        os.waitpid(child, 0)
 
 
 def _run(connection: socket.socket) -> NoReturn:
