@@ -256,7 +256,7 @@ def test_another_users_server_is_not_believed(served: Served) -> None:
     table = Path("/proc/net/unix").read_text()
     # Of this test's server the inode is among its descriptors.
     files = Path(f"/proc/{served.pid()}/fd").iterdir()
-    inodes = {os.readlink(each)[8:-1] for each in files if "socket:" in os.readlink(each)}
+    inodes = {str(each.readlink())[8:-1] for each in files if each.readlink().name}
     rows = [line.split() for line in table.splitlines() if "@lamina-" in line]
     (name,) = {row[7][1:] for row in rows if row[6] in inodes}
     served.run("server", "stop")
