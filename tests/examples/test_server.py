@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Served:
         return found
 
     def run(
-        self, *words: str, before: tuple[str, ...] = (), given: str = "", **more: str
+        self, *words: str, before: Sequence[str] = (), given: str = "", **more: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*before, self.command, *words],
