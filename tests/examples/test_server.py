@@ -303,6 +303,39 @@ def test_a_terminals_interrupt_ends_all_of_the_command(served: Served) -> None:
     assert served.count() == 1
 
 
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_terminal_stops_and_continues_all_of_the_command(served: Served) -> None:
+    shell, terminal = pty.fork()
+    if shell == 0:
+        job = os.fork()
+        if job == 0:
+            os.chdir(served.root)
+            os.setpgid(0, 0)
+            before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            os.tcsetpgrp(0, os.getpid())
+            signal.signal(signal.SIGTTOU, before)
+            print(os.getpid(), flush=True)
+            os.execve(served.command, ["lamina", "query", "x"], served.environment(PROBE="30"))
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+    text = b""
+    while text.count(b"\n") < 2:
+        text += os.read(terminal, 100)
+    job, command, child = map(int, text.split())
+
+    os.write(terminal, b"\x1a")
+    _wait_for(lambda: [_state(each) for each in (job, command, child)] == ["T"] * 3)
+    os.kill(job, signal.SIGCONT)
+    _wait_for(lambda: [_state(each) for each in (job, command, child)] == ["S"] * 3)
+
+    os.write(terminal, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 130
+    os.close(terminal)
+    _wait_for(lambda: _is_gone(command) and _is_gone(child))
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGQUIT, -3)]
 )
