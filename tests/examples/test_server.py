@@ -317,7 +317,7 @@ def test_a_terminal_stops_and_continues_all_of_the_command(served: Served) -> No
             before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             os.tcsetpgrp(0, os.getpid())
             signal.signal(signal.SIGTTOU, before)
-            print(os.getpid(), flush=True)
+            os.write(1, b"%d\n" % os.getpid())
             os.execve(served.command, ["lamina", "query", "x"], served.environment(PROBE="30"))
         os._exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
     text = b""
