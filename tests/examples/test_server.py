@@ -59,12 +59,12 @@ def program():
         os.kill(os.getpid(), signal.SIGKILL)
     from lamina.cli import main
     from lamina.core.errors import Interrupted
-    main._catch_signals()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         time.sleep(60)
         os._exit(0)
+    main._catch_signals()
     try:
         print(os.getpid(), child, flush=True)
         time.sleep(float(what))
@@ -79,6 +79,9 @@ start.program = program
 if __name__ == "__main__":
     sys.exit(program())
 """
+
+# Seconds. Python looks for signals before it begins to sleep, and what comes just then waits.
+_SETTLED = 0.15
 
 
 @dataclass(frozen=True)
@@ -294,6 +297,7 @@ def test_a_terminals_interrupt_ends_all_of_the_command(served: Served) -> None:
     while not text.endswith(b"\n"):
         text += os.read(terminal, 100)
     command, child = map(int, text.split())
+    time.sleep(_SETTLED)
 
     os.write(terminal, b"\x03")
 
@@ -324,11 +328,13 @@ def test_a_terminal_stops_and_continues_all_of_the_command(served: Served) -> No
     while text.count(b"\n") < 2:
         text += os.read(terminal, 100)
     job, command, child = map(int, text.split())
+    time.sleep(_SETTLED)
 
     os.write(terminal, b"\x1a")
     _wait_for(lambda: [_state(each) for each in (job, command, child)] == ["T"] * 3)
     os.kill(job, signal.SIGCONT)
     _wait_for(lambda: [_state(each) for each in (job, command, child)] == ["S"] * 3)
+    time.sleep(_SETTLED)
 
     os.write(terminal, b"\x03")
     assert os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]) == 130
@@ -342,6 +348,7 @@ def test_a_terminal_stops_and_continues_all_of_the_command(served: Served) -> No
 def test_signals_reach_the_command(served: Served, number: signal.Signals, code: int) -> None:
     with served.begin("30") as child:
         command, other = _pids(child)
+        time.sleep(_SETTLED)
         child.send_signal(number)
         assert child.wait(10) == code
     _wait_for(lambda: _is_gone(command))
