@@ -18,7 +18,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging import tags
 
-_SOURCES = ("main", "record", "edit", "blake2s", "place", "mounts", "served", "root", "report")
+_SOURCES = (
+    "main", "record", "edit", "blake2s", "place", "mounts", "served", "root", "report", "server",
+)  # fmt: skip
 # Large files and late times, also where words have 32 bits.
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-s", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64")
 _PYTHON = "scripts/lamina"

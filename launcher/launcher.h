@@ -123,6 +123,12 @@ int served(const struct start *start);
 /* Exchange the root for one that shows a mount below /packages; `namespaces.enter_root`. */
 void enter_root(const char *title, int mount);
 
+/* ---- server.c: other commands, by a process that has all modules ---- */
+
+/* Be the caller of a command that a server runs, to its end. Returns where that is not to be, or
+ * there is no server for such a process; what `lamina server` needs is in the environment then. */
+void by_server(char **words, const char *usual);
+
 /* ---- report.c: the times of the steps, as `lamina.node.report` tells them ---- */
 
 enum step { BEGIN, PULLED, MOUNTED, STARTED, STEPS };

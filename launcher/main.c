@@ -270,5 +270,7 @@ int main(int count, char **words)
     refuse_rights_of_the_owner();
     if (has_streams() && count > 2 && strcmp(words[1], "exec") == 0 && getenv("_ARGCOMPLETE") == NULL)
         start_again(words + 2, (size_t)count - 2);
+    else if (has_streams() && count > 1)
+        by_server(words, usual);
     usual_way();
 }

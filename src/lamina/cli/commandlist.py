@@ -59,6 +59,7 @@ GROUPS = {
     "this machine": {
         "doctor": "tell what this machine has and can do",
         "cache": "tell what the store of this machine holds, and keep it within bounds",
+        "server": "keep a process from which commands start faster",
         "completion": "print the completion script of a shell",
     },
 }

@@ -1,0 +1,552 @@
+"""A process that has imported what commands import, and becomes each command by a fork.
+
+The other side is `launcher/server.c`. It sends four descriptors (the standard streams and its
+working folder) with a `_REQUEST`, words and environment; a fork of the server reads them, answers
+`R` with a pidfd of itself, and begins when `G` comes, after which nobody starts that command again.
+At its end it sends `E` and its exit code, and the server that has reaped it `S` and the status.
+
+The server holds nothing of any command: it accepts, and gives who asks to a fork, which looks who
+that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TextIO
+
+from lamina.cli import serverkey
+from lamina.cli.preloaded import MODULES
+from lamina.core import classes
+from lamina.linux import environment
+
+_REQUEST = struct.Struct("=8sIII")  # magic, number of words, bytes of all texts, umask
+_MAGIC = b"lamina1\0"
+_ASK = b"laminaQ\0"  # in place of it: tell of the server
+_END = b"laminaE\0"  # end the server
+_LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
+_TOLD = struct.Struct("=ci")
+_FACTS = struct.Struct("=iidq")  # pid, commands served, seconds since the epoch, bytes of memory
+_COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
+_STATE = struct.Struct("=qqQ")  # of a file: time, size, number
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+_PATIENCE = 2.0  # seconds
+_SO_PEERPIDFD = 77  # since Linux 6.5
+_PEER = struct.Struct("=iII")  # pid, uid, gid
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The two programs that lamina is: the launcher, and the one in Python that it becomes."""
+
+    launcher: str
+    usual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server tells of itself."""
+
+    pid: int
+    served: int
+    since: float
+    memory: int
+
+
+def address(key: str) -> str:
+    """The abstract name of the server of processes with a key."""
+    return f"\0lamina-{os.getuid()}-{key}"
+
+
+def facts(key: str) -> Facts | None:
+    """What the server with a key tells; None where there is none."""
+    answer = _conversation(key, _ASK)
+    return Facts(*_FACTS.unpack(answer)) if len(answer) == _FACTS.size else None
+
+
+def end(key: str) -> bool:
+    """End the server with a key; whether there was one."""
+    if _conversation(key, _END) != b"E":
+        return False
+    limit = time.monotonic() + _PATIENCE
+    while _is_there(key) and time.monotonic() < limit:
+        time.sleep(0.005)
+    return True
+
+
+def _connected(key: str) -> socket.socket | None:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.settimeout(_PATIENCE)
+    try:
+        made.connect(address(key))
+        if _peer(made)[1] == os.getuid():  # anybody may take such a name
+            return made
+    except OSError:
+        pass
+    made.close()
+    return None
+
+
+def _is_there(key: str) -> bool:
+    made = _connected(key)
+    if made is not None:
+        made.close()
+    return made is not None
+
+
+def _conversation(key: str, magic: bytes) -> bytes:
+    made = _connected(key)
+    if made is None:
+        return b""
+    with made:
+        try:
+            made.sendall(_REQUEST.pack(magic, 0, 0, 0))
+            return made.recv(_FACTS.size)
+        except OSError:
+            return b""
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(found)
+    return pid, uid
+
+
+def start(key: str, programs: Programs, idle: float) -> bool:
+    """Start a server in the background; whether it is there now, by this call or another one."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _in_background(key, programs, idle, writer)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with open(reader, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read() == b"ready"
+
+
+def _in_background(key: str, programs: Programs, idle: float, told: int) -> NoReturn:
+    """Be the server: in a session of its own, with nothing of the process that began it."""
+    code = 1
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _let_go(told)
+            _preload(MODULES)
+            server = _Server(key, programs, idle)
+            os.write(told, b"ready")
+            os.close(told)
+            server.serve()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _let_go(kept: int) -> None:
+    os.chdir("/")
+    os.environ.pop("LAMINA_SERVER_KEY", None)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(null, stream)
+    _close_all_but(kept)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _close_all_but(kept: int) -> None:
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _preload(names: Iterable[str]) -> None:
+    for name in names:
+        # Some come with other versions of what is installed; a command imports what it lacks.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # What this process has found out of itself, to be a command, is not for others.
+    for module in [each for name, each in sys.modules.items() if name.startswith("lamina.")]:
+        for value in list(vars(module).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+            if isinstance(value, type):
+                classes.complete(value)
+    gc.collect()
+    gc.disable()  # else it would touch what is shared
+    gc.freeze()
+
+
+def _files(programs: Programs) -> tuple[bytes, ...]:
+    """All that this process was made of."""
+    origins = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {path for path in origins if isinstance(path, str) and path.startswith("/")}
+    # Texts of their own, side by side: those of the modules lie on as many pages, which a fork
+    # that looks at them had to copy.
+    return tuple(map(os.fsencode, sorted({*paths, programs.launcher, programs.usual})))
+
+
+def _states(paths: Iterable[bytes]) -> bytes:
+    """What the files are now."""
+    parts = bytearray()
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError:
+            parts += bytes(_STATE.size)
+        else:
+            parts += _STATE.pack(found.st_mtime_ns, found.st_size, found.st_ino)
+    return bytes(parts)
+
+
+@dataclass
+class _Server:
+    """The loop. Each command has a fork that was there before it was asked for: the spare one."""
+
+    key: str
+    programs: Programs
+    idle: float
+    served: int = 0
+    # By a pidfd: a process that has a command, and the connection to its launcher.
+    children: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.since = time.time()
+        self.files = _files(self.programs)
+        self.states = _states(self.files)
+        self.listener: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(address(self.key))
+        self.listener.listen(128)
+        self.listener.setblocking(False)
+        # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
+        self.words, self.said = os.pipe()
+        os.set_blocking(self.words, False)
+        self.poll = select.poll()
+        self.poll.register(self.listener, select.POLLIN)
+        self.poll.register(self.words, select.POLLIN)
+        self.spare: tuple[int, socket.socket] | None = None
+
+    def serve(self) -> None:
+        """Serve until told to end, or long idle; then wait for what runs, whose end is told."""
+        self.spare = self._forked()
+        last = time.monotonic()
+        while self.listener is not None or self.children:
+            left = last + self.idle - time.monotonic()
+            if self.listener is not None and left <= 0 and not self.children:
+                self._close()
+                continue
+            waits = self.listener is not None and not self.children
+            for descriptor, _ in self.poll.poll(max(left, 0) * 1000 if waits else None):
+                if descriptor == self.words:
+                    self._hear()
+                elif descriptor in self.children:
+                    self._reap(descriptor)
+                elif self.listener is not None and descriptor == self.listener.fileno():
+                    self._accept(self.listener)
+                last = time.monotonic()
+
+    def _close(self) -> None:
+        """Serve nobody any more; the spare process ends as its channel does."""
+        if self.listener is not None:
+            self.poll.unregister(self.listener)
+            self.listener.close()
+            self.listener = None
+        if self.spare is not None:
+            pid, channel = self.spare
+            channel.close()
+            os.waitpid(pid, 0)
+            self.spare = None
+
+    def _hear(self) -> None:
+        try:
+            told = os.read(self.words, 4096)
+        except BlockingIOError:
+            return
+        self.served += told.count(b"G")
+        if self.listener is not None and (b"E" in told or b"A" in told):
+            self._close()
+            if b"E" not in told:
+                self._start_again()
+
+    def _reap(self, process: int) -> None:
+        pid, connection = self.children.pop(process)
+        self.poll.unregister(process)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            os.write(connection, _TOLD.pack(b"S", status))
+        os.close(connection)
+        os.close(process)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Give the next caller to the spare process; without one it goes the usual way."""
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            time.sleep(0.01)  # else this came at once again where descriptors are used up
+            return
+        with connection:
+            self._hear()  # of what was over before this call
+            if self.listener is None:
+                return
+            if self.spare is None:
+                self.spare = self._forked()
+            if self.spare is None or _peer(connection)[1] != os.getuid():
+                return
+            (pid, channel), self.spare = self.spare, None
+            with channel:
+                try:
+                    process = os.pidfd_open(pid)
+                except OSError:
+                    channel.close()
+                    os.waitpid(pid, 0)
+                    return
+                with contextlib.suppress(OSError):  # it was killed; its end is told
+                    socket.send_fds(channel, [_COUNT.pack(self.served)], [connection.fileno()])
+            self.children[process] = (pid, connection.detach())
+            self.poll.register(process, select.POLLIN)
+        self.spare = self._forked()
+
+    def _forked(self) -> tuple[int, socket.socket] | None:
+        """A child that becomes the next command, and the channel to it."""
+        try:
+            ours, other = socket.socketpair()
+            pid = os.fork()
+        except OSError:  # of processes, descriptors or memory there are no more
+            return None
+        if pid == 0:
+            try:
+                if self.listener is not None:
+                    os.close(self.listener.detach())
+                os.close(ours.detach())
+                os.setpgid(0, 0)
+                self._become(other)
+            finally:
+                os._exit(1)
+        other.close()
+        return pid, ours
+
+    def _become(self, channel: socket.socket) -> None:
+        """Wait for a caller, and be the command that it wants."""
+        self._rehearse()
+        head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
+        if not given:
+            return
+        (self.served,) = _COUNT.unpack(head)
+        connection = socket.socket(fileno=given[0])
+        connection.settimeout(_PATIENCE)
+        if not self._may_ask(connection):
+            return
+        head, files, _, _ = socket.recv_fds(connection, _REQUEST.size, 4)
+        magic, count, size, umask = _REQUEST.unpack(head)
+        if magic == _END:
+            os.write(self.said, b"E")
+            connection.sendall(b"E")
+        elif magic == _ASK:
+            server = os.getppid()
+            facts = _FACTS.pack(server, self.served, self.since, _memory(server))
+            connection.sendall(facts)
+        elif magic == _MAGIC and len(files) == 4 and 0 < count <= size <= _LARGEST:
+            if self.states != _states(self.files):
+                os.write(self.said, b"A")
+                return
+            texts = _received(connection, size).split(b"\0")[:-1]
+            # What fails up to here leaves the command to its caller.
+            _take(files, umask)
+            _be_given(texts[:count], texts[count:])
+            connection.settimeout(None)
+            socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
+            if connection.recv(1) == b"G":
+                os.write(self.said, b"G")
+                _run(connection)
+
+    def _rehearse(self) -> None:
+        """Do what each command does, while nobody waits: its pages are this process's own then."""
+        import argparse
+
+        with contextlib.suppress(OSError):
+            serverkey.key(os.getpid(), self.programs.launcher, self.programs.usual)
+            _states(self.files)
+            for number, (name, mode) in enumerate(_STREAMS):
+                stream_of(number, mode, name, getattr(sys, name))
+            set_environment([os.fsencode(f"{name}={value}") for name, value in os.environ.items()])
+            parser = argparse.ArgumentParser(prog="lamina")
+            command = parser.add_subparsers(dest="command", prog="lamina").add_parser("build")
+            command.add_argument("--jobs", type=int, metavar="N", help="at once")
+            command.add_argument("patterns", nargs="*")
+            parser.parse_args(["build", "--jobs=1", "x"])
+
+    def _may_ask(self, connection: socket.socket) -> bool:
+        """Whether the process there could do by itself all that a fork of this one can do."""
+        pid, uid = _peer(connection)
+        if uid != os.getuid() or pid <= 0:
+            return False
+        try:
+            process = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+        except OSError:
+            process = os.pidfd_open(pid)
+        same = serverkey.key(pid, self.programs.launcher, self.programs.usual) == self.key
+        # While it lives, no other process has its number.
+        return same and not select.select([process], [], [], 0)[0]
+
+    def _start_again(self) -> None:
+        """Start another server, of what is installed now."""
+        child = os.fork()
+        if child == 0:
+            try:
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                if os.fork() == 0:
+                    words = ["lamina", "server", "start", "--idle", f"{self.idle:.0f}s"]
+                    os.execve(self.programs.launcher, words, environment.inherited())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+
+
+def _run(connection: socket.socket) -> NoReturn:
+    """Be the command. Each descriptor but the connection is of the server, and of no use here."""
+    kept = connection.fileno()
+    _close_all_but(kept)
+    _end_with(connection)
+    gc.enable()
+    from lamina.cli import start
+
+    code = ended(start.program)
+    # What is held by open files is free, and read to its end, before anybody is told.
+    _close_all_but(kept)
+    os.closerange(0, 3)
+    with contextlib.suppress(OSError):
+        connection.sendall(_TOLD.pack(b"E", code))
+    os._exit(code)
+
+
+def _memory(pid: int) -> int:
+    with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return bytes(data)
+
+
+def _take(files: list[int], umask: int) -> None:
+    """The streams, the working folder and the mask for new files of the caller."""
+    for stream in range(3):
+        os.dup2(files[stream], stream)
+    os.fchdir(files[3])
+    os.umask(umask)
+
+
+def _be_given(words: list[bytes], variables: list[bytes]) -> None:
+    """Words, environment and streams, as Python has them at its start."""
+    place = sys.orig_argv.index(sys.argv[0])
+    own = [os.fsdecode(word) for word in words[1:]]
+    sys.argv[1:] = own
+    sys.orig_argv[place + 1 :] = own
+    set_environment(variables)
+    for number, (name, mode) in enumerate(_STREAMS):
+        stream = stream_of(number, mode, name, getattr(sys, name))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def set_environment(variables: Iterable[bytes]) -> None:
+    """Exchange the environment; the first of a name counts. The locale that Python set stays."""
+    coerced = os.environ.get("LC_CTYPE")
+    found: dict[str, str] = {}
+    for variable in variables:
+        name, _, value = os.fsdecode(variable).partition("=")
+        found.setdefault(name, value)
+    if coerced is not None:
+        found["LC_CTYPE"] = coerced  # the key has what callers say of it
+    os.environ.clear()
+    os.environ.update(found)
+
+
+def stream_of(descriptor: int, mode: str, name: str, like: TextIO) -> TextIO:
+    """A standard stream, as Python makes it at its start, with the encoding of another."""
+    import io
+
+    plain = bool(getattr(like, "write_through", False))
+    buffering = 0 if plain and mode == "w" else -1
+    buffer: Any = open(descriptor, f"{mode}b", buffering, closefd=False)  # noqa: SIM115
+    raw = buffer if buffering == 0 else buffer.raw
+    raw.name = f"<{name}>"
+    stream = io.TextIOWrapper(
+        buffer,
+        encoding=like.encoding,
+        errors=like.errors,
+        newline="\n",
+        line_buffering=not plain and (raw.isatty() or name == "stderr"),
+        write_through=plain,
+    )
+    stream.mode = mode  # type: ignore[misc]
+    return stream
+
+
+def _end_with(connection: socket.socket) -> None:
+    """Let SIGHUP tell when the launcher is gone, which stands for the terminal."""
+    descriptor = connection.fileno()
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGHUP)
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    if poll.poll(0):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+def ended(program: Callable[[], int]) -> int:
+    """Run a program and end as the interpreter does; the exit code that it would end with."""
+    import atexit
+    import threading
+
+    try:
+        code = program()
+    except SystemExit as error:
+        code = _code_of(error)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+    except Exception as error:
+        code = 120
+        with contextlib.suppress(Exception):
+            sys.stderr.write(
+                f"Exception ignored in: {sys.stdout!r}\n{type(error).__name__}: {error}\n"
+            )
+    with contextlib.suppress(Exception):
+        sys.stderr.flush()
+    return code & 0xFF
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    sys.stderr.write(f"{error.code}\n")
+    return 1
