@@ -88,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=int, nargs="*", default=[1, 2, 4, 8, 16], metavar="N",
         help="how many nodes start what they have (default: 1 2 4 8 16)",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-server", action="store_true",
+        help="each command of lamina starts Python, in place of being a fork of a server",
+    )  # fmt: skip
     parser.add_argument("--memory", default="4G", help="of each task (default: 4G)")
     parser.add_argument("--smoke", action="store_true", help="only to see that it works")
     parser.add_argument("--folder", type=Path, help="where to put all files; a short path")
@@ -109,6 +113,9 @@ def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
         mine = _mine(folder, args, stack, wheels, place)
         _lock(lamina, mine)
         submitted = ways.Submitted(lamina, cluster, mine, args.nodes, args.memory)
+        if not args.no_server:
+            submitted.serve()
+            ends.callback(submitted.end)
         chosen: list[Way] = [submitted]
         chosen += ends.enter_context(_peers(folder, args, stack, wheels, cluster, place))
         values = _measured(chosen, SCENARIOS[:1] if args.smoke else SCENARIOS, args.rounds)

@@ -68,7 +68,7 @@ class Way(Protocol):
 
 
 class Submitted:
-    """`lamina submit` to Slurm."""
+    """`lamina submit` to Slurm; the command is a fork of a server between `serve` and `end`."""
 
     name = LAMINA
 
@@ -111,6 +111,14 @@ class Submitted:
 
     def warm(self) -> None:
         self._call("prefetch", "-q", "--unpack", "--on", "bench", files.TARGET)
+
+    def serve(self) -> None:
+        """Start a server, as who works with lamina all day does."""
+        self._call("server", "start")
+
+    def end(self) -> None:
+        """End it."""
+        self._call("server", "stop")
 
     def _call(self, *words: str) -> str:
         return call(self._lamina, self._cluster, self.application.folder, *words)
