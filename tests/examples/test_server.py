@@ -229,6 +229,23 @@ def test_builds_and_packages_by_a_server(served: Served) -> None:
     assert served.count() == 3
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="not everybody may mount")
+def test_packages_move_and_jobs_run_by_a_server(served: Served, tmp_path: Path) -> None:
+    (served.root / "BUILD").write_text('python_binary(name = "program", srcs = ["program.py"])\n')
+    program = served.root / "program.py"
+    place = f"oci:{tmp_path}/hub"
+    for number, word in enumerate(("one", "two")):
+        program.write_text(f"import os; print({word!r}, os.environ['RANK'])\n")
+        homes = {f"XDG_{each}_HOME": str(tmp_path / each) for each in ("STATE", "CONFIG")}
+        done = served.run("push", "-q", "//:program", f"{place}/program", **homes)
+        assert done.returncode == 0, done.stderr
+        job = served.run("submit", "-q", "//:program", "--wait", **homes)
+        assert job.returncode == 0, job.stderr
+        logs = served.run("logs", "--task", "0", job.stdout.strip(), **homes)
+        assert logs.stdout == f"{word} 0\n", logs.stderr
+        assert served.count() == 2 * number + 2
+
+
 @pytest.mark.parametrize(
     ("before", "more"),
     [
@@ -255,6 +272,24 @@ def test_who_is_not_alike_does_not_reach_it(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are for root")
+def test_from_another_control_group_it_is_not_reached(served: Served, tmp_path: Path) -> None:
+    group = Path(f"/sys/fs/cgroup/lamina-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
+        done = served.run("query", "x", before=("sh", "-c", enter, "sh"), PROBE="fork")
+    finally:
+        group.rmdir()
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) != served.pid()
+    assert served.count() == 0
+
+
 def test_another_users_server_is_not_believed(served: Served) -> None:
     table = Path("/proc/net/unix").read_text()
     # Of this test's server the inode is among its descriptors.
