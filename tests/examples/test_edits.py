@@ -22,16 +22,6 @@ Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
 
-# Tells that Python was asked, then does what it would.
-_PYTHON = """\
-import os, sys
-print("python", flush=True)
-if "WITHOUT_KERNEL" in os.environ:
-    from lamina.linux import drivers
-    drivers._missing_for_kernel = lambda: ["loop devices"]
-from lamina.cli.start import program
-sys.exit(program())
-"""
 _BUILD = """\
 python_library(name = "low", srcs = glob(["low*.py"]))
 python_library(name = "high", srcs = ["high.py"], deps = [":low"])
@@ -125,7 +115,7 @@ def site(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Site
     hub = f"oci:{tmp_path}/hub"
     (root / "lamina.toml").write_text(f'[cluster.lab]\nlauncher = "slurm"\nregistry = "{hub}"\n')
     environment = {"WITHOUT_KERNEL": "1"} if request.param == "fuse" else {}
-    command = launcher.beside(tmp_path, _PYTHON)
+    command = launcher.beside(tmp_path, launcher.TELLING)
     found = Site(lamina, root, hub, command, tmp_path / "node", environment)
     found.build()
     found.write(low="one", high="one", program="one")
@@ -305,8 +295,7 @@ def test_nothing_of_it_stays(site: Site) -> None:
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The launcher, made so that it ends with an error where it touches memory that it may not."""
     made = tmp_path_factory.mktemp("checked") / "lamina"
-    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    return launcher.compiled(made, *checks)
+    return launcher.compiled(made, *launcher.CHECKS)
 
 
 def _damaged(text: str, chance: random.Random) -> str:

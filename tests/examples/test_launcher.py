@@ -21,16 +21,6 @@ Lamina = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
 
-# Tells that Python was asked, then does what it would.
-_PYTHON = """\
-import os, sys
-print("python", flush=True)
-if "WITHOUT_KERNEL" in os.environ:
-    from lamina.linux import drivers
-    drivers._missing_for_kernel = lambda: ["loop devices"]
-from lamina.cli.start import program
-sys.exit(program())
-"""
 _PROGRAM = "import sys; exec(sys.argv[1]) if sys.argv[1:] else print('ran')\n"
 _BUILD = """\
 python_library(name = "low", srcs = ["low.py"])
@@ -94,7 +84,7 @@ def native(lamina: Lamina, tmp_path: Path, request: pytest.FixtureRequest) -> Na
     files = {"BUILD": _BUILD, "low.py": "", "program.py": _PROGRAM}
     root = launcher.workspace(lamina, tmp_path, files)
     environment = {"WITHOUT_KERNEL": "1"} if request.param == "fuse" else {}
-    command = launcher.beside(tmp_path, _PYTHON)
+    command = launcher.beside(tmp_path, launcher.TELLING)
     found = Native(lamina, command, root, tmp_path / "store", environment)
     assert found.lines("program") == ["python", "ran"]
     return found
@@ -344,8 +334,7 @@ def test_what_is_being_laid_out_needs_no_interpreter_meanwhile(native: Native) -
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The launcher, made so that it ends with an error where it touches memory that it may not."""
     made = tmp_path_factory.mktemp("checked") / "lamina"
-    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    return launcher.compiled(made, *checks)
+    return launcher.compiled(made, *launcher.CHECKS)
 
 
 def _damaged(record: bytes, chance: random.Random) -> bytes:
