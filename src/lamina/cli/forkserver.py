@@ -42,6 +42,7 @@ _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PATIENCE = 2.0  # seconds
+_MORE_PATIENCE = 10.0  # of who asks for the server itself, and has no other way
 _SO_PEERPIDFD = 77  # since Linux 6.5
 _PEER = struct.Struct("=iII")  # pid, uid, gid
 
@@ -71,15 +72,15 @@ def address(key: str) -> str:
 
 def facts(key: str) -> Facts | None:
     """What the server with a key tells; None where there is none."""
-    answer = _conversation(key, _ASK)
+    answer = _conversation(key, _ASK, _FACTS.size)
     return Facts(*_FACTS.unpack(answer)) if len(answer) == _FACTS.size else None
 
 
 def end(key: str) -> bool:
     """End the server with a key; whether there was one."""
-    if _conversation(key, _END) != b"E":
+    if _conversation(key, _END, 1) != b"E":
         return False
-    limit = time.monotonic() + _PATIENCE
+    limit = time.monotonic() + _MORE_PATIENCE
     while _is_there(key) and time.monotonic() < limit:
         time.sleep(0.005)
     return True
@@ -87,7 +88,7 @@ def end(key: str) -> bool:
 
 def _connected(key: str) -> socket.socket | None:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made.settimeout(_PATIENCE)
+    made.settimeout(_MORE_PATIENCE)
     try:
         made.connect(address(key))
         if _peer(made)[1] == os.getuid():  # anybody may take such a name
@@ -105,14 +106,15 @@ def _is_there(key: str) -> bool:
     return made is not None
 
 
-def _conversation(key: str, magic: bytes) -> bytes:
+def _conversation(key: str, magic: bytes, size: int) -> bytes:
+    """The answer, which has so many bytes: how the fork that gave it has ended may come too."""
     made = _connected(key)
     if made is None:
         return b""
     with made:
         try:
             made.sendall(_REQUEST.pack(magic, 0, 0, 0))
-            return made.recv(_FACTS.size)
+            return made.recv(size, socket.MSG_WAITALL)
         except OSError:
             return b""
 
