@@ -12,7 +12,6 @@ that is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import importlib
 import os
@@ -22,11 +21,11 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn
 
-from lamina.cli import serverkey
+from lamina.cli import forked, serverkey
 from lamina.cli.preloaded import MODULES
 from lamina.core import classes
 from lamina.linux import environment
@@ -36,11 +35,9 @@ _MAGIC = b"lamina1\0"
 _ASK = b"laminaQ\0"  # in place of it: tell of the server
 _END = b"laminaE\0"  # end the server
 _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
-_TOLD = struct.Struct("=ci")
 _FACTS = struct.Struct("=iidq")  # pid, commands served, seconds since the epoch, bytes of memory
 _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
-_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PATIENCE = 2.0  # seconds
 _MORE_PATIENCE = 10.0  # of who asks for the server itself, and has no other way
 _SO_PEERPIDFD = 77  # since Linux 6.5
@@ -162,17 +159,12 @@ def _let_go(kept: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    _close_all_but(kept)
+    forked.close_all_but(kept)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _close_all_but(kept: int) -> None:
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _preload(names: Iterable[str]) -> None:
@@ -288,7 +280,7 @@ class _Server:
         self.poll.unregister(process)
         _, status = os.waitpid(pid, 0)
         with contextlib.suppress(OSError):  # nobody is there to be told
-            os.write(connection, _TOLD.pack(b"S", status))
+            os.write(connection, forked.TOLD.pack(b"S", status))
         os.close(connection)
         os.close(process)
 
@@ -364,15 +356,15 @@ class _Server:
             if self.states != _states(self.files):
                 os.write(self.said, b"A")
                 return
-            texts = _received(connection, size).split(b"\0")[:-1]
+            texts = forked.received(connection, size).split(b"\0")[:-1]
             # What fails up to here leaves the command to its caller.
-            _take(files, umask)
-            _be_given(texts[:count], texts[count:])
+            forked.take(files, umask)
+            forked.be_given(texts[:count], texts[count:])
             connection.settimeout(None)
             socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
             if connection.recv(1) == b"G":
                 os.write(self.said, b"G")
-                _run(connection)
+                forked.run(connection)
 
     def _rehearse(self) -> None:
         """Do what each command does, while nobody waits: its pages are this process's own then."""
@@ -381,9 +373,11 @@ class _Server:
         with contextlib.suppress(OSError):
             serverkey.key(os.getpid(), self.programs.launcher, self.programs.usual)
             _states(self.files)
-            for number, (name, mode) in enumerate(_STREAMS):
-                stream_of(number, mode, name, getattr(sys, name))
-            set_environment([os.fsencode(f"{name}={value}") for name, value in os.environ.items()])
+            for number, (name, mode) in enumerate(forked.STREAMS):
+                forked.stream_of(number, mode, name, getattr(sys, name))
+            forked.set_environment(
+                [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
+            )
             parser = argparse.ArgumentParser(prog="lamina")
             command = parser.add_subparsers(dest="command", prog="lamina").add_parser("build")
             command.add_argument("--jobs", type=int, metavar="N", help="at once")
@@ -417,138 +411,6 @@ class _Server:
         os.waitpid(child, 0)
 
 
-def _run(connection: socket.socket) -> NoReturn:
-    """Be the command. Each descriptor but the connection is of the server, and of no use here."""
-    kept = connection.fileno()
-    _close_all_but(kept)
-    _end_with(connection)
-    gc.enable()
-    from lamina.cli import start
-
-    code = ended(start.program)
-    # What is held by open files is free, and read to its end, before anybody is told.
-    _close_all_but(kept)
-    os.closerange(0, 3)
-    with contextlib.suppress(OSError):
-        connection.sendall(_TOLD.pack(b"E", code))
-    os._exit(code)
-
-
 def _memory(pid: int) -> int:
     with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _received(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        more = connection.recv(size - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return bytes(data)
-
-
-def _take(files: list[int], umask: int) -> None:
-    """The streams, the working folder and the mask for new files of the caller."""
-    for stream in range(3):
-        os.dup2(files[stream], stream)
-    os.fchdir(files[3])
-    os.umask(umask)
-
-
-def _be_given(words: list[bytes], variables: list[bytes]) -> None:
-    """Words, environment and streams, as Python has them at its start."""
-    place = sys.orig_argv.index(sys.argv[0])
-    own = [os.fsdecode(word) for word in words[1:]]
-    sys.argv[1:] = own
-    sys.orig_argv[place + 1 :] = own
-    set_environment(variables)
-    for number, (name, mode) in enumerate(_STREAMS):
-        stream = stream_of(number, mode, name, getattr(sys, name))
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def set_environment(variables: Iterable[bytes]) -> None:
-    """Exchange the environment; the first of a name counts. The locale that Python set stays."""
-    coerced = os.environ.get("LC_CTYPE")
-    found: dict[str, str] = {}
-    for variable in variables:
-        name, _, value = os.fsdecode(variable).partition("=")
-        found.setdefault(name, value)
-    if coerced is not None:
-        found["LC_CTYPE"] = coerced  # the key has what callers say of it
-    os.environ.clear()
-    os.environ.update(found)
-
-
-def stream_of(descriptor: int, mode: str, name: str, like: TextIO) -> TextIO:
-    """A standard stream, as Python makes it at its start, with the encoding of another."""
-    import io
-
-    plain = bool(getattr(like, "write_through", False))
-    buffering = 0 if plain and mode == "w" else -1
-    buffer: Any = open(descriptor, f"{mode}b", buffering, closefd=False)  # noqa: SIM115
-    raw = buffer if buffering == 0 else buffer.raw
-    raw.name = f"<{name}>"
-    stream = io.TextIOWrapper(
-        buffer,
-        encoding=like.encoding,
-        errors=like.errors,
-        newline="\n",
-        line_buffering=not plain and (raw.isatty() or name == "stderr"),
-        write_through=plain,
-    )
-    stream.mode = mode  # type: ignore[misc]
-    return stream
-
-
-def _end_with(connection: socket.socket) -> None:
-    """Let SIGHUP tell when the launcher is gone, which stands for the terminal."""
-    descriptor = connection.fileno()
-    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGHUP)
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-    poll = select.poll()
-    poll.register(descriptor, select.POLLRDHUP)
-    if poll.poll(0):
-        os.kill(os.getpid(), signal.SIGHUP)
-
-
-def ended(program: Callable[[], int]) -> int:
-    """Run a program and end as the interpreter does; the exit code that it would end with."""
-    import atexit
-    import threading
-
-    try:
-        code = program()
-    except SystemExit as error:
-        code = _code_of(error)
-    except BaseException as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-        code = 1
-        if isinstance(error, KeyboardInterrupt):
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGINT)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-    except Exception as error:
-        code = 120
-        with contextlib.suppress(Exception):
-            sys.stderr.write(
-                f"Exception ignored in: {sys.stdout!r}\n{type(error).__name__}: {error}\n"
-            )
-    with contextlib.suppress(Exception):
-        sys.stderr.flush()
-    return code & 0xFF
-
-
-def _code_of(error: SystemExit) -> int:
-    if error.code is None or isinstance(error.code, int):
-        return error.code or 0
-    sys.stderr.write(f"{error.code}\n")
-    return 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.cli import forkserver, serverkey
+from lamina.cli import forked, forkserver, serverkey
 from lamina.cli.commandlist import COMMANDS
 from lamina.cli.preloaded import COMMANDS as SERVED
 from tests import launcher
@@ -74,8 +74,8 @@ def test_a_process_that_is_gone_has_no_key() -> None:
 
 def test_the_first_of_a_name_is_in_the_environment() -> None:
     code = (
-        "import os; from lamina.cli import forkserver\n"
-        "forkserver.set_environment([b'A=1', b'B=x=y', b'A=2'])\n"
+        "import os; from lamina.cli import forked\n"
+        "forked.set_environment([b'A=1', b'B=x=y', b'A=2'])\n"
         "os.environ.pop('LC_CTYPE', None)\n"
         "assert dict(os.environ) == {'A': '1', 'B': 'x=y'}, os.environ\n"
     )
@@ -102,7 +102,7 @@ def test_exit_codes_are_those_of_the_interpreter(what: object, code: int) -> Non
 
     child = os.fork()
     if child == 0:
-        os._exit(forkserver.ended(program))
+        os._exit(forked.ended(program))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
 
 
