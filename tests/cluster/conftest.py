@@ -97,12 +97,22 @@ class Bench:
     words: Callable[..., list[str]] = lambda *words: list(words)
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run lamina."""
-        return subprocess.run(
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start lamina."""
+        return subprocess.Popen(
             self.words(str(LAMINA), *words), cwd=self.root, env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run lamina to its end."""
+        with self.begin(*words) as started:
+            try:
+                printed, complaint = started.communicate(timeout=240)
+            except BaseException:
+                started.kill()
+                raise
+        return subprocess.CompletedProcess(started.args, started.returncode, printed, complaint)
 
     def call(self, *words: str) -> str:
         """What lamina prints; it must succeed."""

@@ -147,6 +147,34 @@ def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path
     assert 50_000 < found["sent"]["carried"] <= 1 << 16
 
 
+def test_a_job_whose_package_was_not_pushed_as_a_whole_is_cancelled(
+    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path
+) -> None:
+    """It is submitted as soon as nodes can have the package; the registry fails after that."""
+    settings, probe = on_slurm.root / "lamina.toml", on_slurm.root / "probe.py"
+    inside = real_slurm.words()
+    with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
+        text = settings.read_text().replace(f"oci:{tmp_path}/packages", f"{registry.host}/team")
+        settings.write_text(f"{text}plain_http = true\n")
+        _over(on_slurm, "-N", "1", "--", "ok")
+        probe.write_text(f"{probe.read_text()}# {time.time()}\n")
+        for uploads in list((tmp_path / "registry").rglob("_uploads")):
+            uploads.rename(uploads.with_name("before"))
+            uploads.write_text("no folder")  # so it takes manifests, and no blob
+        submitting = on_slurm.begin("submit", "//:probe", "--on", "lab", "-q", "--", "sleep")
+        until = time.monotonic() + 60
+        while "|lamina:probe-" not in real_slurm.call("squeue", "-h", "-o", "|%k"):
+            assert time.monotonic() < until and submitting.poll() is None
+            time.sleep(0.1)
+    _, complaint = submitting.communicate(timeout=120)
+
+    assert submitting.returncode == 2
+    said = re.search(r"the job (\S+) is cancelled: its package was not pushed", complaint)
+    assert said, complaint
+    found = on_slurm.until(said[1], lambda status: status["state"] not in ("pending", "running"))
+    assert found["state"] == "cancelled"
+
+
 def _add_large_layers(root: Path) -> None:
     """Let the probe have a layer that cannot travel with a job, and a layer that just can."""
     digits = "".join(hashlib.sha256(b"%d" % each).hexdigest() for each in range(5000))

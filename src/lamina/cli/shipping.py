@@ -12,12 +12,17 @@ from lamina.core.classes import dataclass, replace
 from lamina.core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lamina.cli.pipeline import Packaged
     from lamina.cli.session import Session
     from lamina.cluster.launcher import Launcher
     from lamina.core.cluster import Cluster
     from lamina.core.manifest import Package
     from lamina.core.reference import Reference
+    from lamina.packaging.publish import Pushed
+
+    Early = Callable[["Shipped"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,14 @@ def ship(
     *,
     begun: float,
     push: bool,
+    early: Early | None = None,
 ) -> Shipped:
     """Package a program, and push it where the cluster's settings say.
 
     `begun` is when somebody asked for that. Without `push` the reference is what it would be.
+    `early` is called where nodes that are sent what is `carried` need no more than is in the
+    registry already, with the same that is returned once all of it is there. That may fail after
+    it, or begin anew with another package.
     """
     from lamina.cli import pipeline
 
@@ -55,7 +64,7 @@ def ship(
     if cluster.registry and push:
 
         def send(made: Packaged) -> Shipped:
-            return _send(session, args, cluster, made, begun=begun)
+            return _send(session, args, cluster, made, begun, early)
 
         return pipeline.sent(session, target, order, send)[1]
     made = pipeline.package(session, target, order)
@@ -79,7 +88,12 @@ def ship(
 
 
 def _send(
-    session: Session, args: argparse.Namespace, cluster: Cluster, made: Packaged, *, begun: float
+    session: Session,
+    args: argparse.Namespace,
+    cluster: Cluster,
+    made: Packaged,
+    begun: float,
+    early: Early | None,
 ) -> Shipped:
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
@@ -91,19 +105,34 @@ def _send(
     place = _place(cluster, made.package)
     args.plain_http, args.ca = cluster.plain_http, cluster.ca or None
     names = {layer.blob: layer.name for layer in made.package.layers}
+    shipped: Shipped | None = None
+
+    def told(sent: Pushed) -> Shipped:
+        carried = publish.carried(made.package, sent, session.store) if _carries(cluster) else ""
+        ended = time.time()
+        return Shipped(
+            str(replace(place, digest=made.digest.oci)),
+            {"build": built - begun, "push": ended - built},
+            {"blobs": sent.blobs, "bytes": sent.size, "carried": len(carried)},
+            ended,
+            carried=carried,
+        )
+
+    def soon(sent: Pushed) -> None:
+        nonlocal shipped
+        if early is not None and (found := told(sent)).carried:
+            early(found)
+            shipped = found
+
     with opened(place, args) as repository, Progress("pushing", names) as progress:
         sent = publish.push(
             made.digest, session.store, repository, made.package.version,
-            planned=progress.planned, moved=progress.moved,
+            planned=progress.planned, moved=progress.moved, early=soon,
         )  # fmt: skip
-    carried = publish.carried(made.package, sent, session.store) if _carries(cluster) else ""
-    ended = time.time()
+    shipped = shipped or told(sent)
     if not args.quiet:
         output.note(f"pushed {output.plural(sent.blobs, 'blob')}, {output.size(sent.size)}")
-    found = str(replace(place, digest=made.digest.oci))
-    seconds = {"build": built - begun, "push": ended - built}
-    moved = {"blobs": sent.blobs, "bytes": sent.size, "carried": len(carried)}
-    return Shipped(found, seconds, moved, ended, carried=carried)
+    return shipped
 
 
 def _carries(cluster: Cluster) -> bool:

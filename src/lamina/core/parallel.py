@@ -52,6 +52,27 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     return [found[number] for number in range(len(work))]
 
 
+def beside(work: Callable[[], T], meanwhile: Callable[[], None]) -> T:
+    """What work gives that is done here, once the other that a thread does meanwhile is done too.
+
+    Where both raise, what the work raises comes; then the thread is left to itself.
+    """
+    done: queue.SimpleQueue[tuple[int, None] | BaseException] = queue.SimpleQueue()
+
+    def go() -> None:
+        try:
+            done.put((0, meanwhile()))
+        except BaseException as error:  # as above
+            done.put(error)
+
+    thread = threading.Thread(target=go, name="beside", daemon=True)
+    thread.start()
+    found = work()
+    _next(done)
+    thread.join()
+    return found
+
+
 def _next(done: queue.SimpleQueue[tuple[int, T] | BaseException]) -> tuple[int, T]:
     while True:
         try:

@@ -35,11 +35,12 @@ _FEW = 8  # so few small blobs are sent without asking whether they are there
 
 Work = Callable[[], None]
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
+Early = Callable[["Pushed"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push has moved."""
+    """What a push moves."""
 
     digest: Digest  # of the manifest
     blobs: int  # that were sent: those that the repository did not have, as far as it was asked
@@ -60,26 +61,36 @@ def push(
     mount_from: Sequence[str] = (),
     planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
     moved: Moved = lambda _digest, _size: None,
+    early: Early | None = None,
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
-    Raises BlobMissing where the store lacks some of it, and what the repository raises.
+    `early` is called once nodes can start the package that are given its news, with what is known
+    of the push then; the rest is sent meanwhile. It is not where nodes need all of the push.
+
+    Raises BlobMissing where the store lacks some of it, what the repository raises, and what
+    `early` does; that may have been called before any of these.
     """
     with leases.leased_package(store.folder, digest):
         content = advice.content(digest, store)
         former = _recall(store, repository.reference)
-        told = advice.news(content, former)
+        news = advice.news(content, former)
         chain = _chain(content, former, store)
+
+        def told(sent: Pushed) -> Pushed:
+            return replace(sent, news=news, chain=chain)
+
+        soon = (lambda sent: early(told(sent))) if early is not None and news else None
         sender = _Sender(store, repository, mount_from, planned, moved)
         try:
-            sent, advised = sender.send(content, former, tag)
+            sent, advised = sender.send(content, former, tag, soon)
         except Rejected:
             if not former.names:
                 raise
             # What nodes have is not gone because the repository has lost it.
             sent, advised = sender.send(content, Former(), tag)
         _remember(store, repository.reference, digest, chain, advised)
-        return replace(sent, news=told, chain=chain)
+        return told(sent)
 
 
 def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
@@ -139,37 +150,49 @@ class _Sender:
         self._planned = planned
         self._moved = moved
 
-    def send(self, content: Content, former: Former, tag: str) -> tuple[Pushed, Advice]:
-        """Send what the repository lacks; the advice that lies beside the package there."""
+    def send(
+        self, content: Content, former: Former, tag: str, early: Early | None = None
+    ) -> tuple[Pushed, Advice]:
+        """Send what the repository lacks; the advice that lies beside the package there.
+
+        `early` is called as soon as there is what nodes ask for that are given the news.
+        """
+        root = content.root
         unknown = [each for each in content.blobs if each.hash not in former.names]
         missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
         plan = advice.advise(content, former, self._store)
         packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
         missing |= {each.blob for each in plan.deltas}
         self._planned([*missing, *(Digest.of(each) for each in packs)])
-        advised = partial(
-            self._put, transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
-        )
-        needs_nothing = not packs and not plan.deltas  # that is not there: it need not wait
-        self._send_blobs(missing, packs, [advised] if needs_nothing else [])
         manifests = [
             each for each in content.manifests[:-1] if each.digest.hash not in former.names
         ]
-        work = [partial(self._put, each) for each in manifests]
-        parallel.run(work if needs_nothing else [*work, advised], _AT_ONCE)
-        # Whoever finds the package finds all that.
-        self._put(content.root, tag)
-        signed = signatures.send(
-            signatures.kept(content.root.digest, self._store), self._repository
-        )
+        signed = signatures.kept(root.digest, self._store)
         sent = Pushed(
-            content.root.digest,
+            root.digest,
             len(missing),
             sum(each.size for each in missing),
             len(missing & content.layers.keys()),
             len(manifests) + 2,
-            signed,
+            len(signed),
         )
+        advised = partial(self._put, transfer.encode(plan.advice), transfer.tag(root.digest.hash))
+        needs_nothing = not packs and not plan.deltas  # that is not there: it need not wait
+
+        def rest(beside: Sequence[Work]) -> None:
+            self._send_blobs(missing, packs, beside if needs_nothing else [])
+            work: list[Work] = [partial(self._put, each) for each in manifests]
+            parallel.run([*work, *([] if needs_nothing else beside)], _AT_ONCE)
+            # Whoever finds the package finds all that.
+            self._put(root, tag)
+            signatures.send(signed, self._repository)
+
+        if early is None or signed or not needs_nothing:
+            rest([advised])
+        else:
+            # The advice has all that is new in it, but for signatures that a policy may ask for.
+            advised()
+            parallel.beside(partial(early, sent), partial(rest, []))
         return sent, plan.advice
 
     def _send_blobs(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,18 +12,19 @@ from pathlib import Path
 import pytest
 
 from lamina.core.digest import Digest
-from lamina.core.errors import IntegrityError, UserError
+from lamina.core.errors import IntegrityError, LaminaError, ServiceError, UserError
 from lamina.core.manifest import Layer, Package
 from lamina.core.reference import Reference
 from lamina.formats import dsse, oci, pack, transfer
 from lamina.formats.dsse import Envelope, Signature
 from lamina.node.pull import Pulled, pull
+from lamina.node.pull import complete as pull_complete
 from lamina.packaging.publish import Pushed, push
 from lamina.store import packages
 from lamina.store.blobs import BlobMissing
 from lamina.store.layout import LayoutRepository
 from lamina.store.local import LocalStore
-from lamina.store.repository import Manifest, NotThere
+from lamina.store.repository import Manifest, NotThere, Rejected
 from lamina.store.streams import Distant, Incoming
 from lamina.store.trust import signatures
 
@@ -431,3 +434,107 @@ def test_signatures_go_along_and_cost_nothing_where_there_are_none(
     assert (before.signatures, after.signatures) == (0, 1)
     assert signatures.fetch(digest, repository).signatures == (signed,)
     assert (repository.calls["push"], repository.calls["put"]) == (1, 3)
+
+
+class Slow(Counting):
+    """A repository that takes nothing but an advice until it is let, or then refuses it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.may_go_on = threading.Event()
+        self.fault: Exception | None = None
+
+    def push(
+        self, digest: Digest, source: Path | bytes | Distant, *, mount_from: Sequence[str] = ()
+    ) -> None:
+        self._wait()
+        super().push(digest, source, mount_from=mount_from)
+
+    def put_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        if not tag.endswith(".lamina"):
+            self._wait()
+        super().put_manifest(manifest, tag)
+
+    def _wait(self) -> None:
+        assert self.may_go_on.wait(30)
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+
+
+@pytest.mark.parametrize("node", ["has nothing", "has the version before", "asks for all"])
+def test_nodes_can_start_an_edit_before_all_of_it_is_sent(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, node: str
+) -> None:
+    ours, theirs = stores
+    sent(ours, package(ours, 200), tmp_path / "r")
+    if node == "has the version before":
+        brought(theirs, tmp_path / "r")
+    edited = package(ours, 200, "v2", 77)
+    repository = Slow(tmp_path / "r")
+    seen = []
+
+    def early(pushed: Pushed) -> None:
+        news = {each: ours.read(each) for each in pushed.news[0]}
+        at_hand = {} if node == "asks for all" else news
+        there = Counting(tmp_path / "r", edited.oci)
+        pull_complete(there.reference, lambda: there, theirs, at_hand)
+        seen.append(packages.is_whole(edited, theirs))
+        repository.may_go_on.set()
+
+    pushed = push(edited, ours, repository, "v2", early=early)
+
+    assert seen == [True]
+    assert pushed.layers == 1
+    assert brought(theirs, tmp_path / "r", "v2")[0].digest == edited
+
+
+@pytest.mark.parametrize("why", ["the first", "much is new", "signed"])
+def test_where_nodes_need_all_of_a_push_they_wait(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, why: str
+) -> None:
+    ours, _ = stores
+    digest = package(ours, 60)
+    if why != "the first":
+        sent(ours, digest, tmp_path / "r")
+        digest = package(ours, 60, "v2", 3)
+    if why == "much is new":
+        noise = [random.Random(number).randbytes(3000) for number in range(40)]
+        layers = [
+            Layer(f"//p:{n}", Digest.of(data), ours.write(data)) for n, data in enumerate(noise)
+        ]
+        digest = packages.put(Package("p/a", "v2", "//p:a", tuple(layers), ("a",)), ours)
+    if why == "signed":
+        envelope = Envelope("text/plain", b"x", (Signature(b"s"),))
+        signatures.keep(digest, [signatures.put(digest, oci.INDEX, dsse.encode(envelope))], ours)
+
+    def early(_pushed: Pushed) -> None:
+        raise AssertionError("too early")
+
+    pushed = push(digest, ours, Counting(tmp_path / "r"), "v2", early=early)
+
+    assert brought(stores[1], tmp_path / "r", "v2")[0].digest == pushed.digest
+
+
+@pytest.mark.parametrize("fault", [ServiceError("gone"), Rejected("what it names is not there")])
+def test_a_push_that_fails_after_that_says_so(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, fault: LaminaError
+) -> None:
+    ours, theirs = stores
+    sent(ours, package(ours, 60), tmp_path / "r")
+    edited = package(ours, 60, "v2", 3)
+    repository = Slow(tmp_path / "r")
+    repository.fault = fault
+    seen = []
+
+    def early(pushed: Pushed) -> None:
+        seen.append(pushed.digest)
+        repository.may_go_on.set()
+
+    if isinstance(fault, Rejected):  # then all of it is sent
+        push(edited, ours, repository, "v2", early=early)
+        assert brought(theirs, tmp_path / "r", "v2")[0].digest == edited
+    else:
+        with pytest.raises(ServiceError, match="gone"):
+            push(edited, ours, repository, "v2", early=early)
+    assert seen == [edited]

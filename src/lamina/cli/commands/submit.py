@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, jobs, output, repositories
 from lamina.core.classes import asdict, dataclass, replace
-from lamina.core.errors import Interrupted, UserError
+from lamina.core.errors import Interrupted, LaminaError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.cli.session import Session
+    from lamina.cli.shipping import Shipped
     from lamina.cluster.launcher import Launcher
     from lamina.cluster.records import Record
-    from lamina.core.job import Spec
+    from lamina.core.job import Job, Spec
 
 _COUNTS = (
     (("--nodes", "-N"), "nodes", "machines"),
@@ -202,38 +203,80 @@ class _Wish:
 
 def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish: _Wish) -> int:
     from lamina.cli import shipping
-    from lamina.cluster import records
-    from lamina.cluster.records import Record
-    from lamina.core.job import Job
 
-    shipped = shipping.ship(
-        session, args, launcher, wish.target.binary, begun=wish.begun, push=not args.dry_run
-    )
-    label = wish.target.label
-    name = args.name or label.rpartition(":")[2]
-    job = Job(
-        records.new_id(name), label, shipped.reference, wish.target.spec,
-        shipped.entry_point, shipped.carried,
-    )  # fmt: skip
-    if args.dry_run:
-        return _print_plan(launcher.plan(job))
-    launcher.plan(job)  # what it cannot do is told before anything is kept
-    folder = records.make_folder(job.id, launcher.cluster.logs)
-    settings = {key: value for key, value in asdict(launcher.cluster).items() if key != "name"}
-    record = Record(
-        job, launcher.cluster.name, "", folder, wish.begun, settings, shipped.seconds, shipped.sent
-    )
-    records.write(record)
+    submission = _Submission(launcher, wish, args.name)
+    early = None if args.dry_run else submission.begin
     try:
-        native = launcher.submit(job, folder)
+        shipped = shipping.ship(
+            session, args, launcher, wish.target.binary,
+            begun=wish.begun, push=not args.dry_run, early=early,
+        )  # fmt: skip
     except BaseException:
-        records.forget(record)  # nobody has heard of it
+        submission.withdraw()
         raise
-    record = replace(
-        record, native=native, seconds={**record.seconds, "submit": time.time() - shipped.ended}
-    )
-    records.write(record)
-    return _tell(args, record, launcher)
+    if args.dry_run:
+        return _print_plan(launcher.plan(submission.job(shipped)))
+    if submission.record is None:
+        submission.begin(shipped)
+    assert submission.record is not None
+    return _tell(args, submission.record, launcher)
+
+
+class _Submission:
+    """A job on its way to a scheduler."""
+
+    def __init__(self, launcher: Launcher, wish: _Wish, name: str) -> None:
+        self._launcher = launcher
+        self._wish = wish
+        self._name = name or wish.target.label.rpartition(":")[2]
+        self.record: Record | None = None  # once the scheduler has it
+
+    def job(self, shipped: Shipped) -> Job:
+        """A job that runs what was shipped."""
+        from lamina.cluster import records
+        from lamina.core.job import Job
+
+        target = self._wish.target
+        return Job(
+            records.new_id(self._name), target.label, shipped.reference, target.spec,
+            shipped.entry_point, shipped.carried,
+        )  # fmt: skip
+
+    def begin(self, shipped: Shipped) -> None:
+        """Tell the scheduler, after another that it was told of for this is cancelled."""
+        from lamina.cluster import records
+        from lamina.cluster.records import Record
+
+        self.withdraw()
+        launcher, job = self._launcher, self.job(shipped)
+        launcher.plan(job)  # what it cannot do is told before anything is kept
+        folder = records.make_folder(job.id, launcher.cluster.logs)
+        settings = {key: value for key, value in asdict(launcher.cluster).items() if key != "name"}
+        record = Record(
+            job, launcher.cluster.name, "", folder, self._wish.begun, settings,
+            shipped.seconds, shipped.sent,
+        )  # fmt: skip
+        records.write(record)
+        try:
+            native = launcher.submit(job, folder)
+        except BaseException:
+            records.forget(record)  # nobody has heard of it
+            raise
+        seconds = {**record.seconds, "submit": time.time() - shipped.ended}
+        self.record = replace(record, native=native, seconds=seconds)
+        records.write(self.record)
+
+    def withdraw(self) -> None:
+        """Cancel it, if it was begun: its package did not get to the registry as a whole."""
+        if self.record is None:
+            return
+        record, self.record = self.record, None
+        try:
+            self._launcher.cancel(record)
+        except LaminaError as error:
+            output.warning(f"the job {record.job.id} cannot be cancelled: {error.message}")
+            return
+        output.note(f"the job {record.job.id} is cancelled: its package was not pushed as a whole")
 
 
 def _print_plan(plan: Mapping[str, str]) -> int:
