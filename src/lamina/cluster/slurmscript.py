@@ -19,72 +19,82 @@ MARK = "lamina: attempt"  # a line of the job's own output before each attempt
 _MEBIBYTE = 1 << 20
 _MANY, _MUCH = 15, 64 << 20  # nodes and bytes above which a broadcast is sooner there
 
+# Names begin with `lamina_`: any other may be a variable of the job, which is not to be changed.
 _BATCH = """\
 set -u
-folder={folder}
-element=${{SLURM_ARRAY_TASK_ID:-0}}
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(scontrol -o show node "$first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
-export MASTER_ADDR="${{address:-$first}}" MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
-export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$element"
-{carried}{exports}{elements}{broadcast}try=0
+lamina_folder={folder}
+lamina_element=${{SLURM_ARRAY_TASK_ID:-0}}
+lamina_first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+lamina_address=$(scontrol -o show node "$lamina_first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
+export MASTER_ADDR="${{lamina_address:-$lamina_first}}"
+export MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
+export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$lamina_element"
+{carried}{exports}{elements}{broadcast}lamina_try=0
 while :; do
-    export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + try + 1))
+    export LAMINA_ATTEMPT=$((${{SLURM_RESTART_COUNT:-0}} + lamina_try + 1))
     echo "{mark} $LAMINA_ATTEMPT" >&2
     srun {srun}/bin/sh -c {task} task {command} "$@"
-    code=$?
-    [ "$code" -ne 0 ] && [ "$try" -lt {retries} ] || break
-    try=$((try + 1))
+    lamina_code=$?
+    [ "$lamina_code" -ne 0 ] && [ "$lamina_try" -lt {retries} ] || break
+    lamina_try=$((lamina_try + 1))
 done
-if [ -w "$folder" ]; then
-    echo "$code" >"$folder/.exit-$element" && mv "$folder/.exit-$element" "$folder/exit-$element"
+if [ -w "$lamina_folder" ]; then
+    echo "$lamina_code" >"$lamina_folder/.exit-$lamina_element" &&
+        mv "$lamina_folder/.exit-$lamina_element" "$lamina_folder/exit-$lamina_element"
 fi
-exit "$code"
+exit "$lamina_code"
 """
 
 # Where many nodes lack much, the first pulls, and Slurm hands its archive on from node to node.
 _BROADCAST = """\
-lacks=0
+lamina_lacks=0
 [ "$SLURM_NNODES" -le {nodes} ] ||
-    lacks=$({store}{lamina} inspect --missing --json {access}{package} |
+    lamina_lacks=$({store}{lamina} inspect --missing --json {access}{package} |
         sed -n 's/.*"missing": \\([0-9]*\\).*/\\1/p')
-if [ "${{lacks:-0}}" -gt {size} ]; then
-    archive=/var/tmp/lamina-$SLURM_JOB_ID.tar
-    ({store}{lamina} copy {access}{package} "oci-archive:$archive:all") >&2 &&
-        sbcast --force --fanout=3 "$archive" "$archive" &&
+if [ "${{lamina_lacks:-0}}" -gt {size} ]; then
+    lamina_archive=/var/tmp/lamina-$SLURM_JOB_ID.tar
+    ({store}{lamina} copy {access}{package} "oci-archive:$lamina_archive:all") >&2 &&
+        sbcast --force --fanout=3 "$lamina_archive" "$lamina_archive" &&
         srun --ntasks-per-node=1 --ntasks="$SLURM_NNODES" --overlap /bin/sh -c {unpack} unpack \
-            {lamina} pull "oci-archive:$archive@{digest}" >&2
-    srun --ntasks-per-node=1 --ntasks="$SLURM_NNODES" --overlap rm -f "$archive"
+            {lamina} pull "oci-archive:$lamina_archive@{digest}" >&2
+    srun --ntasks-per-node=1 --ntasks="$SLURM_NNODES" --overlap rm -f "$lamina_archive"
 fi
 """
 
-# Slurm sends signals to the first process of a task alone, so that becomes the program.
+# Slurm sends signals to the first process of a task alone, so that becomes the program. All nodes
+# do this, each for all its tasks: the shell starts nothing that it can do itself. How many tasks
+# a node has is told as `2(x3),1`: three nodes with two, and one with one.
 _TASK = """\
-index=$((LAMINA_ARRAY_INDEX * SLURM_NTASKS + SLURM_PROCID))
-folder={folder}
-if [ -w "$folder" ]; then
-    exec >>"$folder/task-$index.log" 2>&1
-    echo "$SLURMD_NODENAME" >"$folder/task-$index.node"
-    rm -f "$folder/task-$index.json"
-    export {report}="$folder/task-$index.json"
+lamina_index=$((LAMINA_ARRAY_INDEX * SLURM_NTASKS + SLURM_PROCID))
+lamina_folder={folder}
+if [ -w "$lamina_folder" ]; then
+    exec >>"$lamina_folder/task-$lamina_index.log" 2>&1
+    echo "$SLURMD_NODENAME" >"$lamina_folder/task-$lamina_index.node"
+    export {report}="$lamina_folder/task-$lamina_index.json"
+    [ ! -e "${report}" ] || rm -f "${report}"
 fi
 {store}export LAMINA_TASK_INDEX="$SLURM_PROCID" LAMINA_TASK_COUNT="$SLURM_NTASKS"
 export LAMINA_NODE_INDEX="$SLURM_NODEID" LAMINA_NODE_COUNT="$SLURM_NNODES"
 export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" GROUP_RANK="$SLURM_NODEID"
-export LOCAL_RANK="$SLURM_LOCALID" LOCAL_WORLD_SIZE=$({local_count})
+lamina_rest=$SLURM_STEP_TASKS_PER_NODE,
+lamina_nodes=0
+while [ "$SLURM_NODEID" -ge "$lamina_nodes" ] && [ -n "$lamina_rest" ]; do
+    lamina_part=${{lamina_rest%%,*}}
+    lamina_rest=${{lamina_rest#*,}}
+    case $lamina_part in
+        *x*) lamina_many=${{lamina_part#*x}} lamina_many=${{lamina_many%)}} ;;
+        *) lamina_many=1 ;;
+    esac
+    lamina_nodes=$((lamina_nodes + lamina_many))
+done
+export LOCAL_RANK="$SLURM_LOCALID" LOCAL_WORLD_SIZE="${{lamina_part%%(*}}"
 {setup}exec "$@"
 """
 
-# How many tasks a node has: `2(x3),1` are three nodes with two and one with one.
-_LOCAL_COUNT = """\
-echo "$SLURM_STEP_TASKS_PER_NODE" | awk -F, -v n="$SLURM_NODEID" '{ k = 0
-for (i = 1; i <= NF; i++) { split($i, p, /[(x)]+/); r = p[2] ? p[2] : 1; k += r
-if (n < k) { print p[1]; exit } } }'"""
-
 # A folder of one's own on the disk of the node: the home may be on a file server.
 _OWN_STORE = """\
-export LAMINA_STORE="/var/tmp/lamina-$(id -u)"
-mkdir -p -m 700 "$LAMINA_STORE"
+export LAMINA_STORE="/var/tmp/lamina-${SLURM_JOB_UID:-$(id -u)}"
+[ -d "$LAMINA_STORE" ] || mkdir -p -m 700 "$LAMINA_STORE"
 if [ -L "$LAMINA_STORE" ] || [ ! -O "$LAMINA_STORE" ]; then
     echo "error: $LAMINA_STORE is somebody else's" >&2
     exit 125
@@ -102,7 +112,6 @@ def script(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> str:
         folder=shlex.quote(str(folder)),
         report=command.REPORT,
         store=store(cluster),
-        local_count=_LOCAL_COUNT,
         setup=_setup(spec.setup, job.carried),
     )
     exports = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in spec.environment)
@@ -227,4 +236,4 @@ def _elements(elements: Sequence[Sequence[str]]) -> str:
         words = shlex.join(elements[0])
         return f"set -- {words}\n" if words else "set --\n"
     cases = (f"{number}) set -- {shlex.join(words)} ;;\n" for number, words in enumerate(elements))
-    return 'case "$element" in\n' + "".join(cases) + "esac\n"
+    return 'case "$lamina_element" in\n' + "".join(cases) + "esac\n"

@@ -129,6 +129,24 @@ def test_any_words_are_a_valid_script(
     assert is_valid(script(spec, cluster, Path("/jobs/it's $HOME")))
 
 
+def test_no_variable_of_the_job_or_of_who_submits_is_changed(place: Path) -> None:
+    own = {"folder": "/mine", "index": "7", "element": "H", "part": "a", "rest": "b"}
+    around = {
+        "code": "x",
+        "try": "no",
+        "address": "here",
+        "first": "1st",
+        "nodes": "n",
+        "many": "m",
+    }
+
+    _, found = run(place, Spec(environment=tuple(own.items())), **around)
+
+    assert {name: found[name] for name in own | around} == own | around
+    assert [name for name in found if name.startswith("lamina_")] == []
+    assert (place / "job/exit-0").read_text() == "0\n"
+
+
 def test_a_task_knows_its_place(place: Path) -> None:
     _, found = run(
         place, Spec(), SLURM_NTASKS="3", SLURM_NODEID="1", SLURM_STEP_TASKS_PER_NODE="2,1",
@@ -148,7 +166,15 @@ def test_a_task_knows_its_place(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "node", "found"),
-    [("2(x3),1", 0, "2"), ("2(x3),1", 2, "2"), ("2(x3),1", 3, "1"), ("4", 0, "4"), ("1,3", 1, "3")],
+    [
+        ("2(x3),1", 0, "2"),
+        ("2(x3),1", 2, "2"),
+        ("2(x3),1", 3, "1"),
+        ("4", 0, "4"),
+        ("1,3", 1, "3"),
+        ("1(x9),12(x900),3", 908, "12"),
+        ("1(x9),12(x900),3", 909, "3"),
+    ],
 )
 def test_how_many_tasks_are_on_a_node(place: Path, counts: str, node: int, found: str) -> None:
     variables = {"SLURM_STEP_TASKS_PER_NODE": counts, "SLURM_NODEID": str(node)}
