@@ -22,7 +22,7 @@ from lamina.core.digest import Digest
 from lamina.core.tree import File, Folder, Node, Symlink
 from lamina.formats import kept
 
-_FORMAT = "lamina snapshot 5"
+_FORMAT = "lamina snapshot 6"
 _MEMO = "lamina memo 4"
 
 # The fields of an action that it has for itself, besides its inputs, and those that many share.
@@ -52,7 +52,7 @@ class Snapshot:
     actions: list[bytes]
     literals: list[tuple[bytes, bool]]
     shared: list[tuple[Any, ...]]  # what many actions have in common
-    results: list[tuple[tuple[str, _Plain], ...]]
+    results: list[bytes]  # a tree in plain types, as marshal has it: most are not looked at
     used: dict[int, tuple[str, ...]]
     readers: dict[str, list[int]]  # source -> actions
     dependents: dict[int, list[int]]
@@ -73,7 +73,7 @@ class Snapshot:
             actions=[writer.action(action) for action in order],
             literals=writer.literals,
             shared=writer.shared,
-            results=[_plain_tree(results[action]) for action in order],
+            results=[marshal.dumps(_plain_tree(results[action])) for action in order],
             used={writer.numbers[action]: used[action] for action in order if action in used},
             readers={},
             dependents={},
@@ -149,13 +149,18 @@ class Snapshot:
             if number in made:
                 yield path, Output(made[number], output)
                 return
-            for inner, node in self.results[number]:
+            for inner, node in self.result(number):
                 if inner == output:
                     yield path, Stored(_node(node))
                 elif inner.startswith(f"{output}/"):
                     yield path + inner[len(output) :], Stored(_node(node))
         else:
             yield path, Stored(_node(ref))
+
+    def result(self, number: int) -> tuple[tuple[str, _Plain], ...]:
+        """What an action gave, by path."""
+        found: tuple[tuple[str, _Plain], ...] = marshal.loads(self.results[number])
+        return found
 
     def has_same_names(
         self, made: Mapping[int, Action], results: Mapping[Action, Mapping[str, Node]]
@@ -165,7 +170,7 @@ class Snapshot:
         Else there is more to it than content: a header may have come that lies before another.
         """
         return all(
-            {path for path, _ in self.results[number]} == results[action].keys()
+            {path for path, _ in self.result(number)} == results[action].keys()
             for number, action in made.items()
         )
 
@@ -179,8 +184,8 @@ class Snapshot:
         changed = set()
         for number, action in made.items():
             found = _plain_tree(results[action])
-            if found != self.results[number]:
-                self.results[number] = found
+            if found != self.result(number):
+                self.results[number] = marshal.dumps(found)
                 changed.add(number)
             if action in used and used[action] != self.used.get(number):
                 self._disconnect(number)

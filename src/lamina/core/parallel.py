@@ -61,9 +61,11 @@ def beside(work: Callable[[], T], meanwhile: Callable[[], None]) -> T:
 
     def go() -> None:
         try:
-            done.put((0, meanwhile()))
+            meanwhile()
         except BaseException as error:  # as above
             done.put(error)
+        else:
+            done.put((0, None))
 
     thread = threading.Thread(target=go, name="beside", daemon=True)
     thread.start()
