@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina.build import record
@@ -86,6 +87,11 @@ class Continuation:
         if self._graph is not None:
             result[_MARK] = _save_graph(session, self._key, self._graph)
         record.save(session.state, self._key, state, result, session.store.scratch)
+
+    def save_later(self, result: Mapping[str, Any], made: Iterable[str] = ()) -> None:
+        """The same at the end of the command: who submits a job need not wait for it."""
+        if self._session is not None:
+            self._session.later[self._key] = partial(self.save, result, made)
 
 
 def go_on(session: Session, key: str, *, remade: bool = False) -> Continuation | None:
@@ -185,6 +191,7 @@ def finish(
     from lamina.build import snapshot
 
     engine = session.engine
+    session.later.pop(key, None)  # what this one has found out is more
     graph = snapshot.Snapshot.of(parts, engine.results, engine.used)
     mark = _save_graph(session, key, graph)
     take_down(session, key)

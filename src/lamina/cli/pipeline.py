@@ -242,7 +242,7 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     found = _versioned(session, found, known.result["inputs"])
     digest = _kept(session, found, order)
     watched = [str(path) for path in versions.watched(session.root)]
-    known.save({**known.result, "package": str(digest)}, watched)
+    known.save_later({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
 
 

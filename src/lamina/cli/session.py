@@ -77,6 +77,8 @@ class Session:
         self.targets: list[Path] = []  # folders that this writes to besides
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
+        # What is kept for the next command once this one has done its work, by what that is.
+        self.later: dict[str, Callable[[], None]] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -100,10 +102,12 @@ class Session:
             self.store.close()
 
     def _keep(self, error: BaseException | None) -> None:
-        """Keep for the next command what was found out."""
+        """Keep for the next command what was found out, though this one may have failed then."""
         if isinstance(error, LaminaError) and "console" in self.__dict__:
             self.console.summary()
         try:
+            while self.later:
+                self.later.popitem()[1]()
             if "sources" in self.__dict__:
                 self.sources.save()
             if self.has_loaded:

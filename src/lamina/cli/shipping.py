@@ -51,9 +51,9 @@ def ship(
     """Package a program, and push it where the cluster's settings say.
 
     `begun` is when somebody asked for that. Without `push` the reference is what it would be.
-    `early` is called where nodes that are sent what is `carried` need no more than is in the
-    registry already, with the same that is returned once all of it is there. That may fail after
-    it, or begin anew with another package.
+    `early` is called where nodes that are sent what is `carried` need no more than the registry has
+    already, with what is returned once it has all. That may fail after it, or begin anew with
+    another package.
     """
     from lamina.cli import pipeline
 

@@ -52,25 +52,23 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     return [found[number] for number in range(len(work))]
 
 
-def beside(work: Callable[[], T], meanwhile: Callable[[], None]) -> T:
-    """What work gives that is done here, once the other that a thread does meanwhile is done too.
+def beside(first: Callable[[], object], other: Callable[[], T]) -> T:
+    """What the other piece gives, which a thread does while the first is done here.
 
-    Where both raise, what the work raises comes; then the thread is left to itself.
+    Where both raise, what the first raises comes; then the thread is left to itself.
     """
-    done: queue.SimpleQueue[tuple[int, None] | BaseException] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T] | BaseException] = queue.SimpleQueue()
 
     def go() -> None:
         try:
-            meanwhile()
+            done.put((0, other()))
         except BaseException as error:  # as above
             done.put(error)
-        else:
-            done.put((0, None))
 
     thread = threading.Thread(target=go, name="beside", daemon=True)
     thread.start()
-    found = work()
-    _next(done)
+    first()
+    _, found = _next(done)
     thread.join()
     return found
 

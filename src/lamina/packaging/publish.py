@@ -7,7 +7,7 @@ and sent. A repository that has lost some of it rejects the manifest, and everyt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -65,8 +65,9 @@ def push(
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
-    `early` is called once nodes can start the package that are given its news, with what is known
-    of the push then; the rest is sent meanwhile. It is not where nodes need all of the push.
+    `early` is called with what is known of the push, and that goes on meanwhile, where nodes that
+    are given the news need nothing of it: what else they ask for was there before. That is not so
+    where much is new, nor where there are signatures, for which a node's policy may ask.
 
     Raises BlobMissing where the store lacks some of it, what the repository raises, and what
     `early` does; that may have been called before any of these.
@@ -77,20 +78,25 @@ def push(
         news = advice.news(content, former)
         chain = _chain(content, former, store)
 
-        def told(sent: Pushed) -> Pushed:
+        def send() -> Pushed:
+            sender = _Sender(store, repository, mount_from, planned, moved)
+            try:
+                sent, advised = sender.send(content, former, tag)
+            except Rejected:
+                if not former.names:
+                    raise
+                # What nodes have is not gone because the repository has lost it.
+                sent, advised = sender.send(content, Former(), tag)
+            _remember(store, repository.reference, digest, chain, advised)
             return replace(sent, news=news, chain=chain)
 
-        soon = (lambda sent: early(told(sent))) if early is not None and news else None
-        sender = _Sender(store, repository, mount_from, planned, moved)
-        try:
-            sent, advised = sender.send(content, former, tag, soon)
-        except Rejected:
-            if not former.names:
-                raise
-            # What nodes have is not gone because the repository has lost it.
-            sent, advised = sender.send(content, Former(), tag)
-        _remember(store, repository.reference, digest, chain, advised)
-        return told(sent)
+        unknown = _unknown(content, former)
+        if early is None or not (news and _is_little(unknown, former)):
+            return send()
+        if signatures.kept(digest, store):
+            return send()
+        sent = replace(_sent(content, former, unknown), news=news, chain=chain)
+        return parallel.beside(partial(early, sent), send)
 
 
 def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
@@ -150,50 +156,27 @@ class _Sender:
         self._planned = planned
         self._moved = moved
 
-    def send(
-        self, content: Content, former: Former, tag: str, early: Early | None = None
-    ) -> tuple[Pushed, Advice]:
-        """Send what the repository lacks; the advice that lies beside the package there.
-
-        `early` is called as soon as there is what nodes ask for that are given the news.
-        """
-        root = content.root
-        unknown = [each for each in content.blobs if each.hash not in former.names]
+    def send(self, content: Content, former: Former, tag: str) -> tuple[Pushed, Advice]:
+        """Send what the repository lacks; the advice that lies beside the package there."""
+        unknown = _unknown(content, former)
         missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
         plan = advice.advise(content, former, self._store)
         packs = list(plan.packs) if former.names else [*plan.packs, transfer.EMPTY]
         missing |= {each.blob for each in plan.deltas}
         self._planned([*missing, *(Digest.of(each) for each in packs)])
-        manifests = [
-            each for each in content.manifests[:-1] if each.digest.hash not in former.names
-        ]
-        signed = signatures.kept(root.digest, self._store)
-        sent = Pushed(
-            root.digest,
-            len(missing),
-            sum(each.size for each in missing),
-            len(missing & content.layers.keys()),
-            len(manifests) + 2,
-            len(signed),
+        advised = partial(
+            self._put, transfer.encode(plan.advice), transfer.tag(content.root.digest.hash)
         )
-        advised = partial(self._put, transfer.encode(plan.advice), transfer.tag(root.digest.hash))
         needs_nothing = not packs and not plan.deltas  # that is not there: it need not wait
-
-        def rest(beside: Sequence[Work]) -> None:
-            self._send_blobs(missing, packs, beside if needs_nothing else [])
-            work: list[Work] = [partial(self._put, each) for each in manifests]
-            parallel.run([*work, *([] if needs_nothing else beside)], _AT_ONCE)
-            # Whoever finds the package finds all that.
-            self._put(root, tag)
-            signatures.send(signed, self._repository)
-
-        if early is None or signed or not needs_nothing:
-            rest([advised])
-        else:
-            # The advice has all that is new in it, but for signatures that a policy may ask for.
-            advised()
-            parallel.beside(partial(early, sent), partial(rest, []))
-        return sent, plan.advice
+        self._send_blobs(missing, packs, [advised] if needs_nothing else [])
+        work = [partial(self._put, each) for each in _fresh_manifests(content, former)]
+        parallel.run(work if needs_nothing else [*work, advised], _AT_ONCE)
+        # Whoever finds the package finds all that.
+        self._put(content.root, tag)
+        signed = signatures.send(
+            signatures.kept(content.root.digest, self._store), self._repository
+        )
+        return replace(_sent(content, former, missing), signatures=signed), plan.advice
 
     def _send_blobs(
         self, missing: Iterable[Digest], packs: Sequence[bytes], beside: Sequence[Work]
@@ -217,6 +200,27 @@ class _Sender:
 
     def _put(self, document: Document, tag: str = "") -> None:
         self._repository.put_manifest(Manifest(document.data, document.media_type), tag)
+
+
+def _unknown(content: Content, former: Former) -> list[Digest]:
+    """The blobs that a repository is not known to have."""
+    return [each for each in content.blobs if each.hash not in former.names]
+
+
+def _fresh_manifests(content: Content, former: Former) -> list[Document]:
+    """The manifests that it is not known to have, but for the package's own."""
+    return [each for each in content.manifests[:-1] if each.digest.hash not in former.names]
+
+
+def _sent(content: Content, former: Former, blobs: Collection[Digest]) -> Pushed:
+    """What a push that sends some blobs moves."""
+    return Pushed(
+        content.root.digest,
+        len(blobs),
+        sum(each.size for each in blobs),
+        sum(each in content.layers for each in blobs),
+        len(_fresh_manifests(content, former)) + 2,
+    )
 
 
 def _is_little(unknown: Sequence[Digest], former: Former) -> bool:

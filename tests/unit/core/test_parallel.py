@@ -25,16 +25,16 @@ def test_the_first_error_is_raised() -> None:
 def test_both_are_done_at_once() -> None:
     mine, other = threading.Event(), threading.Event()
 
-    def work() -> str:
+    def first() -> None:
         mine.set()
         assert other.wait(10)
-        return "done"
 
-    def meanwhile() -> None:
+    def meanwhile() -> str:
         assert mine.wait(10)
         other.set()
+        return "done"
 
-    assert parallel.beside(work, meanwhile) == "done"
+    assert parallel.beside(first, meanwhile) == "done"
     assert "beside" not in [each.name for each in threading.enumerate()]
 
 
