@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -113,8 +114,9 @@ def _states(root: Path, seen: Seen) -> State:
     for group, files in (("files", seen.files), ("sources", seen.sources)):
         for path in sorted(files):
             groups[group][path] = _file_state(_full(root, path), seen.begun, files[path])
+    now = time.time_ns()  # nobody reads them before: what counts is how they are from now on
     for path in sorted(seen.made):
-        groups["made"][path] = _file_state(_full(root, path), seen.begun, None, made=True)
+        groups["made"][path] = _file_state(_full(root, path), now, None, made=True)
     for path, listing in sorted(seen.folders.items()):
         groups["folders"][path] = _folder_state(root / path, seen.begun, listing)
     return groups

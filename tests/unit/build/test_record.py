@@ -19,6 +19,9 @@ KEY = "build\n//..."
 Change = Callable[[Path], object]
 
 
+SETTLED = 0.06  # seconds after which times tell a file
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "workspace"
@@ -248,3 +251,15 @@ def test_links_that_were_made_are_known_by_themselves(built: Path) -> None:
 
     (built / "lamina-out/l").symlink_to("elsewhere")
     assert known(built) is None
+
+
+def test_what_was_made_some_time_ago_is_not_read_again(root: Path) -> None:
+    begun = now()
+    (root / "made").write_text("long ago")
+    time.sleep(SETTLED)
+    (root / "just").write_text("just now")
+
+    state = record.capture(root, record.Seen(begun, {}, {}, frozenset({"made", "just"})))
+
+    assert len(state["made"]["made"]) == 5  # what stat() says
+    assert len(state["made"]["just"]) == 2  # what it holds
