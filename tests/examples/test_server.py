@@ -230,6 +230,47 @@ def test_builds_and_packages_by_a_server(served: Served) -> None:
     assert served.count() == 3
 
 
+def test_the_compiler_is_there_before_it_is_needed(served: Served) -> None:
+    """From the second command on that compiles anything."""
+    (served.root / "BUILD").write_text('python_binary(name = "p", srcs = ["p.py"])\n')
+    server = served.pid()
+    found: set[int] = set()
+    for number in range(3):
+        (served.root / "p.py").write_text(f"print({number})\n")
+        done = served.run("build", "//:p")
+        assert done.returncode == 0, done.stderr
+        _wait_for(lambda: set(_compilers(server)) - found)
+        (compiler,) = _compilers(server)
+        found.add(compiler)
+        program = served.root / "lamina-out/p.root/p"
+        assert subprocess.run([program], capture_output=True, check=True).stdout == b"%d\n" % number
+
+    assert len(found) == 3  # each command has its own, which ends with it
+    _wait_for(lambda: sum(map(_is_gone, found)) == 2)
+    served.run("server", "stop")
+    _wait_for(lambda: all(map(_is_gone, found)))
+
+
+def _compilers(server: int) -> list[int]:
+    """The resident programs that a spare process of a server holds."""
+    found = []
+    for spare in _children(server):
+        for child in _children(spare):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{child}/cmdline").read_bytes()
+                if words.split(b"\0")[0].endswith(b"bwrap"):
+                    found.append(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="not everybody may mount")
 def test_packages_move_and_jobs_run_by_a_server(served: Served, tmp_path: Path) -> None:
     (served.root / "BUILD").write_text('python_binary(name = "program", srcs = ["program.py"])\n')

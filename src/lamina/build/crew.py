@@ -61,7 +61,7 @@ class Crew:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._workers.end()
+        self._workers.end(keep=error is None)
         if error is not None or self._running or self._asking:
             self._performer.cancel()
         # Threads are waited for, and they wait for their programs.

@@ -246,7 +246,7 @@ class Remote:
 
     def _sees_all(self, action: Action, tree: Tree) -> bool:
         """Whether a worker of the farm sees all that an action needs: /usr, and its inputs."""
-        if action.builtin or action.network or action.mounts or workers.knows(action):
+        if action.builtin or action.network or action.mounts or action.worker == workers.COMPILE:
             return False
         if placement.NO_EXEC in action.placement:
             return False

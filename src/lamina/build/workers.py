@@ -4,6 +4,9 @@ A worker runs in the same sandbox as any action, but sees no input there: it is 
 the action's inputs and hands back those of its outputs, so nothing stays behind from one action to
 the next. What it makes is byte for byte what the action's own command makes; where there is no
 worker, or one breaks, that command runs instead.
+
+Between builds they wait for the next one in this process: `prepare` starts one ahead, `dismiss`
+ends all.
 """
 
 from __future__ import annotations
@@ -13,17 +16,25 @@ import marshal
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from lamina.core.action import Action
+from lamina.core.action import Action, Stored
 from lamina.core.classes import dataclass
-from lamina.linux import process
+from lamina.core.tree import File
+from lamina.linux import filesystem, process
 
-# Reads (sources by path, source/output pairs) and answers (exit code, outputs, stderr), each as a
-# length of 8 bytes and that many of marshal. Started by the interpreter it compiles for.
-_PYTHON_COMPILE = """
+# What they do. The arguments of a COMPILE are an interpreter, its three words, and pairs of source
+# and output. A LAYER is of files alone: its arguments are a shell, its three words, and options of
+# mksquashfs; its inputs are a `header` and the files in `root`.
+COMPILE, LAYER = "python-compile", "layer"
+
+# Reads requests (what to do, and its two arguments) and answers (exit code, outputs, stderr), each
+# as a length of 8 bytes and that many of marshal. Started by the interpreter it compiles for.
+_PROGRAM = """
 import _imp, marshal, sys
 from importlib import _bootstrap_external as external
 
@@ -35,29 +46,71 @@ def compiled(path, data):
     code = external.SourceFileLoader("<py_compile>", path).source_to_code(data, path)
     return external._code_to_hash_pyc(code, source_hash(data), False)
 
-def main():
-    read, write = sys.stdin.buffer, sys.stdout.buffer
-    while head := read.read(8):
-        files, pairs = marshal.loads(read.read(int.from_bytes(head, "big")))
-        outputs, words = {}, ""
-        for source, output in pairs:
-            try:
-                outputs[output] = bytes(compiled(source, files[source]))
-            except Exception as error:
-                from py_compile import PyCompileError
+def compile_all(files, pairs):
+    outputs, words = {}, ""
+    for source, output in pairs:
+        try:
+            outputs[output] = bytes(compiled(source, files[source]))
+        except Exception as error:
+            from py_compile import PyCompileError
 
-                words += PyCompileError(type(error), error, source).msg.rstrip() + "\\n"
-        answer = marshal.dumps((1 if words else 0, outputs, words.encode()))
-        write.write(len(answer).to_bytes(8, "big") + answer)
-        write.flush()
+            words += PyCompileError(type(error), error, source).msg.rstrip() + "\\n"
+    return 1 if words else 0, outputs, words.encode()
+
+def write(path, data, mode):
+    import os
+
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(file, "wb") as opened:
+        opened.write(data)
+
+def layer(files, options):
+    import os
+
+    folders = ["/tmp/root"]
+    os.mkdir(folders[0])
+    for path, data, executable in files:
+        place = "/tmp/" + path
+        above = [place[:n] for n, letter in enumerate(place) if letter == "/" and n > 9]
+        for folder in above:
+            if folder not in folders:
+                os.mkdir(folder)
+                folders.append(folder)
+        write(place, data, 0o555 if executable else 0o444)
+    words = ["mksquashfs", "/tmp/root", "/tmp/layer.xar", *options, "-offset", "4096"]
+    environment = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
+    null = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in range(3)]
+    child = os.posix_spawnp(words[0], words, environment, file_actions=null)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)  # the action's own command tells why
+    with open("/tmp/layer.xar", "rb") as file:
+        image = file.read()
+    header = next(data for path, data, _ in files if path == "header")
+    for path in ["/tmp/layer.xar", *("/tmp/" + path for path, _, _ in files)]:
+        os.unlink(path)
+    for folder in reversed(folders):
+        os.rmdir(folder)
+    return 0, {"layer.xar": header + image[len(header):]}, b""
+
+def main():
+    read, put = sys.stdin.buffer, sys.stdout.buffer
+    work = {"python-compile": compile_all, "layer": layer}
+    while head := read.read(8):
+        kind, *given = marshal.loads(read.read(int.from_bytes(head, "big")))
+        answer = marshal.dumps(work[kind](*given))
+        put.write(len(answer).to_bytes(8, "big") + answer)
+        put.flush()
 
 main()
 """
+_WORDS = ("-I", "-S", "-c", _PROGRAM)  # after an interpreter
 _PATIENCE = 120  # seconds until one that does not answer is given up
 _DEPTH = 16  # actions that one is handed at once, so that it never waits for the next
 _FEW = 4  # handing over so many takes less than starting another
 _PIPE = 1 << 16  # bytes, as much as a pipe takes at once
 _LARGEST = 1 << 31  # bytes of an answer that makes sense
+_USUAL = "/usr/bin/"  # where a bare name is found in the sandbox
+_SHOWN = "/usr/"  # what the sandbox shows of programs
 
 BROKEN = (
     OSError,
@@ -83,6 +136,8 @@ class Worker:
     """One resident program, at work on some actions one after another."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        self.command = tuple(command)
+        self.state = _state(command)
         self._child = process.spawn(
             command,
             env={},
@@ -98,7 +153,7 @@ class Worker:
         self._sending = bytearray()
         self._received = bytearray()
         self._moved = time.monotonic()  # when something last went to it or came from it
-        self._is_spoilt = False  # it has said nonsense
+        self.is_spoilt = False  # it has said nonsense
         self.actions: deque[Action] = deque()  # in the order in which they are answered
 
     @property
@@ -110,12 +165,11 @@ class Worker:
     def is_stuck(self) -> bool:
         """Whether it should have answered long ago, or never will."""
         late = time.monotonic() - self._moved > _PATIENCE
-        return bool(self.actions) and (self._is_spoilt or late)
+        return bool(self.actions) and (self.is_spoilt or late)
 
     def send(self, action: Action, files: Files) -> None:
         """Hand over an action; raises OSError where it is gone."""
-        pairs = _pairs(action)
-        data = marshal.dumps(({source: files[source] for source, _ in pairs}, pairs))
+        data = marshal.dumps(_request(action, files))
         if not self.actions:
             self._moved = time.monotonic()
         self.actions.append(action)
@@ -145,7 +199,7 @@ class Worker:
         except BROKEN:
             if not found:
                 raise
-            self._is_spoilt = True  # what came before that is good all the same
+            self.is_spoilt = True  # what came before that is good all the same
         return found
 
     def _next(self) -> Answer | None:
@@ -210,10 +264,13 @@ class Workers:
         worker.end()
         return list(worker.actions)
 
-    def end(self) -> None:
-        """End all, also those that are at work."""
+    def end(self, *, keep: bool = False) -> None:
+        """End all, also those that are at work; `keep` those that are not for the next build."""
         for _, worker in self._workers:
-            worker.end()
+            if keep and not worker.actions and not worker.is_spoilt:
+                _waiting.append(worker)
+            else:
+                worker.end()
         self._workers.clear()
 
     def _fit(self, action: Action) -> list[Worker]:
@@ -223,25 +280,100 @@ class Workers:
     def _start(self, action: Action) -> Worker:
         if len(self._workers) >= self._count:  # those that are for something else make room
             self.drop(next(worker for _, worker in self._workers if not worker.actions))
-        command = [action.arguments[0], "-I", "-S", "-c", _PYTHON_COMPILE]
-        worker = Worker(self._sandboxed(command, action.mounts))
-        self._workers.append((_kind(action), worker))
+        interpreter, *mounts = kind = _kind(action)
+        global _last  # of this process, as are those that wait
+        command = self._sandboxed([interpreter, *_WORDS], mounts)
+        _last = tuple(command)
+        worker = _waited(command) or Worker(command)
+        self._workers.append((kind, worker))
         return worker
 
 
+_waiting: list[Worker] = []
+_last: tuple[str, ...] = ()
+
+
+def _waited(command: Sequence[str]) -> Worker | None:
+    """One that waits for what this command would be started for."""
+    for number, worker in enumerate(_waiting):
+        if worker.command == tuple(command) and worker.state == _state(command):
+            return _waiting.pop(number)
+    return None
+
+
+def _state(command: Sequence[str]) -> list[object]:
+    """What the programs of a command are now: another one may be installed while one waits."""
+    found: list[object] = []
+    for program in (command[0], *command[-1 - len(_WORDS) :][:1]):
+        try:
+            found.append(filesystem.identity(os.stat(program)))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def prepare(command: Sequence[str]) -> None:
+    """Start one for the next build in this process that would start it by this command."""
+    _waiting.append(Worker(command))
+
+
+def last() -> tuple[str, ...]:
+    """The command that the last one was started by, or would have been; empty before the first."""
+    return _last
+
+
+def descriptors() -> list[int]:
+    """The pipes to those that wait."""
+    return [pipe for worker in _waiting for pipe in (worker.stdin, worker.stdout)]
+
+
+def dismiss() -> None:
+    """End those that wait."""
+    while _waiting:
+        _waiting.pop().end()
+
+
 def _kind(action: Action) -> tuple[str, ...]:
-    """What a worker is for: it does actions of one interpreter."""
-    return (action.worker, action.arguments[0], *action.mounts)
+    """What one has to be for an action: an interpreter, and the folders that it needs."""
+    if action.worker == LAYER:
+        return (_own_interpreter(),)
+    return (_full(action.arguments[0]), *action.mounts)
+
+
+def _full(program: str) -> str:
+    """A program by its path, as it is found in the sandbox."""
+    path = program if "/" in program else f"{_USUAL}{program}"
+    return os.path.realpath(path) if path.startswith(_SHOWN) else path
+
+
+def _own_interpreter() -> str:
+    """What runs lamina, which makes layers as well as any."""
+    return os.path.realpath(sys.executable)
 
 
 def knows(action: Action) -> bool:
     """Whether there is a worker for this action."""
-    return action.worker == "python-compile"
+    if action.worker == LAYER:
+        return _own_interpreter().startswith(_SHOWN)
+    return action.worker == COMPILE
 
 
 def sources(action: Action) -> list[str]:
     """The inputs that a worker wants to have for an action."""
+    if action.worker == LAYER:
+        return [path for path, _ in action.inputs]
     return [source for source, _ in _pairs(action)]
+
+
+def _request(action: Action, files: Files) -> tuple[Any, ...]:
+    """What it is handed: the kind of work, and two arguments."""
+    if action.worker == LAYER:
+        nodes = {path: item.node for path, item in action.inputs if isinstance(item, Stored)}
+        executables = {p for p, node in nodes.items() if isinstance(node, File) and node.executable}
+        found = [(path, files[path], path in executables) for path in sources(action)]
+        return LAYER, found, list(action.arguments[4:])
+    pairs = _pairs(action)
+    return COMPILE, {source: files[source] for source, _ in pairs}, pairs
 
 
 def _pairs(action: Action) -> list[tuple[str, str]]:

@@ -21,15 +21,19 @@ TOLD = struct.Struct("=ci")  # how a command has ended: who tells it, and the co
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
-def run(connection: socket.socket) -> NoReturn:
-    """Be the command. Each descriptor but the connection is of the server, and of no use here."""
+def run(connection: socket.socket, own: Iterable[int], after: Callable[[], None]) -> NoReturn:
+    """Be the command, and do something after it.
+
+    Each descriptor but the connection and its `own` is of the server, and of no use here.
+    """
     kept = connection.fileno()
-    close_all_but(kept)
+    close_all_but(kept, *own)
     _end_with(connection)
     gc.enable()
     from lamina.cli import start
 
     code = ended(start.program)
+    after()
     # What is held by open files is free, and read to its end, before anybody is told.
     close_all_but(kept)
     os.closerange(0, 3)
@@ -154,7 +158,10 @@ def _code_of(error: SystemExit) -> int:
     return 1
 
 
-def close_all_but(kept: int) -> None:
-    """Close all descriptors but the standard streams and one."""
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+def close_all_but(*kept: int) -> None:
+    """Close all descriptors but the standard streams and some."""
+    begin = 3
+    for descriptor in sorted(kept):
+        os.closerange(begin, descriptor)
+        begin = descriptor + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from lamina.build import workers
 from lamina.cli import forked, serverkey
 from lamina.cli.preloaded import MODULES
 from lamina.core import classes
@@ -214,6 +215,7 @@ class _Server:
     programs: Programs
     idle: float
     served: int = 0
+    resident: tuple[str, ...] = ()  # the command of what the spare process starts ahead
     # By a pidfd: a process that has a command, and the connection to its launcher.
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -228,9 +230,13 @@ class _Server:
         # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
         self.words, self.said = os.pipe()
         os.set_blocking(self.words, False)
+        # And the command of the resident program that theirs has used.
+        self.wishes, self.wished = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for each in (self.wishes, self.wished):
+            each.setblocking(False)
         self.poll = select.poll()
-        self.poll.register(self.listener, select.POLLIN)
-        self.poll.register(self.words, select.POLLIN)
+        for descriptor in (self.listener, self.words, self.wishes):
+            self.poll.register(descriptor, select.POLLIN)
         self.spare: tuple[int, socket.socket] | None = None
 
     def serve(self) -> None:
@@ -246,6 +252,8 @@ class _Server:
             for descriptor, _ in self.poll.poll(max(left, 0) * 1000 if waits else None):
                 if descriptor == self.words:
                     self._hear()
+                elif descriptor == self.wishes.fileno():
+                    self._prepare()
                 elif descriptor in self.children:
                     self._reap(descriptor)
                 elif self.listener is not None and descriptor == self.listener.fileno():
@@ -253,16 +261,38 @@ class _Server:
                 last = time.monotonic()
 
     def _close(self) -> None:
-        """Serve nobody any more; the spare process ends as its channel does."""
+        """Serve nobody any more."""
         if self.listener is not None:
             self.poll.unregister(self.listener)
             self.listener.close()
             self.listener = None
+        self._end_spare()
+
+    def _end_spare(self) -> None:
+        """End the spare process, which ends as its channel does."""
         if self.spare is not None:
             pid, channel = self.spare
             channel.close()
             os.waitpid(pid, 0)
             self.spare = None
+
+    def _prepare(self) -> None:
+        """Let spare processes have the resident program that a command has used, from now on."""
+        try:
+            told = self.wishes.recv(_LARGEST)
+        except OSError:
+            return
+        self.resident = tuple(os.fsdecode(word) for word in told.split(b"\0"))
+        if self.spare is not None:
+            self._end_spare()
+            self.spare = self._forked()
+
+    def _tell_resident(self) -> None:
+        """Tell the server, at the end of a command, what resident program that has used."""
+        used = workers.last()
+        if used and used != self.resident:
+            with contextlib.suppress(OSError):  # it is a help alone
+                self.wished.send(b"\0".join(map(os.fsencode, used)))
 
     def _hear(self) -> None:
         try:
@@ -335,6 +365,9 @@ class _Server:
     def _become(self, channel: socket.socket) -> None:
         """Wait for a caller, and be the command that it wants."""
         self._rehearse()
+        if self.resident:
+            with contextlib.suppress(OSError):
+                workers.prepare(self.resident)
         head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
         if not given:
             return
@@ -364,7 +397,9 @@ class _Server:
             socket.send_fds(connection, [b"R"], [os.pidfd_open(os.getpid())])
             if connection.recv(1) == b"G":
                 os.write(self.said, b"G")
-                forked.run(connection)
+                forked.run(
+                    connection, [self.wished.fileno(), *workers.descriptors()], self._tell_resident
+                )
 
     def _rehearse(self) -> None:
         """Do what each command does, while nobody waits: its pages are this process's own then."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,6 +96,10 @@ class Session:
                 raise self._full() from error
             self._keep(error)
         finally:
+            if "lamina.build.workers" in sys.modules:
+                from lamina.build import workers
+
+                workers.dismiss()  # else they were children of what this process may become
             if self.farm is not None:
                 self.farm.stop()
             if self._build_lock is not None:

@@ -23,13 +23,19 @@ from lamina.store import trees
 # The owner, times and modes are set here, not where the files were staged: a build farm may stage
 # them otherwise.
 _XAR = rf"""unset {squashfs.EPOCH}
-mksquashfs root out/layer.xar "$@" -offset 4096 \
-  -action 'chmod(755)@type(f)&&perm(/u+x)' \
-  -action 'chmod(644)@type(f)&&!perm(/u+x)' \
-  -action 'chmod(755)@type(d)' > out/log || {{ cat out/log >&2; exit 1; }}
+mksquashfs root out/layer.xar "$@" -offset 4096 > out/log || {{ cat out/log >&2; exit 1; }}
 rm out/log
 dd if=header of=out/layer.xar conv=notrunc status=none
 """
+
+_MODES = (
+    "-action", "chmod(755)@type(f)&&perm(/u+x)",
+    "-action", "chmod(644)@type(f)&&!perm(/u+x)",
+    "-action", "chmod(755)@type(d)",
+)  # fmt: skip
+# A resident program makes layers of so much: all of it is handed over.
+_LITTLE, _FEW = 1 << 18, 200  # bytes and files
+_WORKER = "layer"
 
 BASE_OUTPUT = "layer.xar"
 # A layer of a base image: owners, modes and times are those of the image.
@@ -99,12 +105,14 @@ def action(own: OwnFiles, toolchain: str, form: LayerForm = DEFAULT) -> Action:
     """The action that makes the layer of a target or a group; its one output is the layer."""
     tree, _ = trees.encode(own.tree)
     inputs = {f"root/{path}": Stored(node) for path, node in own.tree.items()}
+    worker = ""
     if form.kind == layerforms.EROFS:
         script, header = _EROFS, {}
         options = erofs.options(tree.hash, form.compression, form.level, form.block_size)
     else:
         script, header = _XAR, {"header": Literal(_header(tree, own))}
-        options = squashfs.options(form.compression, form.level, form.block_size)
+        options = *squashfs.options(form.compression, form.level, form.block_size), *_MODES
+        worker = _WORKER if _is_little(own.tree) else ""
     return Action(
         mnemonic="Layer",
         owner=own.label,
@@ -113,7 +121,14 @@ def action(own: OwnFiles, toolchain: str, form: LayerForm = DEFAULT) -> Action:
         outputs=(f"layer.{EXTENSIONS[form.media_type]}",),
         toolchain=toolchain,
         subject=own.label,
+        worker=worker,
     )
+
+
+def _is_little(tree: Tree) -> bool:
+    files = [node for node in tree.values() if isinstance(node, File)]
+    size = sum(node.digest.size for node in files)
+    return len(files) == len(tree) <= _FEW and size <= _LITTLE
 
 
 def base_action(label: str, tar: Digest, toolchain: str) -> Action:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lamina.build import workers
 from lamina.build.engine import Engine
 from lamina.build.events import Outcome
 from lamina.build.rules import python
@@ -19,8 +20,12 @@ from lamina.build.sandbox import Sandbox
 from lamina.build.sources import Sources
 from lamina.build.workers import BROKEN, Answer, Worker, Workers
 from lamina.core.action import Action, Literal, Source
+from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, LaminaError
-from lamina.core.tree import File
+from lamina.core.tree import File, Symlink, Tree
+from lamina.packaging import layers
+from lamina.packaging.layerforms import LayerForm
+from lamina.packaging.layers import OwnFiles
 from lamina.store.local import LocalStore
 
 Build = Callable[[Action], dict[str, bytes]]
@@ -78,6 +83,102 @@ def test_a_worker_gives_the_bytes_that_the_command_gives(tmp_path: Path, build: 
     )
 
 
+FILES: list[dict[str, tuple[bytes, bool]]] = [
+    {"a.py": (b"x = 1\n", False)},
+    {
+        "app/main.py": (b"import app.part\n" * 90, False), "app/part.py": (b"", False),
+        "app/__pycache__/main.cpython-311.pyc": (bytes(range(256)) * 9, False),
+        "bin/run": (b"#!/bin/sh\n", True), "bin/same": (b"#!/bin/sh\n", False),
+        "b\u00e4r/\u4e2d/with space": (b"x" * 200_000, False), "header": (b"none of ours", True),
+        "bin.d/run": (b"#!/bin/sh\n", True),
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("files", FILES)
+@pytest.mark.parametrize("form", [LayerForm(), LayerForm(compression="gzip", block_size=4096)])
+def test_a_layer_is_the_one_that_the_command_makes(
+    store: LocalStore, build: Build, files: dict[str, tuple[bytes, bool]], form: LayerForm
+) -> None:
+    tree: Tree = {path: File(store.write(data), x) for path, (data, x) in files.items()}
+    action = layers.action(OwnFiles("//p:a", tree), "t", form.settled())
+
+    assert action.worker
+    assert (
+        build(replace(action, worker="", toolchain="other"))
+        == build(action)
+        == build(replace(action, toolchain="third"))
+    )
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a": File(Digest("0" * 64, 1 << 30))},
+        {"l": Symlink("a")},
+        {f"a{number}": File(Digest("0" * 64, 1)) for number in range(1000)},
+    ],
+)
+def test_a_layer_of_much_or_of_links_is_made_by_the_command(tree: Tree) -> None:
+    assert not layers.action(OwnFiles("//p:a", tree), "t").worker
+
+
+def test_where_the_program_cannot_make_a_layer_the_command_does(
+    store: LocalStore, build: Build
+) -> None:
+    action = layers.action(OwnFiles("//p:a", {"a": File(store.write(b"a"))}), "t")
+    wrong = replace(action, arguments=(*action.arguments, "-no-such-option"))
+
+    with pytest.raises(ActionError, match="invalid option"):
+        build(wrong)
+    assert build(action)
+
+
+def test_between_builds_they_wait(tmp_path: Path, build: Build) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    workers.dismiss()
+
+    build(compiling("a"))
+    (waiting,) = workers._waiting
+    build(compiling("b"))
+    assert workers._waiting == [waiting]
+    workers.dismiss()
+
+    assert not workers._waiting
+    assert waiting._child.poll() is not None
+
+
+def test_one_that_was_started_ahead_is_used(
+    tmp_path: Path, store: LocalStore, build: Build
+) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    workers.dismiss()
+    build(compiling("a"))
+    command = workers._waiting[0].command
+    workers.dismiss()
+
+    workers.prepare(command)
+    (ahead,) = workers._waiting
+    (tmp_path / "a.py").write_text("x = 2\n")
+    build(compiling("a"))
+
+    assert workers._waiting == [ahead]
+    workers.dismiss()
+
+
+def test_one_that_died_while_it_waited_is_replaced(tmp_path: Path, build: Build) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    build(compiling("a"))
+    for worker in workers._waiting:
+        os.killpg(worker._child.pid, signal.SIGKILL)
+        worker._child.wait()
+
+    assert list(build(compiling("b"))) == ["b.pyc"]
+    workers.dismiss()
+
+
 def test_a_syntax_error_is_told_with_its_place(tmp_path: Path, build: Build) -> None:
     (tmp_path / "a.py").write_text("def f(:\n")
 
@@ -108,22 +209,22 @@ def answers(worker: Worker) -> list[Answer]:
 
 
 @pytest.fixture
-def workers(store: LocalStore) -> Iterator[Workers]:
-    workers = Workers(Sandbox(store).resident, 2)
-    yield workers
-    workers.end()
+def crew(store: LocalStore) -> Iterator[Workers]:
+    found = Workers(Sandbox(store).resident, 2)
+    yield found
+    found.end()
 
 
-def test_several_actions_are_answered_in_order(workers: Workers) -> None:
-    worker = workers.take(compiling("a"), more=True)
+def test_several_actions_are_answered_in_order(crew: Workers) -> None:
+    worker = crew.take(compiling("a"), more=True)
     for name in ("a", "b", "c"):
         worker.send(compiling(name), {f"{name}.py": b"x = 1\n"})
 
     assert [tuple(each.outputs) for each in answers(worker)] == [("a.pyc",), ("b.pyc",), ("c.pyc",)]
 
 
-def test_more_than_a_pipe_takes_is_handed_over_in_parts(workers: Workers) -> None:
-    worker = workers.take(compiling("a"), more=True)
+def test_more_than_a_pipe_takes_is_handed_over_in_parts(crew: Workers) -> None:
+    worker = crew.take(compiling("a"), more=True)
     large = b"x = '" + b"x" * 3_000_000 + b"'\n"
     for _ in range(3):
         worker.send(compiling("a"), {"a.py": large})
@@ -132,8 +233,8 @@ def test_more_than_a_pipe_takes_is_handed_over_in_parts(workers: Workers) -> Non
     assert [len(each.outputs["a.pyc"]) > 3_000_000 for each in answers(worker)] == [True] * 3
 
 
-def test_what_a_dead_worker_had_to_do_is_told(workers: Workers) -> None:
-    worker = workers.take(compiling("a"), more=True)
+def test_what_a_dead_worker_had_to_do_is_told(crew: Workers) -> None:
+    worker = crew.take(compiling("a"), more=True)
     os.killpg(worker._child.pid, signal.SIGKILL)
     worker._child.wait()
 
@@ -141,27 +242,27 @@ def test_what_a_dead_worker_had_to_do_is_told(workers: Workers) -> None:
     with pytest.raises(BROKEN):
         worker.send(action, {"a.py": b"x = 1\n"})
         worker.answers()
-    assert workers.drop(worker) == [action]
-    assert workers.take(compiling("a"), more=True) is not worker
+    assert crew.drop(worker) == [action]
+    assert crew.take(compiling("a"), more=True) is not worker
 
 
-def test_a_second_worker_starts_where_the_first_has_enough_to_do(workers: Workers) -> None:
-    first = workers.take(compiling("a"), more=True)
+def test_a_second_worker_starts_where_the_first_has_enough_to_do(crew: Workers) -> None:
+    first = crew.take(compiling("a"), more=True)
     for _ in range(4):
-        assert workers.take(compiling("a"), more=True) is first
+        assert crew.take(compiling("a"), more=True) is first
         first.send(compiling("a"), {"a.py": b"x = 1\n"})
 
-    assert workers.take(compiling("a"), more=False) is first
-    assert workers.take(compiling("a"), more=True) is not first
+    assert crew.take(compiling("a"), more=False) is first
+    assert crew.take(compiling("a"), more=True) is not first
 
 
-def test_one_for_another_interpreter_makes_room(workers: Workers) -> None:
+def test_one_for_another_interpreter_makes_room(crew: Workers) -> None:
     other = replace(compiling("a"), mounts=("/usr",))
-    first, second = (workers._start(compiling("a")) for _ in range(2))
+    first, second = (crew._start(compiling("a")) for _ in range(2))
 
-    third = workers.take(other, more=True)
+    third = crew.take(other, more=True)
 
-    assert len(workers._workers) == 2
+    assert len(crew._workers) == 2
     assert third not in (first, second)
 
 
