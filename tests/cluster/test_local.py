@@ -33,6 +33,22 @@ def test_tasks_run_in_containers_of_their_own(on_local: Bench, tmp_path: Path) -
     assert _containers(bench, job) == []
 
 
+def test_others_build_while_a_job_is_followed(on_local: Bench) -> None:
+    with on_local.begin("submit", "//:probe", "--on", "here", "-f", "--", "sleep") as following:
+        assert following.stdout is not None
+        assert "sleep rank 0" in following.stdout.readline()
+        probe = on_local.root / "probe.py"
+        probe.write_text(f"{probe.read_text()}# edited\n")
+
+        done = on_local.run("build", "//:probe")
+
+        assert done.returncode == 0
+        assert "waiting for another" not in done.stderr
+        (job,) = json.loads(on_local.call("jobs", "--json"))
+        assert on_local.run("cancel", job["id"]).returncode == 0
+        assert following.wait(60) == 128 + 15
+
+
 def test_a_limit_of_memory_holds(on_local: Bench) -> None:
     bench = contained(on_local)
 

@@ -240,20 +240,28 @@ def _renewed(session: Session, old: Package, known: Continuation, order: Order) 
     new = {layer.label: layer for _, layer in images}
     found = replace(old, layers=tuple(new.get(layer.label, layer) for layer in old.layers))
     found = _versioned(session, found, known.result["inputs"])
-    digest = _kept(session, found, order)
+    digest = _kept(session, found, order, later=True)
     watched = [str(path) for path in versions.watched(session.root)]
     known.save_later({**known.result, "package": str(digest)}, watched)
     return Packaged(found, digest, made)
 
 
-def _kept(session: Session, found: Package, order: Order) -> Digest:
-    """Keep a package; raises BlobMissing where a layer that was known is in the store no more."""
+def _kept(session: Session, found: Package, order: Order, *, later: bool = False) -> Digest:
+    """Keep a package; raises BlobMissing where a layer that was known is in the store no more.
+
+    Where it can be named `later`, it is at the end of the command: that waits for the disk.
+    """
     store, blobs = session.store, [layer.blob for layer in found.layers]
     # What an earlier build has found out is believed without asking the farm for it.
     store.look_up(blobs) if order.far else store.fetch(blobs)
     for gone in store.missing(blobs):
         raise BlobMissing(gone)
-    return packages.put_unnamed(found, store) if store.far(blobs) else packages.put(found, store)
+    if store.far(blobs):
+        return packages.put_unnamed(found, store)
+    if not later:
+        return packages.put(found, store)
+    digest, session.later[f"the name of {found.name}"] = packages.put_later(found, store)
+    return digest
 
 
 def survey(session: Session, target: str) -> Packaged:

@@ -78,7 +78,8 @@ class Session:
         self.targets: list[Path] = []  # folders that this writes to besides
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
-        # What is kept for the next command once this one has done its work, by what that is.
+        # What is kept once this command has done its work, also where it has failed then; in this
+        # order, each by what it is.
         self.later: dict[str, Callable[[], None]] = {}
 
     def __enter__(self) -> Session:
@@ -94,6 +95,7 @@ class Session:
                 farm.leave(self.farm, self, error)
             if filesystem.is_full(error):
                 raise self._full() from error
+            self._do_later()
             self._keep(error)
         finally:
             if "lamina.build.workers" in sys.modules:
@@ -106,13 +108,20 @@ class Session:
                 os.close(self._build_lock)
             self.store.close()
 
+    def _do_later(self) -> None:
+        try:
+            for what in list(self.later):
+                self.later.pop(what)()
+        except OSError as fault:
+            if not filesystem.is_full(fault):
+                raise
+            raise self._full() from fault
+
     def _keep(self, error: BaseException | None) -> None:
-        """Keep for the next command what was found out, though this one may have failed then."""
+        """Keep for the next command what was found out."""
         if isinstance(error, LaminaError) and "console" in self.__dict__:
             self.console.summary()
         try:
-            while self.later:
-                self.later.popitem()[1]()
             if "sources" in self.__dict__:
                 self.sources.save()
             if self.has_loaded:

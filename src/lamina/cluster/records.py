@@ -67,8 +67,8 @@ def make_folder(job: str, where: str) -> Path:
     return folder
 
 
-def write(record: Record) -> None:
-    """Keep a record, whole or not at all."""
+def write(record: Record, *, durable: bool = True) -> None:
+    """Keep a record, whole or not at all; what is not `durable` a power cut may take."""
     document = {
         "format": _FORMAT,
         "job": asdict(replace(record.job, carried="")),  # that is for the nodes alone
@@ -80,7 +80,7 @@ def write(record: Record) -> None:
         "sent": dict(record.sent),
     }
     data = json.dumps(document, indent=1).encode() + b"\n"
-    filesystem.write_atomic(record.folder / FILE, data, durable=True)
+    filesystem.write_atomic(record.folder / FILE, data, durable=durable)
 
 
 def read(folder: Path) -> Record:

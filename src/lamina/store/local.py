@@ -345,6 +345,13 @@ class LocalStore:
         for folder in sorted({Path(self._place(digest)).parent for digest in digests}):
             filesystem.sync_folder(folder)
 
+    def sync(self, digests: Iterable[Digest]) -> None:
+        """Let blobs that are here survive a power cut, also those that were not durable."""
+        digests = list(digests)
+        for digest in digests:
+            filesystem.sync_file(self._blob(digest))
+        self.settle(digests)
+
     def _adopt(self, temporary: Path, digest: Digest) -> None:
         """Give a file its name."""
         # Rename is atomic within a file system: a reader sees all of a blob or none of it, and

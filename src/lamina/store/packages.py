@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lamina.core.classes import dataclass
@@ -28,11 +29,27 @@ def put(package: Package, store: LocalStore) -> Digest:
     return digest
 
 
-def put_unnamed(package: Package, store: LocalStore) -> Digest:
+def put_unnamed(package: Package, store: LocalStore, *, durable: bool = True) -> Digest:
     """The same for one whose layers may lie elsewhere: it is found by its digest alone."""
     for document in oci.documents(package):
-        digest = store.write(document.data)
+        digest = store.write(document.data, durable=durable)
     return digest
+
+
+def put_later(package: Package, store: LocalStore) -> tuple[Digest, Callable[[], None]]:
+    """Keep it unnamed, and what is to be called once there is time: it syncs and names it.
+
+    A package that garbage collection has taken by then gets no name.
+    """
+    digest = put_unnamed(package, store, durable=False)
+
+    def settle() -> None:
+        documents = [document.digest for document in oci.documents(package)]
+        if not store.missing([*documents, *(layer.blob for layer in package.layers)]):
+            store.sync(documents)
+            name(package, digest, store)
+
+    return digest, settle
 
 
 def name(package: Package, digest: Digest, store: LocalStore) -> None:

@@ -180,6 +180,19 @@ def test_mistakes_are_told(made: Lamina, words: tuple[str, ...], code: int, mess
     assert "Traceback" not in done.stderr
 
 
+def test_what_was_made_is_known_though_its_push_has_failed(made: Lamina, tmp_path: Path) -> None:
+    assert made("package", "//:hello").returncode == 0
+    made.write({"words.py": "WORD = 'edited'\n"})
+    (tmp_path / "file").write_text("no folder")
+
+    done = made("push", "//:hello", f"oci:{tmp_path}/file/hub")
+
+    assert done.returncode != 0
+    again = made("package", "//:hello")
+    assert "0 layers made" in again.stderr
+    assert made("exec", "hello").stdout == "edited\n"
+
+
 def test_the_cache_keeps_what_is_pinned(made: Lamina) -> None:
     assert made("cache", "pin", "hello:v1").returncode == 0
     found = told(made("cache", "ls", "--json"))["packages"]

@@ -139,3 +139,17 @@ def test_what_was_meant_is_named(store: LocalStore) -> None:
             packages.resolve(wanted, store)
         assert caught.value.hint is not None
         assert caught.value.hint.startswith(hint)
+
+
+def test_a_package_gets_its_name_later_unless_it_is_gone_by_then(store: LocalStore) -> None:
+    digest, settle = packages.put_later(OLD, store)
+    with pytest.raises(UserError):
+        packages.resolve("train/gpt", store)
+    assert packages.read(digest, store) == OLD
+    settle()
+    assert packages.resolve("train/gpt:0123456789ab", store) == digest
+
+    gone, settle = packages.put_later(NEW, store)
+    store.path(gone).unlink()
+    settle()
+    assert packages.resolve("train/gpt", store) == digest

@@ -96,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
     with Session(arguments.options(args)) as session:
         found = target(session, args.target)
         wish = _Wish(replace(found, spec=_spec(args, found.spec)), begun)
-        return _submit(session, args, launcher, wish)
+        record = _submit(session, args, launcher, wish)
+    # Others may build while the job runs.
+    return 0 if record is None else _tell(args, record, launcher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,10 @@ class _Wish:
     begun: float
 
 
-def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish: _Wish) -> int:
+def _submit(
+    session: Session, args: argparse.Namespace, launcher: Launcher, wish: _Wish
+) -> Record | None:
+    """What was submitted; None where it was only printed."""
     from lamina.cli import shipping
 
     submission = _Submission(launcher, wish, args.name)
@@ -215,11 +220,12 @@ def _submit(session: Session, args: argparse.Namespace, launcher: Launcher, wish
         submission.withdraw()
         raise
     if args.dry_run:
-        return _print_plan(launcher.plan(submission.job(shipped)))
+        _print_plan(launcher.plan(submission.job(shipped)))
+        return None
     if submission.record is None:
         submission.begin(shipped)
     assert submission.record is not None
-    return _tell(args, submission.record, launcher)
+    return submission.record
 
 
 class _Submission:
@@ -256,7 +262,7 @@ class _Submission:
             job, launcher.cluster.name, "", folder, self._wish.begun, settings,
             shipped.seconds, shipped.sent,
         )  # fmt: skip
-        records.write(record)
+        records.write(record, durable=False)  # for who kills this: a moment later it is told all
         try:
             native = launcher.submit(job, folder)
         except BaseException:
@@ -279,12 +285,11 @@ class _Submission:
         output.note(f"the job {record.job.id} is cancelled: its package was not pushed as a whole")
 
 
-def _print_plan(plan: Mapping[str, str]) -> int:
+def _print_plan(plan: Mapping[str, str]) -> None:
     for name, text in plan.items():
         if len(plan) > 1:
             output.data(f"# {name}")
         output.data(text.rstrip("\n"))
-    return 0
 
 
 def _tell(args: argparse.Namespace, record: Record, launcher: Launcher) -> int:
