@@ -35,6 +35,11 @@ WORD = "cluster"
 SCENARIOS = (files.PROGRAM, files.LOW, files.BELOW)
 _RATE = "1gbit"
 _MEMORY = 8000  # MiB of each node
+_GLANCE, _QUIET, _PATIENCE = (
+    0.2,
+    0.8,
+    20.0,
+)  # seconds, the share of them with nothing to do, seconds
 _SETTINGS = """
 [cluster.{name}]
 launcher = "slurm"
@@ -222,8 +227,26 @@ def _measured(chosen: Sequence[Way], scenarios: Sequence[str], rounds: int) -> V
             for way in (*chosen[first:], *chosen[:first]):
                 _tell(f"round {number + 1}: {scenario}, {way.name}")
                 way.application.edit(scenario, number + 1)
+                _settle()
                 found.setdefault(scenario, {}).setdefault(way.name, []).append(way.make())
     return found
+
+
+def _settle() -> None:
+    """Wait until what the way before has left is done: its writes, and its processes."""
+    os.sync()
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        before = _idle()
+        time.sleep(_GLANCE)
+        if _idle() - before > _QUIET * _GLANCE * (os.cpu_count() or 1):
+            return
+
+
+def _idle() -> float:
+    """Seconds that the processors have had nothing to do, nor waited for a disk."""
+    words = Path("/proc/stat").read_text().split(maxsplit=5)
+    return int(words[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _tell(text: str) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def podman(folder: Path) -> Iterator[Run]:
     program, runtime = need("podman"), need("runc")
     options: list[str | Path] = ["--root", folder / "podman", "--runroot", folder / "podman-run"]
     options += ["--runtime", runtime, "--cgroup-manager", "cgroupfs"]
+    options += ["--tmpdir", folder / "podman-tmp"]
 
     def run(*words: str | Path) -> str:
         return call(program, *options, *words)
@@ -105,7 +107,11 @@ def podman(folder: Path) -> Iterator[Run]:
     # A reset takes away what podman keeps in `/run` for all its users: one at a time.
     with filesystem.locked(Path("/tmp/lamina-test-podman.lock")):
         yield run
-        run("system", "reset", "--force")
+        try:
+            run("system", "reset", "--force")
+        except AssertionError:  # what clears up after a container comes a moment later
+            time.sleep(1)
+            run("system", "reset", "--force")
 
 
 @pytest.fixture(scope="session")

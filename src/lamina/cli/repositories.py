@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lamina.cli import output
 from lamina.core import reference
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lamina.store.transport import Access
     from lamina.store.trust.signatures import Fetched
 
+T = TypeVar("T")
 
 _BOUNDS = ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")
 
@@ -174,12 +175,33 @@ def images(
     """Where the layers of a package lie; what was damaged is pulled again, if it came from afar."""
     from lamina.store import packages
 
+    # Each time the damaged one is gone.
+    most = len(package.layers)
+    return _healed(text, digest, store, args, lambda: packages.images(package, store), most)
+
+
+def read(text: str, digest: Digest, store: LocalStore, args: argparse.Namespace) -> Package:
+    """A package that was found and is leased; what has gone before that is pulled again."""
+    from lamina.store import packages
+
+    return _healed(text, digest, store, args, lambda: packages.read(digest, store), 1)
+
+
+def _healed(
+    text: str,
+    digest: Digest,
+    store: LocalStore,
+    args: argparse.Namespace,
+    work: Callable[[], T],
+    most: int,
+) -> T:
+    """What work gives, for which a package is pulled again up to so many times."""
     may_pull = reference.is_remote(text) and args.pull != "never"
-    for _ in package.layers if may_pull else ():
-        with contextlib.suppress(IntegrityError):  # the damaged one is gone now
-            return packages.images(package, store)
+    for _ in range(most if may_pull else 0):
+        with contextlib.suppress(IntegrityError):
+            return work()
         pull(replace(reference.parse(text), tag="", digest=digest.oci), store, args)
-    return packages.images(package, store)
+    return work()
 
 
 def admit(

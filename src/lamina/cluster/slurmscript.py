@@ -24,10 +24,7 @@ _BATCH = """\
 set -u
 lamina_folder={folder}
 lamina_element=${{SLURM_ARRAY_TASK_ID:-0}}
-lamina_first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-lamina_address=$(scontrol -o show node "$lamina_first" | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
-export MASTER_ADDR="${{lamina_address:-$lamina_first}}"
-export MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
+{master}export MASTER_PORT=$(({first_port} + SLURM_JOB_ID % {ports}))
 export LAMINA_JOB_ID={id} LAMINA_ARRAY_INDEX="$lamina_element"
 {carried}{exports}{elements}{broadcast}lamina_try=0
 while :; do
@@ -43,6 +40,29 @@ if [ -w "$lamina_folder" ]; then
         mv "$lamina_folder/.exit-$lamina_element" "$lamina_folder/exit-$lamina_element"
 fi
 exit "$lamina_code"
+"""
+
+# The address of the first node, that of rank 0: of `a,b`, or of `n[1-4,7]`; what has more brackets,
+# or a text behind them, Slurm takes apart.
+_MASTER = """\
+lamina_first=${SLURM_JOB_NODELIST%%,*}
+case $lamina_first in *\\[*)
+    lamina_rest=${SLURM_JOB_NODELIST#*\\]}
+    case $lamina_rest in
+        "" | ,*)
+            lamina_rest=${lamina_first#*\\[}
+            lamina_first=${lamina_first%%\\[*}${lamina_rest%%[],-]*}
+            ;;
+        *) lamina_first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) ;;
+    esac
+    ;;
+esac
+lamina_told=$(scontrol -o show node "$lamina_first")
+case $lamina_told in
+    *" NodeAddr="*) lamina_told=${lamina_told#* NodeAddr=} lamina_told=${lamina_told%% *} ;;
+    *) lamina_told= ;;
+esac
+export MASTER_ADDR="${lamina_told:-$lamina_first}"
 """
 
 # Where many nodes lack much, the first pulls, and Slurm hands its archive on from node to node.
@@ -118,6 +138,7 @@ def script(job: Job, cluster: Cluster, folder: Path, feature: str = "") -> str:
     body = _BATCH.format(
         folder=shlex.quote(str(folder)),
         mark=MARK,
+        master=_MASTER,
         first_port=environment.FIRST_PORT,
         ports=environment.PORTS,
         id=shlex.quote(job.id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -12,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from lamina.cli import repositories
+from lamina.formats import oci
+from lamina.store import packages
+from lamina.store.local import LocalStore
 from tests import servers
 
 from .conftest import Lamina
@@ -191,6 +196,25 @@ def test_what_was_made_is_known_though_its_push_has_failed(made: Lamina, tmp_pat
     again = made("package", "//:hello")
     assert "0 layers made" in again.stderr
     assert made("exec", "hello").stdout == "edited\n"
+
+
+def test_what_is_collected_between_finding_and_starting_comes_again(
+    made: Lamina, tmp_path: Path
+) -> None:
+    text = f"oci:{tmp_path}/hub"
+    assert made("push", "hello:v1", text).returncode == 0
+    args = argparse.Namespace(pull="missing", plain_http=False, ca=None, quiet=True, json=False)
+    store = LocalStore(tmp_path / "elsewhere")
+    digest = repositories.find(f"{text}:v1", store, args)
+    below = [child for kind, child in oci.children(store.read(digest)) if kind == oci.CONFIG]
+    for document in (digest, *below):
+        store.path(document).unlink()
+
+        found = repositories.read(f"{text}:v1", digest, store, args)
+
+        assert found.name == "hello"
+        assert packages.is_whole(digest, store)
+    store.close()
 
 
 def test_the_cache_keeps_what_is_pinned(made: Lamina) -> None:

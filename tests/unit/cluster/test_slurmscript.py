@@ -60,9 +60,7 @@ print(json.dumps([sys.argv[1:], dict(os.environ)]))
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Stand-ins for `srun`, `scontrol` and lamina."""
     folder = tmp_path_factory.mktemp("s")
-    scontrol = (
-        "#!/bin/sh\n[ $2 = hostnames ] && echo en1 && echo en2 || echo ' NodeAddr=10.1.1.1 '\n"
-    )
+    scontrol = '#!/bin/sh\n[ $2 = hostnames ] && echo r1n1x || echo " NodeAddr=at.$4 "\n'
     for name, text in (("srun", _SRUN), ("scontrol", scontrol), ("lamina it's", _LAMINA)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -155,7 +153,7 @@ def test_a_task_knows_its_place(place: Path) -> None:
 
     expected = {
         "RANK": "0", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
-        "GROUP_RANK": "1", "MASTER_ADDR": "10.1.1.1", "MASTER_PORT": "15001",
+        "GROUP_RANK": "1", "MASTER_ADDR": "at.en1", "MASTER_PORT": "15001",
         "LAMINA_JOB_ID": "train-1", "LAMINA_TASK_INDEX": "0", "LAMINA_TASK_COUNT": "3",
         "LAMINA_NODE_INDEX": "1", "LAMINA_NODE_COUNT": "2", "LAMINA_ARRAY_INDEX": "0",
         "LAMINA_ATTEMPT": "2", "LAMINA_STORE": str(place / "store"),
@@ -180,6 +178,18 @@ def test_how_many_tasks_are_on_a_node(place: Path, counts: str, node: int, found
     variables = {"SLURM_STEP_TASKS_PER_NODE": counts, "SLURM_NODEID": str(node)}
 
     assert run(place, Spec(), **variables)[1]["LOCAL_WORLD_SIZE"] == found
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        ("en[1-4]", "en1"), ("en[03,07-09]", "en03"), ("en3", "en3"), ("a,b", "a"),
+        ("a,en[1-2]", "a"), ("en[1-2],a", "en1"), ("gpu-a[001-128]", "gpu-a001"),
+        ("r[1-2]n[1-3]x", "r1n1x"), ("n[1-3]-ib", "r1n1x"), ("n[7]", "n7"),
+    ],
+)  # fmt: skip
+def test_the_first_node_is_the_master(place: Path, names: str, first: str) -> None:
+    assert run(place, Spec(), SLURM_JOB_NODELIST=names)[1]["MASTER_ADDR"] == f"at.{first}"
 
 
 def test_lines_of_the_job_come_before_its_program(place: Path) -> None:

@@ -29,7 +29,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become the program, or run it in a container: its exit code and streams are its own."""
     from lamina.node import carried, laying, report
-    from lamina.store import leases, local, packages
+    from lamina.store import leases, local
 
     begun = time.time()
     told = report.wanted(os.environ, output.warning)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     digest = repositories.find(args.package, store, args)
     lease = leases.running if wanted is None else leases.leased_package
     with lease(store.folder, digest):
-        found = packages.read(digest, store)
+        found = repositories.read(args.package, digest, store, args)
         if not found.entry_point:
             raise UserError(f"`{found.label}` is not a program: its package only holds files")
         repositories.admit(args.package, found, digest, store, args)

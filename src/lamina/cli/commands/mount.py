@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.cli import arguments, output, repositories
-from lamina.store import leases, local, packages
+from lamina.store import leases, local
 
 if TYPE_CHECKING:
     from lamina.core.digest import Digest
@@ -66,7 +66,7 @@ def _find(args: argparse.Namespace) -> tuple[Package, Digest, LocalStore]:
         return made.package, made.digest, local.LocalStore(local.default_folder())
     store = local.LocalStore(local.default_folder())
     digest = repositories.find(args.what, store, args)
-    found = packages.read(digest, store)
+    found = repositories.read(args.what, digest, store, args)
     repositories.admit(args.what, found, digest, store, args)
     return found, digest, store
 
