@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
@@ -64,11 +64,13 @@ LOCKS = st.builds(
 )
 
 
+@settings(max_examples=30)  # each is a whole file
 @given(LOCKS)
 def test_what_is_written_is_read_back(lock: Lock) -> None:
     assert pylock.decode(pylock.encode(lock)) == lock
 
 
+@settings(max_examples=30)  # each is a whole file
 @given(LOCKS)
 def test_the_order_of_distributions_changes_nothing(lock: Lock) -> None:
     turned = Lock(lock.distributions[::-1], lock.requires_python, lock.environments, lock.settings)
@@ -134,6 +136,7 @@ def test_what_is_no_lock_is_told_of(text: str, words: str) -> None:
     assert words in caught.value.message
 
 
+@settings(max_examples=30)  # each is a whole file
 @given(st.text(max_size=60) | LOCKS.map(lambda lock: pylock.encode(lock)[:-7]))
 def test_nothing_but_a_user_error_comes_of_any_text(text: str) -> None:
     try:
