@@ -44,8 +44,8 @@ def test_every_item_is_in_one_group_and_there_are_not_too_many(problem: Problem)
     assert all(groups)
 
 
-# What is found is no more than a local optimum: where weights and sizes differ beyond all measure it
-# can cost twice the best. So it is looked at for the same problems in each run.
+# What is found is a local optimum: where weights and sizes differ beyond all measure it can cost
+# twice the best. So it is looked at for the same problems in each run.
 @settings(derandomize=True, max_examples=300)
 @given(problems)
 def test_what_is_found_costs_little_more_than_the_best_there_is(problem: Problem) -> None:
