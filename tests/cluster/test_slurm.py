@@ -6,8 +6,11 @@ import hashlib
 import json
 import random
 import re
+import signal
 import time
 from pathlib import Path
+
+import pytest
 
 from tests import servers
 
@@ -147,10 +150,11 @@ def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path
     assert 50_000 < found["sent"]["carried"] <= 1 << 16
 
 
+@pytest.mark.parametrize(("how", "code"), [("the registry ends", 2), ("interrupted", 130)])
 def test_a_job_whose_package_was_not_pushed_as_a_whole_is_cancelled(
-    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path
+    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path, how: str, code: int
 ) -> None:
-    """It is submitted as soon as nodes can have the package; the registry fails after that."""
+    """It is submitted as soon as nodes can have the package, and the push fails after that."""
     settings, probe = on_slurm.root / "lamina.toml", on_slurm.root / "probe.py"
     inside = real_slurm.words()
     with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
@@ -166,9 +170,12 @@ def test_a_job_whose_package_was_not_pushed_as_a_whole_is_cancelled(
         while "|lamina:probe-" not in real_slurm.call("squeue", "-h", "-o", "|%k"):
             assert time.monotonic() < until and submitting.poll() is None
             time.sleep(0.1)
+        if how == "interrupted":
+            submitting.send_signal(signal.SIGINT)
+            submitting.wait(60)
     _, complaint = submitting.communicate(timeout=120)
 
-    assert submitting.returncode == 2
+    assert submitting.returncode == code
     said = re.search(r"the job (\S+) is cancelled: its package was not pushed", complaint)
     assert said, complaint
     found = on_slurm.until(said[1], lambda status: status["state"] not in ("pending", "running"))
