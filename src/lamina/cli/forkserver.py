@@ -1,12 +1,12 @@
 """A process that has imported what commands import, and becomes each command by a fork.
 
 The other side is `launcher/server.c`. It sends four descriptors (the standard streams and its
-working folder) with a `_REQUEST`, words and environment; a fork of the server reads them, answers
+working folder) with a `REQUEST`, words and environment; a fork of the server reads them, answers
 `R` with a pidfd of itself, and begins when `G` comes, after which nobody starts that command again.
 At its end it sends `E` and its exit code, and the server that has reaped it `S` and the status.
 
-The server holds nothing of any command: it accepts, and gives who asks to a fork, which looks who
-that is.
+The server holds nothing of any command but the words by which one has started its resident program:
+it accepts, and gives who asks to a fork, which looks who that is.
 """
 
 from __future__ import annotations
@@ -26,23 +26,17 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from lamina.build import workers
-from lamina.cli import forked, serverkey
+from lamina.cli import forked, serverclient, serverkey
 from lamina.cli.preloaded import MODULES
 from lamina.core import classes
 from lamina.linux import environment
 
-_REQUEST = struct.Struct("=8sIII")  # magic, number of words, bytes of all texts, umask
 _MAGIC = b"lamina1\0"
-_ASK = b"laminaQ\0"  # in place of it: tell of the server
-_END = b"laminaE\0"  # end the server
 _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
-_FACTS = struct.Struct("=iidq")  # pid, commands served, seconds since the epoch, bytes of memory
 _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
 _PATIENCE = 2.0  # seconds
-_MORE_PATIENCE = 10.0  # of who asks for the server itself, and has no other way
 _SO_PEERPIDFD = 77  # since Linux 6.5
-_PEER = struct.Struct("=iII")  # pid, uid, gid
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +45,6 @@ class Programs:
 
     launcher: str
     usual: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a server tells of itself."""
-
-    pid: int
-    served: int
-    since: float
-    memory: int
-
-
-def address(key: str) -> str:
-    """The abstract name of the server of processes with a key."""
-    return f"\0lamina-{os.getuid()}-{key}"
-
-
-def facts(key: str) -> Facts | None:
-    """What the server with a key tells; None where there is none."""
-    answer = _conversation(key, _ASK, _FACTS.size)
-    return Facts(*_FACTS.unpack(answer)) if len(answer) == _FACTS.size else None
-
-
-def end(key: str) -> bool:
-    """End the server with a key; whether there was one."""
-    if _conversation(key, _END, 1) != b"E":
-        return False
-    limit = time.monotonic() + _MORE_PATIENCE
-    while _is_there(key) and time.monotonic() < limit:
-        time.sleep(0.005)
-    return True
-
-
-def _connected(key: str) -> socket.socket | None:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made.settimeout(_MORE_PATIENCE)
-    try:
-        made.connect(address(key))
-        if _peer(made)[1] == os.getuid():  # anybody may take such a name
-            return made
-    except OSError:
-        pass
-    made.close()
-    return None
-
-
-def _is_there(key: str) -> bool:
-    made = _connected(key)
-    if made is not None:
-        made.close()
-    return made is not None
-
-
-def _conversation(key: str, magic: bytes, size: int) -> bytes:
-    """The answer, which has so many bytes: how the fork that gave it has ended may come too."""
-    made = _connected(key)
-    if made is None:
-        return b""
-    with made:
-        try:
-            made.sendall(_REQUEST.pack(magic, 0, 0, 0))
-            return made.recv(size, socket.MSG_WAITALL)
-        except OSError:
-            return b""
-
-
-def _peer(connection: socket.socket) -> tuple[int, int]:
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    pid, uid, _ = _PEER.unpack(found)
-    return pid, uid
 
 
 def start(key: str, programs: Programs, idle: float) -> bool:
@@ -224,7 +148,7 @@ class _Server:
         self.files = _files(self.programs)
         self.states = _states(self.files)
         self.listener: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(address(self.key))
+        self.listener.bind(serverclient.address(self.key))
         self.listener.listen(128)
         self.listener.setblocking(False)
         # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
@@ -327,7 +251,7 @@ class _Server:
                 return
             if self.spare is None:
                 self.spare = self._forked()
-            if self.spare is None or _peer(connection)[1] != os.getuid():
+            if self.spare is None or serverclient.peer(connection)[1] != os.getuid():
                 return
             (pid, channel), self.spare = self.spare, None
             with channel:
@@ -376,14 +300,14 @@ class _Server:
         connection.settimeout(_PATIENCE)
         if not self._may_ask(connection):
             return
-        head, files, _, _ = socket.recv_fds(connection, _REQUEST.size, 4)
-        magic, count, size, umask = _REQUEST.unpack(head)
-        if magic == _END:
+        head, files, _, _ = socket.recv_fds(connection, serverclient.REQUEST.size, 4)
+        magic, count, size, umask = serverclient.REQUEST.unpack(head)
+        if magic == serverclient.END:
             os.write(self.said, b"E")
             connection.sendall(b"E")
-        elif magic == _ASK:
+        elif magic == serverclient.ASK:
             server = os.getppid()
-            facts = _FACTS.pack(server, self.served, self.since, _memory(server))
+            facts = serverclient.FACTS.pack(server, self.served, self.since, _memory(server))
             connection.sendall(facts)
         elif magic == _MAGIC and len(files) == 4 and 0 < count <= size <= _LARGEST:
             if self.states != _states(self.files):
@@ -421,7 +345,7 @@ class _Server:
 
     def _may_ask(self, connection: socket.socket) -> bool:
         """Whether the process there could do by itself all that a fork of this one can do."""
-        pid, uid = _peer(connection)
+        pid, uid = serverclient.peer(connection)
         if uid != os.getuid() or pid <= 0:
             return False
         try:

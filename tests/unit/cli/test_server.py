@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.cli import forked, forkserver, serverkey
+from lamina.cli import forked, forkserver, serverclient, serverkey
 from lamina.cli.commandlist import COMMANDS
 from lamina.cli.preloaded import COMMANDS as SERVED
 from tests import launcher
@@ -107,8 +107,8 @@ def test_exit_codes_are_those_of_the_interpreter(what: object, code: int) -> Non
 
 
 def test_no_server_answers_for_a_key_of_nobody() -> None:
-    assert forkserver.facts("0" * 64) is None
-    assert not forkserver.end("0" * 64)
+    assert serverclient.facts("0" * 64) is None
+    assert not serverclient.end("0" * 64)
 
 
 def test_server_needs_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

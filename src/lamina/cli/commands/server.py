@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lamina.cli import arguments, forkserver, output, serverkey
+from lamina.cli import arguments, forkserver, output, serverclient, serverkey
 from lamina.core import quantity
 from lamina.core.errors import HostError
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "start":
         return _start(key, quantity.duration(args.idle), as_json=args.json)
     if args.what == "stop":
-        there = bool(key) and forkserver.end(key)
+        there = bool(key) and serverclient.end(key)
         if args.json:
             output.document({"stopped": there})
         else:
@@ -49,13 +49,13 @@ def _start(key: str, idle: int, *, as_json: bool) -> int:
     usual = str(Path(sys.argv[0]).absolute())
     programs = forkserver.Programs(str(Path(usual).with_name("lamina")), usual)
     _must_work(key, programs)
-    before = forkserver.facts(key)
+    before = serverclient.facts(key)
     if before is None and not forkserver.start(key, programs, idle):
         # Another call was quicker, or it can not be.
-        before = forkserver.facts(key)
+        before = serverclient.facts(key)
         if before is None:
             raise HostError("the server did not start", hint="commands go on without it")
-    now = before or forkserver.facts(key)
+    now = before or serverclient.facts(key)
     if as_json:
         output.document({"pid": now and now.pid, "started": before is None})
     elif before is not None:
@@ -87,7 +87,7 @@ def _must_work(key: str, programs: forkserver.Programs) -> None:
 
 
 def _status(key: str, *, as_json: bool) -> int:
-    found = forkserver.facts(key) if key else None
+    found = serverclient.facts(key) if key else None
     if as_json:
         told = found and {
             "pid": found.pid,
