@@ -80,13 +80,7 @@ def push(
 
         def send() -> Pushed:
             sender = _Sender(store, repository, mount_from, planned, moved)
-            try:
-                sent, advised = sender.send(content, former, tag)
-            except Rejected:
-                if not former.names:
-                    raise
-                # What nodes have is not gone because the repository has lost it.
-                sent, advised = sender.send(content, Former(), tag)
+            sent, advised = sender.send(content, former, tag)
             _remember(store, repository.reference, digest, chain, advised)
             return replace(sent, news=news, chain=chain)
 
@@ -157,6 +151,16 @@ class _Sender:
         self._moved = moved
 
     def send(self, content: Content, former: Former, tag: str) -> tuple[Pushed, Advice]:
+        """Send what the repository lacks, also where it has lost what it had."""
+        try:
+            return self._send_once(content, former, tag)
+        except Rejected:
+            if not former.names:
+                raise
+            # What nodes have is not gone because the repository has lost it.
+            return self._send_once(content, Former(), tag)
+
+    def _send_once(self, content: Content, former: Former, tag: str) -> tuple[Pushed, Advice]:
         """Send what the repository lacks; the advice that lies beside the package there."""
         unknown = _unknown(content, former)
         missing = set(unknown) if _is_little(unknown, former) else self._repository.missing(unknown)
