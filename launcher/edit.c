@@ -1,7 +1,7 @@
-/* A package that came with a job as an edit: one before it, with images over what that mounts.
+/* A package that came with a job as an edit: one before it, with an image over what that mounts.
  *
  * `lamina.formats.edit` tells the form, `lamina.packaging.over` when a package is one. Nothing is
- * written for such a start: the images are files of memory, and the next edit is one of the same
+ * written for such a start: the image is a file of memory, and the next edit is one of the same
  * packages before. When there are too many of them, Python finds all out, and that is the next one.
  */
 
@@ -16,13 +16,12 @@
 #include <unistd.h>
 
 #define FORM "1"
-#define MOST 8 /* images */
 #define BLOCK 4096 /* of an image, and more than a device needs */
 
 struct edit {
     char *over; /* hashes of packages before, with + between */
     const char *package, *version;
-    char *images; /* in base64, with colons between */
+    char *image; /* in base64 */
 };
 
 static int is_made_of(const char *text, const char *letters, size_t least, size_t most)
@@ -54,7 +53,7 @@ static struct edit edit_of(const char *carried)
     found.package = strsep(&text, ":");
     found.version = strsep(&text, ":");
     const char *check = strsep(&text, ":");
-    if ((found.images = text) == NULL || strcmp(form, FORM) != 0 || !is_hash(found.package)
+    if ((found.image = text) == NULL || strcmp(form, FORM) != 0 || !is_hash(found.package)
         || !is_version(found.version))
         usual_way();
     blake2s(text, strlen(text), digits);
@@ -118,7 +117,7 @@ static void rename_all(struct start *start, const char *version)
     start->title = title;
 }
 
-/* ---- images ---- */
+/* ---- the image ---- */
 
 static int value_of(char letter)
 {
@@ -164,16 +163,12 @@ static struct image image_of(char *text)
     return found;
 }
 
-static void add_images(struct start *start, char *texts)
+static void add_image(struct start *start, char *text)
 {
-    struct image *all = realloc(start->image, (start->images + MOST) * sizeof *all);
+    struct image *all = realloc(start->image, (start->images + 1) * sizeof *all);
     if ((start->image = all) == NULL)
         usual_way();
-    for (size_t count = 0; texts != NULL; count++) {
-        if (count == MOST)
-            usual_way();
-        all[start->images++] = image_of(strsep(&texts, ":"));
-    }
+    all[start->images++] = image_of(text);
 }
 
 struct start edited(const char *store, size_t count, char **words)
@@ -195,6 +190,6 @@ struct start edited(const char *store, size_t count, char **words)
     if (strcmp(start.package, over) != 0)
         usual_way();
     rename_all(&start, edit.version);
-    add_images(&start, edit.images);
+    add_image(&start, edit.image);
     return start;
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.formats import edit
+from lamina.formats import carried, edit
 from tests import launcher
 
 Lamina = Callable[..., subprocess.CompletedProcess[str]]
@@ -23,7 +23,7 @@ Lamina = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the driver `kernel` is for root")
 
 _BUILD = """\
-python_library(name = "low", srcs = glob(["low*.py"]))
+python_library(name = "low", srcs = glob(["low*.py"]), resources = [{resources}])
 python_library(name = "high", srcs = ["high.py"], deps = [":low"])
 python_binary(name = "program", srcs = ["program.py"], deps = [":high"{more}], env = {{"OWN": "1"}})
 """
@@ -67,8 +67,8 @@ class Site:
             text = files.get(name, "# {word}\n").format(word=word)
             (self.root / f"{name}.py").write_text(text)
 
-    def build(self, more: str = "") -> None:
-        (self.root / "BUILD").write_text(_BUILD.format(more=more))
+    def build(self, more: str = "", resources: str = "") -> None:
+        (self.root / "BUILD").write_text(_BUILD.format(more=more, resources=resources))
 
     def submit(self) -> tuple[str, str]:
         """The package's reference, and what came with a job; then it is pushed."""
@@ -162,6 +162,23 @@ def test_it_shows_the_program_what_python_would(site: Site, tmp_path: Path) -> N
     assert not any("CARRIED" in line for line in by_launcher)
 
 
+def test_an_edit_beside_much_data_comes_alone(site: Site) -> None:
+    """Of a layer that is too large to travel with a job, the files that changed do."""
+    data = site.root / "low.bin"
+    data.write_bytes(random.Random(1).randbytes(1 << 20))
+    site.build(resources='"low.bin"')
+    assert site.lines(site.submit())[0] == "python"
+    for word in ("two", "three"):
+        site.write(low=word)
+        job = site.submit()
+        assert not carried.has_blobs(job[1])
+        assert len(job[1]) < 8000
+        said = site.lines(job, "import os; print(os.stat(sys.path[0] + '/low.bin').st_size)")
+        assert said == [f"one {word}", str(1 << 20)]
+    shutil.rmtree(site.store)
+    assert site.lines(job) == ["python", "one three"]
+
+
 def test_a_library_that_is_new(site: Site) -> None:
     (site.root / "more.py").write_text("")
     (site.root / "extra").mkdir()
@@ -230,7 +247,7 @@ def test_after_many_edits_python_is_asked_once(site: Site) -> None:
 
 
 def test_what_is_too_much_does_not_come(site: Site) -> None:
-    site.write(low=random.Random(1).randbytes(edit.LONGEST).hex())
+    site.write(low=random.Random(1).randbytes(edit.LARGEST).hex())
     job = site.submit()
 
     assert "," not in job[1]

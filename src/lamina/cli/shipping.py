@@ -35,7 +35,7 @@ class Shipped:
     sent: Mapping[str, int]
     ended: float  # seconds since the epoch
     entry_point: tuple[str, ...] = ()  # of an image
-    carried: str = ""  # blobs of it that can travel with a job
+    carried: str = ""  # what of it can travel with a job
 
 
 def ship(
@@ -97,6 +97,7 @@ def _send(
 ) -> Shipped:
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
+    from lamina.formats.carried import has_blobs
     from lamina.packaging import publish
 
     built = time.time()
@@ -120,7 +121,7 @@ def _send(
 
     def soon(sent: Pushed) -> None:
         nonlocal shipped
-        if early is not None and (found := told(sent)).carried:
+        if early is not None and has_blobs((found := told(sent)).carried):
             early(found)
             shipped = found
 

@@ -38,9 +38,17 @@ def encode(blobs: Iterable[bytes]) -> str:
     return text if len(text) <= LONGEST else ""
 
 
+_NONE = encode([])
+
+
 def with_edit(blobs: str, edit: str) -> str:
-    """Blobs as text, with an edit as text, if there is one; nothing where there are no blobs."""
-    return f"{blobs}{_EDIT}{edit}" if blobs and edit else blobs
+    """Blobs as text, with an edit as text; either may be none, which is empty."""
+    return f"{blobs or _NONE}{_EDIT}{edit}" if edit else blobs
+
+
+def has_blobs(text: str) -> bool:
+    """Whether there is more in a text than an edit."""
+    return text.partition(_EDIT)[0] not in ("", _NONE)
 
 
 def decode(text: str) -> list[bytes]:

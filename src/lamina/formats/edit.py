@@ -1,11 +1,11 @@
-"""An edit as text: a package as one of some before it, with the same images over either.
+"""An edit as text: a package as one of some before it, with the same image over either.
 
 `1:`, and in hexadecimal digits the hashes of the manifests of the packages before, the newest
 first, with `+` between; then, with colons between, the hash of that of the package itself; its
-version; the BLAKE2s (RFC 7693) of all that follows the next colon; and there the images, each in
-base64: squashfs without a header before it. `launcher/edit.c` reads it. Who starts a package
-before, with these images on top of what that mounts, starts this one; they differ in nothing else
-but their versions.
+version; the BLAKE2s (RFC 7693) of all that follows the next colon; and there the image in base64:
+squashfs without a header before it. `launcher/edit.c` reads it. Who starts a package before, with
+this image on top of what that mounts, starts this one; they differ in nothing else but their
+versions.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import binascii
 from collections.abc import Sequence
 from hashlib import blake2s
 
-LONGEST = 1 << 15  # letters; every node is sent them, beside the blobs themselves
-MOST = 4  # images: each is one more to mount
+LARGEST = 45 << 10  # bytes of an image; every node is sent it, beside the blobs themselves
 OVER = 16  # packages before
 _FORM = "1"
 
 
-def encode(over: Sequence[str], package: str, version: str, images: Sequence[bytes]) -> str:
-    """The edit as text; empty where it is too much for that."""
-    found = ":".join(binascii.b2a_base64(each, newline=False).decode() for each in images)
+def encode(over: Sequence[str], package: str, version: str, image: bytes) -> str:
+    """The edit as text; raises ValueError where it is too much for that, or nothing."""
+    if not 0 < len(image) <= LARGEST or not 0 < len(over) <= OVER:
+        raise ValueError("an edit has one image of no more than 45 KiB, over 1 to 16 packages")
+    found = binascii.b2a_base64(image, newline=False).decode()
     check = blake2s(found.encode()).hexdigest()
-    text = ":".join((_FORM, "+".join(over), package, version, check, found))
-    fits = len(text) <= LONGEST and 0 < len(images) <= MOST and 0 < len(over) <= OVER
-    return text if fits else ""
+    return ":".join((_FORM, "+".join(over), package, version, check, found))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from struct import error
 
 from lamina.core.errors import IntegrityError
@@ -35,6 +35,9 @@ COMPRESSORS = ("gzip", "xz", "zstd")  # those that are read here
 _MOST_METADATA = 256 << 20  # bytes of all tables
 _LARGEST = 1 << 62  # bytes of an image: what lies farther has no place in a file
 _MOST_FOLDERS = 256  # in each other
+_NOT_THERE = "what is wanted of the squashfs image is not in it"
+
+Wanted = Mapping[bytes, "Wanted | None"]  # names in a folder: some of what is in each, or all
 
 
 class UnknownCompressor(IntegrityError):
@@ -170,20 +173,20 @@ class Image:
                 value = other.bytes(other.number(4))
             yield name, value
 
-    def root(self) -> Folder:
-        """All that is in the image."""
+    def root(self, wanted: Wanted | None = None) -> Folder:
+        """All that is in the image, or what is wanted of it, which has to be there."""
         self._left = self.superblock.inodes + 1  # each folder is entered once, whatever it tells
         self._seen: set[int] = set()
         self._inodes: dict[int, Node] = {}
         try:
-            found = self._node(self.superblock.root, 0)
+            found = self._node(self.superblock.root, 0, wanted)
         except (error, IndexError) as fault:
             raise IntegrityError(f"an inode of the squashfs image is damaged: {fault}") from fault
         if not isinstance(found, Folder):
             raise IntegrityError("the root of the squashfs image is no folder")
         return found
 
-    def _node(self, reference: int, depth: int) -> Node:
+    def _node(self, reference: int, depth: int, wanted: Wanted | None) -> Node:
         if known := self._inodes.get(reference):
             return known
         place, offset = self.superblock.inode_table + (reference >> 16), reference & 0xFFFF
@@ -193,7 +196,9 @@ class Image:
         short = kind - tables.LONG if kind > tables.LONG else kind
         plain = Attributes(mode & 0o7777, self._ids[user], self._ids[group], modified)
         if short == tables.IS_FOLDER:
-            return self._folder(cursor, plain, reference, depth, is_long=kind != short)
+            return self._folder(cursor, plain, reference, depth, wanted, is_long=kind != short)
+        if wanted:
+            raise IntegrityError(_NOT_THERE)
         found: Node
         if short == tables.IS_FILE:
             found = self._regular(cursor, plain, number, is_long=kind != short)
@@ -255,7 +260,14 @@ class Image:
             raise IntegrityError(f"data of the squashfs image is said to lie at {start}")
 
     def _folder(
-        self, cursor: _Cursor, plain: Attributes, reference: int, depth: int, *, is_long: bool
+        self,
+        cursor: _Cursor,
+        plain: Attributes,
+        reference: int,
+        depth: int,
+        wanted: Wanted | None,
+        *,
+        is_long: bool,
     ) -> Folder:
         xattrs = tables.NOTHING
         if is_long:
@@ -274,7 +286,11 @@ class Image:
                 self._left -= 1
                 if name in entries or self._left < 0:
                     raise IntegrityError(f"{name[:300]!r} is there more than once, or too much is")
-                entries[name] = self._node(inode, depth + 1)
+                if wanted is None or name in wanted:
+                    inner = None if wanted is None else wanted[name]
+                    entries[name] = self._node(inode, depth + 1, inner)
+        if wanted is not None and wanted.keys() - entries.keys():
+            raise IntegrityError(_NOT_THERE)
         opaque = xattrs != tables.NOTHING and self._opaque[xattrs]
         return Folder(self._with(plain, xattrs), dict(sorted(entries.items())), opaque)
 

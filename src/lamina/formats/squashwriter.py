@@ -10,14 +10,17 @@ one compressor and one block size. The same folder of the same images gives the 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.core.errors import IntegrityError
 from lamina.formats import squashfs
 from lamina.formats import squashtables as tables
 from lamina.formats.inodes import OPAQUE, Attributes, File, Folder, Node, Symlink
-from lamina.formats.squashreader import Image
+from lamina.formats.squashdata import Data, Packer, packer
+
+if TYPE_CHECKING:
+    from lamina.formats import squashreader
 
 _ALIGNED = 4096  # a loop device wants whole blocks
 _TYPES = {kind: number for number, kind in tables.SPECIAL.items()}
@@ -27,6 +30,22 @@ _FAR = 0x7FFF  # between an inode's number and the first of its part of a listin
 
 
 Copy = Callable[[int, int, int, int], None]  # number of the image, begin, size: to a place
+
+
+class Image(Protocol):
+    """What is copied from an image: `squashreader.Image` is one, and so is `squashdata.Data`."""
+
+    @property
+    def form(self) -> tuple[str, int]:
+        """Its compressor and block size."""
+
+    @property
+    def fragments(self) -> Sequence[tuple[int, int]]:
+        """Where each lies, and its size, as the format has it."""
+
+    @property
+    def end_of_data(self) -> int:
+        """Where the blocks of files end."""
 
 
 def write(descriptor: int, root: Folder, images: Sequence[Image], copy: Copy) -> None:
@@ -42,12 +61,27 @@ def write(descriptor: int, root: Folder, images: Sequence[Image], copy: Copy) ->
     _Writer(descriptor, root, images, copy).write()
 
 
+def write_anew(descriptor: int, root: Folder, images: Sequence[squashreader.Image]) -> None:
+    """Write a folder to an empty file as `write` does, but of the data only what is in it.
+
+    That is packed again, in the form of the first image, whatever that of the others is.
+    """
+    data = Data(images[0].form)
+    tree = data.take(root, lambda file: images[file.image].chunks(file))
+    packed = data.finish()
+
+    def copy(_number: int, begin: int, size: int, place: int) -> None:
+        os.pwrite(descriptor, packed[begin : begin + size], place)
+
+    write(descriptor, tree, [data], copy)
+
+
 class _Writer:
     def __init__(self, descriptor: int, root: Folder, images: Sequence[Image], copy: Copy) -> None:
         self._file, self._root, self._images, self._copy = descriptor, root, images, copy
         compressor, self._block_size = images[0].form
         self._compressor = compressor
-        pack = _packer(compressor)
+        pack = packer(compressor)
         self._inodes, self._listings = _Stream(pack), _Stream(pack)
         self._pack = pack
         self._ids: dict[int, int] = {}
@@ -287,7 +321,7 @@ def _pair(name: bytes, value: bytes) -> bytes:
 class _Stream:
     """Metadata: bytes in blocks of 8 KiB, each compressed."""
 
-    def __init__(self, pack: Callable[[bytes], bytes]) -> None:
+    def __init__(self, pack: Packer) -> None:
         self._pack = pack
         self._buffer = bytearray()
         self._done: list[bytes] = []
@@ -323,13 +357,3 @@ class _Stream:
         self.begins.append(self._size)
         self._done.append(size.to_bytes(2, "little") + packed)
         self._size += 2 + len(packed)
-
-
-def _packer(compressor: str) -> Callable[[bytes], bytes]:
-    if compressor == "zstd":
-        import zstandard  # only who merges needs it
-
-        return zstandard.ZstdCompressor(level=3).compress
-    if compressor == "gzip":
-        return lambda data: zlib.compress(data, 6)
-    return lambda data: data  # metadata may be plain in any image

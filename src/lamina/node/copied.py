@@ -12,9 +12,9 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from lamina.formats.compose import composed
 from lamina.linux import filesystem
 from lamina.node import jobs, lay, mounts
-from lamina.node.compose import composed
 from lamina.store import derived, local
 from lamina.store.local import LocalStore
 

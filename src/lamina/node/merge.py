@@ -76,7 +76,7 @@ def _alone(image: Path, folder: Path) -> Path:
 
 def _make(images: Sequence[Path], made: Path, store: LocalStore, *, is_bottom: bool) -> None:
     from lamina.formats import squashwriter
-    from lamina.node.compose import composed
+    from lamina.formats.compose import composed
 
     # Of a layer that is there twice only the upper shows anything: what the lower shows, and what
     # it hides, the upper does too. A package could name one thousands of times.

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lamina.core.errors import HostError
+from lamina.formats.compose import composed
 from lamina.linux import btrfs
 from lamina.node import jobs, lay, mounts, plan
-from lamina.node.compose import composed
 from lamina.store import derived, local
 from lamina.store.local import LocalStore
 

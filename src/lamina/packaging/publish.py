@@ -24,7 +24,7 @@ from lamina.formats.transfer import Advice
 from lamina.linux import filesystem
 from lamina.packaging import advice, over
 from lamina.packaging.advice import Content, Former
-from lamina.packaging.over import Chain
+from lamina.packaging.over import Edit
 from lamina.store import leases
 from lamina.store.local import LocalStore
 from lamina.store.repository import Manifest, Rejected, Repository
@@ -49,7 +49,7 @@ class Pushed:
     manifests: int  # that were sent, with the advice
     signatures: int = 0  # that were put beside it
     news: tuple[Sequence[Digest], ...] = ()  # as `advice.news` tells it
-    chain: Chain = Chain()  # what it is an edit of
+    edit: Edit = Edit()  # what it is of packages before
 
 
 def push(
@@ -76,32 +76,30 @@ def push(
         content = advice.content(digest, store)
         former = _recall(store, repository.reference)
         news = advice.news(content, former)
-        chain = _chain(content, former, store)
+        edit = _edit(content, former, store)
 
         def send() -> Pushed:
             sender = _Sender(store, repository, mount_from, planned, moved)
             sent, advised = sender.send(content, former, tag)
-            _remember(store, repository.reference, digest, chain, advised)
-            return replace(sent, news=news, chain=chain)
+            _remember(store, repository.reference, digest, edit.chain, advised)
+            return replace(sent, news=news, edit=edit)
 
         unknown = _unknown(content, former)
         if early is None or not (news and _is_little(unknown, former)):
             return send()
         if signatures.kept(digest, store):
             return send()
-        sent = replace(_sent(content, former, unknown), news=news, chain=chain)
+        sent = replace(_sent(content, former, unknown), news=news, edit=edit)
         return parallel.beside(partial(early, sent), send)
 
 
 def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
-    """What can travel with a job of the news of a package, and its edit; empty where they can not.
+    """What can travel with a job of the news of a package, and its edit; empty where neither can.
 
     The signatures of the package go with it, if there is room.
     """
     blobs = _news(pushed.digest, pushed.news, store)
-    if not blobs:
-        return ""
-    return form.with_edit(blobs, over.told(package, pushed.digest, pushed.chain, store))
+    return form.with_edit(blobs, over.told(package, pushed.digest, pushed.edit))
 
 
 def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
@@ -109,13 +107,13 @@ def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
     former = _recall(store, place)
     content = advice.content(digest, store)
     news = advice.news(content, former)
-    return Pushed(digest, 0, 0, 0, 0, news=news, chain=_chain(content, former, store))
+    return Pushed(digest, 0, 0, 0, 0, news=news, edit=_edit(content, former, store))
 
 
-def _chain(content: Content, former: Former, store: LocalStore) -> Chain:
+def _edit(content: Content, former: Former, store: LocalStore) -> Edit:
     before = former.content
     if before is None or before.root.digest == content.root.digest:
-        return former.chain
+        return over.again(former.chain, content.package, store) or Edit()
     return over.follow(former.chain, before.root.digest, before.package, content.package, store)
 
 
@@ -244,7 +242,7 @@ def _recall(store: LocalStore, place: Reference) -> Former:
         document = json.loads(_record(store, place).read_bytes())
         content = advice.content(Digest.parse(document["package"]), store)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
-        chain = over.recalled(document["over"], document["labels"])
+        chain = over.recalled(document["over"], document["paths"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
         return Former()  # it costs some questions
     names = {each.digest.hash for each in content.documents} | {
@@ -255,12 +253,12 @@ def _recall(store: LocalStore, place: Reference) -> Former:
 
 
 def _remember(
-    store: LocalStore, place: Reference, package: Digest, chain: Chain, told: Advice
+    store: LocalStore, place: Reference, package: Digest, chain: over.Chain, told: Advice
 ) -> None:
     kept = store.write(transfer.encode(told).data)
     document = {
         "package": str(package), "advice": str(kept),
-        "over": chain.packages, "labels": chain.labels,
+        "over": list(chain.packages), "paths": {key: list(of) for key, of in chain.paths.items()},
     }  # fmt: skip
     data = json.dumps(document).encode()
     filesystem.write_atomic(_record(store, place), data, scratch=store.scratch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from lamina.core.digest import Digest
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import DEEPEST, File, Folder, Node, Symlink, Tree
@@ -10,6 +12,8 @@ from lamina.store.blobs import BlobStore
 
 _MOST = 1_000_000  # paths in a tree that is read
 _Level = dict[str, "File | Symlink | _Level"]
+_Children = Mapping[str, reapi.Child]
+Change = tuple[str, "Node | None", "Node | None"]  # a path, what was there, and what is there
 
 
 def encode(tree: Tree) -> tuple[Digest, list[bytes]]:
@@ -41,8 +45,45 @@ def read(root: Digest, store: BlobStore) -> dict[str, Node]:
     return dict(sorted(tree.items()))
 
 
+def changes(old: Digest | None, new: Digest, store: BlobStore) -> Iterator[Change]:
+    """Where the flat tree below a root digest differs from that below an older one, by path.
+
+    A folder that is the same is not looked into, so it costs what differs, not what there is.
+    Raises IntegrityError where some of it is damaged, or not in the store.
+    """
+    if old != new:
+        yield from _changes(_children(old, store), _children(new, store), "", store)
+
+
+def _changes(old: _Children, new: _Children, prefix: str, store: BlobStore) -> Iterator[Change]:
+    if prefix.count("/") >= DEEPEST:
+        raise _too_much(prefix)
+    for name in sorted(old.keys() | new.keys()):
+        both = old.get(name), new.get(name)
+        if both[0] != both[1]:
+            before, after = (_children(each, store) for each in both)
+            was, now = _seen(both[0], before), _seen(both[1], after)
+            if was != now:
+                yield prefix + name, was, now
+            yield from _changes(before, after, f"{prefix}{name}/", store)
+
+
+def _seen(child: reapi.Child | None, below: _Children) -> Node | None:
+    """What a flat tree has at the path of a child."""
+    if isinstance(child, Digest):
+        return None if below else Folder()
+    return child
+
+
+def _children(folder: reapi.Child | None, store: BlobStore) -> _Children:
+    """What is in a folder; nothing is in anything else."""
+    if not isinstance(folder, Digest):
+        return {}
+    return reapi.decode_directory(store.read(folder))
+
+
 def _read(digest: Digest, prefix: str, store: BlobStore, tree: dict[str, Node]) -> None:
-    children = reapi.decode_directory(store.read(digest))
+    children = _children(digest, store)
     if prefix.count("/") >= DEEPEST or len(tree) + len(children) > _MOST:
         raise _too_much(prefix)
     if not children and prefix:

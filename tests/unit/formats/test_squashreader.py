@@ -8,7 +8,7 @@ import random
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from lamina.core.errors import IntegrityError
-from lamina.formats import squashfs, squashwriter
+from lamina.formats import compose, squashfs, squashwriter
 from lamina.formats.inodes import File, Folder, Node, Special, Symlink
-from lamina.formats.squashreader import Image, UnknownCompressor
+from lamina.formats.squashreader import Image, UnknownCompressor, Wanted
 
 
 @contextmanager
@@ -163,6 +163,79 @@ def test_what_is_written_is_read_by_unsquashfs(image: Path, tree: Path, tmp_path
         f"File {tree}/pipe is a fifo while file {to}/pipe is a fifo"
     ]
     assert (to / "deep/second").stat().st_ino == (to / "size-4097").stat().st_ino
+
+
+def anew(root: Folder, images: Sequence[Image], made: Path) -> Path:
+    target = os.open(made, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        squashwriter.write_anew(target, root, images)
+    finally:
+        os.close(target)
+    return made
+
+
+def test_all_of_an_image_can_be_packed_anew(image: Path, tree: Path, tmp_path: Path) -> None:
+    with opened(image) as read:
+        made = anew(read.root(), [read], tmp_path / "made")
+
+    with opened(made) as read:
+        check(read, read.root(), tree)
+    to = tmp_path / "unpacked"
+    subprocess.run(["unsquashfs", "-q", "-n", "-d", to, made], check=True, capture_output=True)
+    done = subprocess.run(["diff", "-r", "--no-dereference", tree, to], capture_output=True)
+    assert done.stdout.decode(errors="replace").count("\n") == 1  # the pipe
+
+
+WANTED: Wanted = {
+    b"odd": None, b"size-131073": None,
+    b"deep": {b"second": None, b"er": None}, b"many": {},
+}  # fmt: skip
+
+
+def test_some_of_an_image_is_found_and_packed_anew(image: Path, tree: Path, tmp_path: Path) -> None:
+    expected = {"odd", "size-131073", "deep", "deep/second", "deep/er", "deep/er/still", "many"}
+    with opened(image) as read:
+        some, whole = read.root(WANTED), dict(nodes(read.root()))
+        assert {name for name, _ in nodes(some)} == expected
+        assert {node.attributes for _, node in nodes(some)} == {
+            whole[name].attributes for name in expected
+        }
+        made = anew(some, [read], tmp_path / "made")
+
+    assert made.stat().st_size < 131_073 + 4097 + 8192  # nothing but these files is in it
+    with opened(made) as read:
+        found = dict(nodes(read.root()))
+        assert found.keys() == expected
+        for name in ("odd", "size-131073", "deep/second"):
+            file = found[name]
+            assert isinstance(file, File)
+            assert content(read, file) == (tree / name).read_bytes()
+            assert file.attributes == whole[name].attributes
+
+
+@pytest.mark.parametrize(
+    "wanted", [{b"nothing": None}, {b"deep": {b"nothing": None}}, {b"odd": {b"nothing": None}}]
+)
+def test_what_is_wanted_has_to_be_there(image: Path, wanted: Wanted) -> None:
+    with opened(image) as read, pytest.raises(IntegrityError, match="wanted"):
+        read.root(wanted)
+
+
+def test_files_of_several_images_are_packed_as_one(tree: Path, tmp_path: Path) -> None:
+    first = pack(tree, tmp_path / "first", "-comp", "gzip", "-b", "8192")
+    second = pack(tree / "deep", tmp_path / "second", "-comp", "zstd")
+    with opened(first) as one, opened(second) as two:
+        tops = [one.root({b"size-4096": None, b"odd": None}), two.root({b"second": None})]
+        made = anew(compose.composed(tops, is_bottom=False), [one, two], tmp_path / "made")
+
+    with opened(made) as read:
+        assert read.form == ("gzip", 8192)
+        found = {name: content(read, node) for name, node in nodes(read.root())
+                 if isinstance(node, File)}  # fmt: skip
+    assert found == {
+        "odd": b"", "size-4096": (tree / "size-4096").read_bytes(),
+        "second": (tree / "deep/second").read_bytes(),
+    }  # fmt: skip
 
 
 def test_attributes_devices_and_owners_are_kept(tmp_path: Path) -> None:

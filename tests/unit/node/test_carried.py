@@ -43,7 +43,7 @@ class Site:
         digest = packages.put(package, self.ours)
         planned = publish.planned(digest, self.ours, self._repository("").reference)
         pushed = publish.push(digest, self.ours, self._repository(version), version)
-        assert (pushed.news, pushed.chain) == (planned.news, planned.chain)  # of `--dry-run`
+        assert (pushed.news, pushed.edit) == (planned.news, planned.edit)  # of `--dry-run`
         return digest, publish.carried(package, pushed, self.ours)
 
     def start(self, digest: Digest, text: str) -> Pulled:

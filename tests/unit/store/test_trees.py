@@ -51,6 +51,37 @@ def test_every_change_changes_the_name(tree: dict[str, Node], path: str, node: N
         assert (trees.encode(changed)[0] == trees.encode(tree)[0]) == (changed == tree)
 
 
+@given(flat, flat)
+def test_changes_are_where_two_trees_differ(old: dict[str, Node], new: dict[str, Node]) -> None:
+    store = MemoryStore()
+    roots = trees.write(old, store), trees.write(new, store)
+
+    found = list(trees.changes(*roots, store))
+
+    assert sorted(found) == sorted(
+        (path, old.get(path), new.get(path))
+        for path in {*old, *new}
+        if old.get(path) != new.get(path)
+    )
+    assert sorted(trees.changes(None, roots[1], store)) == sorted(
+        (path, None, node) for path, node in new.items()
+    )
+
+
+def test_what_has_not_changed_is_not_looked_at() -> None:
+    file, other = File(Digest.of(b"1")), File(Digest.of(b"2"))
+    (old, before), (new, after) = (
+        trees.encode({"a/b/c": file, "d/e": each}) for each in (file, other)
+    )
+    store = MemoryStore()
+    for blob in {*before, *after} - {reapi.encode_directory({"c": file})}:
+        store.write(blob)
+
+    assert list(trees.changes(old, new, store)) == [("d/e", file, other)]
+    with pytest.raises(BlobMissing):
+        trees.read(new, store)
+
+
 def test_a_tree_of_nothing_has_the_empty_digest() -> None:
     assert trees.encode({}) == (EMPTY, [b""])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.formats.compose import composed
 from lamina.formats.inodes import (
     CHARACTER,
     Attributes,
@@ -18,7 +19,6 @@ from lamina.formats.inodes import (
     Special,
     Symlink,
 )
-from lamina.node.compose import composed
 
 NAMES = st.sampled_from([b"a", b"b", b"c"])
 ATTRIBUTES = st.builds(Attributes, st.integers(0, 3))
