@@ -27,8 +27,10 @@ static double begin(void)
         || sscanf(at, ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
                   &ticks) != 1)
         usual_way();
-    double since_boot = (double)ticks / (double)sysconf(_SC_CLK_TCK);
-    return seconds(CLOCK_REALTIME) - (seconds(CLOCK_BOOTTIME) - since_boot);
+    /* The kernel counts in hundredths, downwards: the middle is no more often too early than too late. */
+    double since_boot = ((double)ticks + 0.5) / (double)sysconf(_SC_CLK_TCK);
+    double ago = seconds(CLOCK_BOOTTIME) - since_boot;
+    return seconds(CLOCK_REALTIME) - (ago > 0 ? ago : 0);
 }
 
 struct report report_wanted(const char *path)

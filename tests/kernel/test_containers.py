@@ -373,18 +373,24 @@ def test_a_terminal_and_its_size_pass_through(containers: Containers, shell: Pat
         pytest.skip("bwrap makes no terminal")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (33, 99))
-    code = "trap 'stty size' WINCH; tty; stty size; read line; echo got $line"
+    # A signal that comes just before `read` begins to wait would be seen after it alone.
+    code = (
+        "trap 'stty size; told=1' WINCH; told=; tty; stty size; "
+        "until [ $told ]; do sleep 0.05; done; read line; echo got $line"
+    )
     started = containers.start(
         [shell], code, order="{'terminal': True}", stdin=theirs, stdout=theirs, stderr=theirs,
         preexec_fn=lambda: _take_terminal(theirs),
     )  # fmt: skip
     os.close(theirs)
-    seen = _read_until(ours, b"33 99")
-    termios.tcsetwinsize(ours, (44, 111))
-    seen += _read_until(ours, b"44 111")
-    os.write(ours, b"typed\r")
-    seen += _read_until(ours, b"got typed")
-    os.close(ours)
+    try:
+        seen = _read_until(ours, b"33 99")
+        termios.tcsetwinsize(ours, (44, 111))
+        seen += _read_until(ours, b"44 111")
+        os.write(ours, b"typed\r")
+        seen += _read_until(ours, b"got typed")
+    finally:
+        os.close(ours)  # which ends it, whatever it has done
 
     assert b"/dev/pts/0" in seen or b"/dev/console" in seen
     started.wait(30)

@@ -306,7 +306,7 @@ def test_it_can_be_told_how_a_package_would_be_mounted(person: Person, area: Pat
     assert told[1].startswith(f"package: layers: 7, images to mount: {images}, ")
     assert told[2].startswith("because ")
     assert len(told) == 3 + images
-    assert person.run(CLI, "mount") == ""
+    assert leftovers(area) == []
 
 
 def test_what_is_copied_is_shown_by_a_symlink(

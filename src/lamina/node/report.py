@@ -89,7 +89,8 @@ def begin() -> float:
         # The second field is a name in parentheses, with any letters in it.
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
             fields = file.read().rpartition(b")")[2].split()
-        since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+        # The kernel counts in hundredths, downwards: the middle is as often too early as too late.
+        since_boot = (int(fields[19]) + 0.5) / os.sysconf("SC_CLK_TCK")
+        return time.time() - max(time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot, 0.0)
     except (OSError, ValueError, IndexError):
         return _imported
