@@ -29,13 +29,15 @@ from lamina.build import workers
 from lamina.cli import forked, serverclient, serverkey
 from lamina.cli.preloaded import MODULES
 from lamina.core import classes
-from lamina.linux import environment
+from lamina.linux import environment, memory
 
 _MAGIC = b"lamina1\0"
 _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
 _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
 _PATIENCE = 2.0  # seconds
+_PAUSE = 2.0  # seconds
+_FREE = b"F"  # what a spare process is told where it need not wait for that
 _SO_PEERPIDFD = 77  # since Linux 6.5
 
 
@@ -237,6 +239,8 @@ class _Server:
             os.write(connection, forked.TOLD.pack(b"S", status))
         os.close(connection)
         os.close(process)
+        if self.spare is not None and not self.children:
+            _let_rehearse(self.spare[1])
 
     def _accept(self, listener: socket.socket) -> None:
         """Give the next caller to the spare process; without one it goes the usual way."""
@@ -270,7 +274,7 @@ class _Server:
     def _forked(self) -> tuple[int, socket.socket] | None:
         """A child that becomes the next command, and the channel to it."""
         try:
-            ours, other = socket.socketpair()
+            ours, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
         except OSError:  # of processes, descriptors or memory there are no more
             return None
@@ -284,15 +288,13 @@ class _Server:
             finally:
                 os._exit(1)
         other.close()
+        if not self.children:
+            _let_rehearse(ours)
         return pid, ours
 
     def _become(self, channel: socket.socket) -> None:
         """Wait for a caller, and be the command that it wants."""
-        self._rehearse()
-        if self.resident:
-            with contextlib.suppress(OSError):
-                workers.prepare(self.resident)
-        head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
+        head, given = self._called(channel)
         if not given:
             return
         (self.served,) = _COUNT.unpack(head)
@@ -325,10 +327,27 @@ class _Server:
                     connection, [self.wished.fileno(), *workers.descriptors()], self._tell_resident
                 )
 
+    def _called(self, channel: socket.socket) -> tuple[bytes, list[int]]:
+        """Wait for a caller, and get ready meanwhile; what the server says, and the caller.
+
+        The commands that run have the processors first, unless they run for long.
+        """
+        ready = False
+        while True:
+            if select.select([channel], [], [], None if ready else _PAUSE)[0]:
+                head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
+                if given or not head:
+                    return head, given
+            if not ready:
+                self._rehearse()
+                ready = True
+
     def _rehearse(self) -> None:
         """Do what each command does, while nobody waits: its pages are this process's own then."""
         import argparse
 
+        with contextlib.suppress(OSError):  # it is a help alone
+            memory.make_own()
         with contextlib.suppress(OSError):
             serverkey.key(os.getpid(), self.programs.launcher, self.programs.usual)
             _states(self.files)
@@ -342,6 +361,8 @@ class _Server:
             command.add_argument("--jobs", type=int, metavar="N", help="at once")
             command.add_argument("patterns", nargs="*")
             parser.parse_args(["build", "--jobs=1", "x"])
+            if self.resident:
+                workers.prepare(self.resident)
 
     def _may_ask(self, connection: socket.socket) -> bool:
         """Whether the process there could do by itself all that a fork of this one can do."""
@@ -368,6 +389,12 @@ class _Server:
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
+
+
+def _let_rehearse(channel: socket.socket) -> None:
+    """Tell a spare process that it disturbs no command now."""
+    with contextlib.suppress(OSError):  # it was killed; its end is told
+        channel.send(_FREE)
 
 
 def _memory(pid: int) -> int:

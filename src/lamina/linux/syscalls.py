@@ -45,6 +45,7 @@ _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
+_MADV_POPULATE_WRITE = 23
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
@@ -187,6 +188,11 @@ def mount_setattr(descriptor: int, attributes: int, *, recursive: bool = False) 
 def sync_file_system(descriptor: int) -> None:
     """Have all on the disk that was written to the file system of an open file (syncfs)."""
     _check(_libc.syncfs(descriptor))
+
+
+def populate(begin: int, size: int) -> None:
+    """Let so many bytes of this process's memory, from an address on, be there to be written to."""
+    _check(_libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(size), _MADV_POPULATE_WRITE))
 
 
 def file_system_kind(path: str) -> int:
