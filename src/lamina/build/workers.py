@@ -78,6 +78,7 @@ def layer(files, options):
                 folders.append(folder)
         write(place, data, 0o555 if executable else 0o444)
     words = ["mksquashfs", "/tmp/root", "/tmp/layer.xar", *options, "-offset", "4096"]
+    words += ["-processors", "1"]  # it is little; the bytes are the same
     environment = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
     null = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in range(3)]
     child = os.posix_spawnp(words[0], words, environment, file_actions=null)

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from lamina.build import workers
-from lamina.cli import forked, serverclient, serverkey
-from lamina.cli.preloaded import MODULES
+from lamina.cli import forked, main, serverclient, serverkey
+from lamina.cli.preloaded import COMMANDS, MODULES
 from lamina.core import classes
 from lamina.linux import environment, memory
 
@@ -106,6 +106,7 @@ def _preload(names: Iterable[str]) -> None:
                 value.cache_clear()
             if isinstance(value, type):
                 classes.complete(value)
+    main.prepare(COMMANDS)
     gc.collect()
     gc.disable()  # else it would touch what is shared
     gc.freeze()

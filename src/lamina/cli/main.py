@@ -10,7 +10,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
@@ -137,11 +137,12 @@ def told(error: Exception, command: str, *, as_json: bool = False) -> int:
 
 
 def _run(words: list[str], command: str) -> int:
-    parser = _parser(command if "_ARGCOMPLETE" not in os.environ else None)
     if "_ARGCOMPLETE" in os.environ:
+        parser = _parser(None)
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    parser = _prepared.get(command) or _parser(command)
     words, program = _split(words)
     if command and command not in COMMANDS:
         raise _no_command(command)
@@ -202,6 +203,14 @@ class _Main(_Parser):
             formatter.end_section()
         formatter.add_text(self.epilog)
         return formatter.format_help()
+
+
+_prepared: dict[str, argparse.ArgumentParser] = {}
+
+
+def prepare(commands: Iterable[str]) -> None:
+    """Make the parsers of some commands now, for forks of this process that are to be one."""
+    _prepared.update((command, _parser(command)) for command in commands)
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:

@@ -7,7 +7,6 @@ meets an error, leaves them to themselves.
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,9 +16,6 @@ T = TypeVar("T")
 # The kernel may hand a signal to another thread, and only the main one runs signal handlers: so it
 # never sleeps for longer than this.
 _HEARTBEAT = 0.2  # seconds
-# How long a thread keeps the interpreter while another wants it, where that one is waited for; by
-# default it is as long as a whole request takes.
-_TURN = 0.0002  # seconds
 
 
 def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
@@ -54,32 +50,6 @@ def run(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     for thread in threads:
         thread.join()  # whoever starts a program after this must have one thread only
     return [found[number] for number in range(len(work))]
-
-
-def beside(first: Callable[[], object], other: Callable[[], T]) -> T:
-    """What the other piece gives, which a thread does while the first is done here.
-
-    Where both raise, what the first raises comes; then the thread is left to itself.
-    """
-    done: queue.SimpleQueue[tuple[int, T] | BaseException] = queue.SimpleQueue()
-
-    def go() -> None:
-        try:
-            done.put((0, other()))
-        except BaseException as error:  # as above
-            done.put(error)
-
-    thread = threading.Thread(target=go, name="beside", daemon=True)
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
-    try:
-        thread.start()
-        first()
-    finally:
-        sys.setswitchinterval(usual)
-    _, found = _next(done)
-    thread.join()
-    return found
 
 
 def _next(done: queue.SimpleQueue[tuple[int, T] | BaseException]) -> tuple[int, T]:

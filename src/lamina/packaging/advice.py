@@ -29,6 +29,9 @@ _DELTAS = 64  # that an advice names
 _WORTH = 2  # a pack is good as long as one of so many of its blobs is wanted; so is a delta of size
 
 
+Children = Sequence[tuple[str, Digest]]  # what a document names, with its media type
+
+
 @dataclass(slots=True)
 class Content:
     """Everything that a package is in a repository."""
@@ -36,6 +39,7 @@ class Content:
     documents: list[Document]  # the last is the package
     package: Package
     layers: dict[Digest, None] = field(default_factory=dict)
+    known: dict[Digest, tuple[Document, Children]] = field(default_factory=dict)
 
     @property
     def root(self) -> Document:
@@ -78,23 +82,32 @@ class Planned:
     deltas: tuple[Delta, ...]  # new ones, whose blobs are in the store
 
 
-def content(digest: Digest, store: LocalStore) -> Content:
-    """What a package consists of, found from its manifest."""
-    found: dict[Digest, Document] = {}
+def content(digest: Digest, store: LocalStore, like: Content | None = None) -> Content:
+    """What a package consists of, found from its manifest.
+
+    What another one consists of too is not looked at again.
+    """
+    known = {} if like is None else like.known
+    found: dict[Digest, tuple[Document, Children]] = {}
     layers: dict[Digest, None] = {}
 
     def add(digest: Digest, media_type: str) -> None:
-        document = Document(media_type, store.read(digest))
-        if document.is_manifest:
-            for kind, child in oci.children(document.data):
-                if kind in (oci.MANIFEST, oci.INDEX, oci.CONFIG):
-                    add(child, kind)
-                else:
-                    layers.setdefault(child)
-        found.setdefault(digest, document)
+        document, children = known.get(digest) or _read(digest, media_type, store)
+        for kind, child in children:
+            if kind in (oci.MANIFEST, oci.INDEX, oci.CONFIG):
+                add(child, kind)
+            else:
+                layers.setdefault(child)
+        found.setdefault(digest, (document, children))
 
     add(digest, oci.media_type(store.read(digest)))
-    return Content(list(found.values()), packages.read(digest, store), layers)
+    documents = [document for document, _ in found.values()]
+    return Content(documents, packages.read(digest, store), layers, found)
+
+
+def _read(digest: Digest, media_type: str, store: LocalStore) -> tuple[Document, Children]:
+    document = Document(media_type, store.read(digest))
+    return document, tuple(oci.children(document.data)) if document.is_manifest else ()
 
 
 def advise(content: Content, former: Former, store: LocalStore) -> Planned:

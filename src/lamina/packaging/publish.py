@@ -65,32 +65,27 @@ def push(
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
-    `early` is called with what is known of the push, and that goes on meanwhile, where nodes that
-    are given the news need nothing of it: what else they ask for was there before. That is not so
-    where much is new, nor where there are signatures, for which a node's policy may ask.
+    `early` is called first, with what is known of the push, where nodes that are given the news
+    need nothing of it: what else they ask for was there before. That is not so where much is new,
+    nor where there are signatures, for which a node's policy may ask.
 
     Raises BlobMissing where the store lacks some of it, what the repository raises, and what
     `early` does; that may have been called before any of these.
     """
     with leases.leased_package(store.folder, digest):
         content = advice.content(digest, store)
-        former = _recall(store, repository.reference)
+        former = _recall(store, repository.reference, content)
         news = advice.news(content, former)
         edit = _edit(content, former, store)
 
-        def send() -> Pushed:
-            sender = _Sender(store, repository, mount_from, planned, moved)
-            sent, advised = sender.send(content, former, tag)
-            _remember(store, repository.reference, digest, edit.chain, advised)
-            return replace(sent, news=news, edit=edit)
-
         unknown = _unknown(content, former)
-        if early is None or not (news and _is_little(unknown, former)):
-            return send()
-        if signatures.kept(digest, store):
-            return send()
-        sent = replace(_sent(content, former, unknown), news=news, edit=edit)
-        return parallel.beside(partial(early, sent), send)
+        may_begin = news and _is_little(unknown, former) and not signatures.kept(digest, store)
+        if early is not None and may_begin:
+            early(replace(_sent(content, former, unknown), news=news, edit=edit))
+        sender = _Sender(store, repository, mount_from, planned, moved)
+        sent, advised = sender.send(content, former, tag)
+        _remember(store, repository.reference, digest, edit.chain, advised)
+        return replace(sent, news=news, edit=edit)
 
 
 def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
@@ -104,8 +99,8 @@ def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
 
 def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
     """What a push to a repository would tell of a package, as far as one knows; nobody is asked."""
-    former = _recall(store, place)
     content = advice.content(digest, store)
+    former = _recall(store, place, content)
     news = advice.news(content, former)
     return Pushed(digest, 0, 0, 0, 0, news=news, edit=_edit(content, former, store))
 
@@ -236,11 +231,14 @@ def _record(store: LocalStore, place: Reference) -> Path:
     return store.folder / "pushed" / name[:16]
 
 
-def _recall(store: LocalStore, place: Reference) -> Former:
-    """What the last push from here has left in a repository; nothing where that is not known."""
+def _recall(store: LocalStore, place: Reference, now: Content) -> Former:
+    """What the last push from here has left in a repository; nothing where that is not known.
+
+    It is found with what is known of the content of this push.
+    """
     try:
         document = json.loads(_record(store, place).read_bytes())
-        content = advice.content(Digest.parse(document["package"]), store)
+        content = advice.content(Digest.parse(document["package"]), store, now)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         chain = over.recalled(document["over"], document["paths"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):
