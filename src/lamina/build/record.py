@@ -8,6 +8,7 @@ the same graph.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import time
@@ -32,6 +33,7 @@ State = dict[str, dict[str, _State]]  # group -> path -> state
 _NEVER: _State = [""]  # what no file is like
 _TICK = 10_000_000  # nanoseconds: so far may a file's time stamp lie behind the clock
 _FORMAT = "lamina record 3"
+_OWN = f"{Path(__file__).parents[1]}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Record:
             )
 
         return Changes(
-            changed("files", _same_file),
+            changed("files", _same_code),
             changed("sources", _same_file),
             changed("made", _same_made),
             changed("folders", _same_folder),
@@ -147,7 +149,7 @@ def load(folder: Path, key: str, root: Path) -> Mapping[str, Any] | None:
 
 def own_code() -> list[str]:
     """lamina's own files: another lamina may do otherwise."""
-    return [str(path) for path in Path(__file__).parents[1].rglob("*.py")]
+    return [str(path) for path in Path(_OWN).rglob("*.py")]
 
 
 def path_of(folder: Path, key: str, suffix: str = "") -> Path:
@@ -200,6 +202,19 @@ def _same_file(path: str, known: _State, *, follow: bool = True) -> bool:
     if len(known) == 2:
         return _content(path, found) == known
     return list(filesystem.identity(found)) == known
+
+
+def _same_code(path: str, known: _State) -> bool:
+    """The same for what may be lamina's own: that is what it was when this process looked first."""
+    if not path.startswith(_OWN):
+        return _same_file(path, known)
+    return _own_state(path) == known or _same_file(path, known)
+
+
+@functools.cache
+def _own_state(path: str) -> _State:
+    found = _stat(path)
+    return [] if found is None else list(filesystem.identity(found))
 
 
 def _same_made(path: str, known: _State) -> bool:

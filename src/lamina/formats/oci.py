@@ -163,18 +163,24 @@ def check_run(manifest: bytes, config: bytes) -> None:
     _part(manifest, config)
 
 
-def decode_package(root: bytes, read: Callable[[Digest], bytes]) -> Package:
+def decode_package(
+    root: bytes, read: Callable[[Digest], bytes], known: dict[Digest, Package] | None = None
+) -> Package:
     """A package from its last document, and from the others, which are read by their digests.
 
+    What an index names is put into `known`, and taken from there by the next call.
     Raises IntegrityError where they are malformed or disagree, and whatever `read` raises.
     """
     document = fields.read(root, "a package manifest", lambda found: found)
     if "manifests" not in document:
         return decode(root, read(config_of(root)))
     parts = fields.read(root, "a package index", _index_parts)
-    manifests = [read(part) for part in parts]
-    found = [_part(each, read(config_of(each))) for each in manifests]
-    head, *runs = found
+    known = {} if known is None else known
+    for part in parts:
+        if part not in known:
+            manifest = read(part)
+            known[part] = _part(manifest, read(config_of(manifest)))
+    head, *runs = [known[part] for part in parts]
     layers = tuple(layer for run in runs for layer in run.layers)
     if head.layers or head.base_layers > len(layers):
         raise IntegrityError("not a package index: its first manifest is not what it should be")

@@ -40,6 +40,7 @@ class Content:
     package: Package
     layers: dict[Digest, None] = field(default_factory=dict)
     known: dict[Digest, tuple[Document, Children]] = field(default_factory=dict)
+    parts: dict[Digest, Package] = field(default_factory=dict)  # as `packages.read` has them
 
     @property
     def root(self) -> Document:
@@ -88,6 +89,7 @@ def content(digest: Digest, store: LocalStore, like: Content | None = None) -> C
     What another one consists of too is not looked at again.
     """
     known = {} if like is None else like.known
+    parts = {} if like is None else {**like.parts}
     found: dict[Digest, tuple[Document, Children]] = {}
     layers: dict[Digest, None] = {}
 
@@ -102,7 +104,7 @@ def content(digest: Digest, store: LocalStore, like: Content | None = None) -> C
 
     add(digest, oci.media_type(store.read(digest)))
     documents = [document for document, _ in found.values()]
-    return Content(documents, packages.read(digest, store), layers, found)
+    return Content(documents, packages.read(digest, store, parts), layers, found, parts)
 
 
 def _read(digest: Digest, media_type: str, store: LocalStore) -> tuple[Document, Children]:

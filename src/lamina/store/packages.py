@@ -63,9 +63,12 @@ def _write(path: Path, digest: Digest, store: LocalStore) -> None:
     filesystem.write_atomic(path, f"{digest}\n".encode(), durable=True, scratch=store.scratch)
 
 
-def read(digest: Digest, store: LocalStore) -> Package:
-    """The package whose manifest has this digest; raises BlobMissing or IntegrityError."""
-    return oci.decode_package(store.read(digest), store.read)
+def read(digest: Digest, store: LocalStore, known: dict[Digest, Package] | None = None) -> Package:
+    """The package whose manifest has this digest; raises BlobMissing or IntegrityError.
+
+    `known` is for who reads several alike, as `oci.decode_package` has it.
+    """
+    return oci.decode_package(store.read(digest), store.read, known)
 
 
 def name_if_free(package: Package, digest: Digest, store: LocalStore) -> bool:
