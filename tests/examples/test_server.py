@@ -251,6 +251,24 @@ def test_the_compiler_is_there_before_it_is_needed(served: Served) -> None:
     _wait_for(lambda: all(map(_is_gone, found)))
 
 
+def test_who_waits_for_a_command_has_memory_of_its_own(served: Served) -> None:
+    """And gets it once the command before is over, as that has the processors first."""
+    server = served.pid()
+    for _ in range(2):
+        assert served.run("targets", "//...").returncode == 0
+        _wait_for(lambda: len(_children(server)) == 1)
+        _wait_for(lambda: _own_memory(_children(server)[0]) > 10 << 20)
+
+
+def _own_memory(pid: int) -> int:
+    """Bytes that are written to and shared with nobody."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Private_Dirty:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 def _compilers(server: int) -> list[int]:
     """The resident programs that a spare process of a server holds."""
     found = []

@@ -14,7 +14,7 @@ import pytest
 from lamina.cli import forked, forkserver, serverclient, serverkey
 from lamina.cli.commandlist import COMMANDS
 from lamina.cli.preloaded import COMMANDS as SERVED
-from tests import launcher
+from tests import launcher, servers
 
 _OWN = """\
 import os, sys
@@ -93,6 +93,48 @@ def test_nothing_that_is_preloaded_starts_a_thread_or_keeps_a_file() -> None:
         "assert len(os.listdir('/proc/self/task')) == 1\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+_IMPORTED = """
+import os, sys
+from pathlib import Path
+from lamina.cli import forkserver, start
+from lamina.cli.preloaded import MODULES
+forkserver._preload(MODULES)
+place = sys.argv[1]
+for word in ("one", "two"):
+    Path("p.py").write_text(f"WORD = {word!r}\\n")
+    for words in (
+        ["push", "-q", "//:p", f"{place}/p"], ["submit", "--on", "lab", "--dry-run", "//:p"]
+    ):
+        if os.fork() == 0:
+            before = {*sys.modules}
+            sys.argv[1:] = words
+            os.dup2(os.open("out", os.O_WRONLY | os.O_CREAT), 1)
+            code = start.program()
+            if word == "two":  # an edit of what was there
+                print("new", code, *sorted({*sys.modules} - before), file=sys.stderr)
+            os._exit(code)
+        assert os.wait()[1] == 0
+"""
+
+
+def test_a_push_and_a_submit_of_an_edit_import_next_to_nothing(tmp_path: Path) -> None:
+    with servers.registry(tmp_path / "registry") as registry:
+        place = f"{registry.host}/team"
+        settings = f'[cluster.lab]\nlauncher = "slurm"\nregistry = "{place}"\n'
+        (tmp_path / "lamina.toml").write_text(settings)
+        (tmp_path / "BUILD").write_text('python_binary(name = "p", srcs = ["p.py"])\n')
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORTED, place], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "LAMINA_STORE": str(tmp_path / "store")},
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    ends = [line.split()[1:] for line in done.stderr.splitlines() if line.startswith("new ")]
+    assert [code for code, *_ in ends] == ["0", "0"]
+    ours = ("lamina.", "http", "h11", "anyio", "zstandard", "google.")
+    assert not [name for _, *names in ends for name in names if name.startswith(ours)]
 
 
 @pytest.mark.parametrize(("what", "code"), [(3, 3), (0, 0), (256 + 7, 7), ("text", 1), (None, 0)])

@@ -1,0 +1,49 @@
+"""A fork's memory of its own: no page is copied any more when it is written to."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+from collections.abc import Callable
+
+import pytest
+
+from lamina.linux import memory
+
+_PAGES = 2000
+
+
+def _faults_of_a_fork(before: Callable[[], object]) -> int:
+    """Faults of a fork that writes to memory which it has from its parent, after something else."""
+    shared = bytearray(_PAGES * mmap.PAGESIZE)
+    shared[:: mmap.PAGESIZE] = b"1" * _PAGES
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before()
+            begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for at in range(0, len(shared), mmap.PAGESIZE):
+                shared[at] = 2
+            found = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+            os.write(writer, b"%d" % found)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    try:
+        return int(os.read(reader, 100))
+    finally:
+        os.close(reader)
+
+
+def test_what_is_shared_is_copied_at_once() -> None:
+    try:
+        size = memory.make_own()
+    except OSError as error:
+        pytest.skip(f"the kernel does not know how: {error}")
+
+    assert size > mmap.PAGESIZE
+    assert _faults_of_a_fork(lambda: None) >= _PAGES
+    assert _faults_of_a_fork(memory.make_own) < _PAGES // 4
