@@ -118,6 +118,9 @@ def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path
 
     def edit_for(*options: str) -> None:
         probe.write_text(f"{probe.read_text()}# {time.time()}\n")
+        for mark in on_slurm.root.glob("mark-*"):
+            mark.unlink()  # so that the program does not start over the version before
+        (on_slurm.root / f"mark-{time.time()}").touch()
         settings.write_text(f"{usual}options = {list(options)}\n")
 
     inside = real_slurm.words()
@@ -148,6 +151,37 @@ def test_an_edit_comes_with_the_job(on_slurm: Bench, real_slurm: Slurm, tmp_path
     assert "LAMINA_CARRIED" not in said
     assert json.loads(on_slurm.call("describe", "--json", first))["sent"]["carried"] == 0
     assert 50_000 < found["sent"]["carried"] <= 1 << 16
+
+
+def test_a_line_beside_much_data_is_all_that_nodes_are_sent(
+    on_slurm: Bench, real_slurm: Slurm, tmp_path: Path
+) -> None:
+    """A node that has nothing yet waits for the push, which begins after the job."""
+    root, settings = on_slurm.root, on_slurm.root / "lamina.toml"
+    usual = f'{settings.read_text()}plain_http = true\nstore = "/var/tmp/data'
+    _add_large_layers(root)
+    heavy = root / "heavy.py"
+    inside = real_slurm.words()
+    with servers.registry(tmp_path / "registry", address=MASTER, within=inside) as registry:
+        usual = usual.replace(f"oci:{tmp_path}/packages", f"{registry.host}/team")
+        settings.write_text(f'{usual}"\n')
+        _over(on_slurm, "-N", "4", "--", "ok")
+        at_first = _asked(registry.log)
+        (root / "BUILD").write_text((root / "BUILD").read_text().replace(
+            'srcs = ["heavy.py"]', 'srcs = ["heavy.py", "light.py"]'
+        ))  # fmt: skip
+        for number in range(2):
+            (root / "light.py").write_text(f"NUMBER = {number}\n")
+            job = _over(on_slurm, "-N", "4", "--", "ok")
+            told = json.loads(on_slurm.call("describe", "--json", job))
+            assert told["sent"]["carried"] < 10_000
+        after_edits = _asked(registry.log)
+        settings.write_text(f'{usual}-of-another"\n')
+        heavy.write_text(heavy.read_text() + "# more\n")
+        last = _over(on_slurm, "-N", "2", "--", "ok")
+
+    assert after_edits == at_first
+    assert on_slurm.call("logs", last).count("ok rank") == 2
 
 
 @pytest.mark.parametrize(("how", "code"), [("the registry ends", 2), ("interrupted", 130)])
@@ -187,7 +221,8 @@ def _add_large_layers(root: Path) -> None:
     digits = "".join(hashlib.sha256(b"%d" % each).hexdigest() for each in range(5000))
     (root / "heavy.py").write_text(f"DATA = '{digits}'\n")
     (root / "probe.py").write_text(f"{(root / 'probe.py').read_text()}# {digits[:72_000]}\n")
-    build = (root / "BUILD").read_text().replace('py"])', 'py"], deps = [":heavy"])')
+    more = 'py"], deps = [":heavy"], resources = glob(["mark-*"]))'
+    build = (root / "BUILD").read_text().replace('py"])', more)
     library = 'python_library(name = "heavy", srcs = ["heavy.py"])\n'
     (root / "BUILD").write_text(library + build)
 

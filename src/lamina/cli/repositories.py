@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PATIENCE = 120.0  # seconds
 _BOUNDS = ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")
 
 
@@ -101,6 +103,29 @@ def at_hand(args: argparse.Namespace) -> Mapping[Digest, bytes]:
     return carried.blobs(getattr(args, "carried", ""), output.warning)
 
 
+def patiently(args: argparse.Namespace, work: Callable[[], T]) -> T:
+    """What some work comes to, once what it needs of a repository is there.
+
+    It is waited for where whoever submitted this job sends it just now; where that fails, the job
+    is cancelled. Raises what the work does.
+    """
+    from lamina.node import carried
+
+    if not carried.is_coming(getattr(args, "carried", "")):
+        return work()
+    from lamina.store.repository import NotThere
+
+    end, pause = time.monotonic() + _PATIENCE, 0.05
+    while True:
+        try:
+            return work()
+        except NotThere:
+            if time.monotonic() > end:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+
+
 def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pulled:
     """Bring a package into the store, with its signatures where somebody asks for them; tell so."""
     from lamina.cli.moving import Progress
@@ -115,11 +140,11 @@ def pull(wanted: Reference, store: LocalStore, args: argparse.Namespace) -> Pull
             planned=progress.planned, moved=progress.moved,
         )  # fmt: skip
         try:
-            found = work()
+            found = patiently(args, work)
         except OSError as error:
             if not filesystem.is_full(error) or not _make_room(store):
                 raise
-            found = work()
+            found = patiently(args, work)
         if is_asked or places.in_force():
             from lamina.store.trust import signatures
 

@@ -51,9 +51,8 @@ def ship(
     """Package a program, and push it where the cluster's settings say.
 
     `begun` is when somebody asked for that. Without `push` the reference is what it would be.
-    `early` is called where nodes that are sent what is `carried` need no more than the registry has
-    already, with what is returned once it has all. That may fail after it, or begin anew with
-    another package.
+    `early` is called before the push where nodes that are sent what is `carried` can begin, or wait
+    for the rest. The push may fail after it, or begin anew with another package.
     """
     from lamina.cli import pipeline
 
@@ -97,7 +96,7 @@ def _send(
 ) -> Shipped:
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
-    from lamina.formats.carried import has_blobs
+    from lamina.formats.carried import coming
     from lamina.packaging import publish
 
     built = time.time()
@@ -121,8 +120,8 @@ def _send(
 
     def soon(sent: Pushed) -> None:
         nonlocal shipped
-        if early is not None and has_blobs((found := told(sent)).carried):
-            early(found)
+        if early is not None and (found := told(sent)).carried:
+            early(replace(found, carried=coming(found.carried)))
             shipped = found
 
     with opened(place, args) as repository, Progress("pushing", names) as progress:

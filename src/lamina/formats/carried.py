@@ -3,7 +3,8 @@
 `1:` and then, in base64, a zlib stream (RFC 1950) of all blobs: each 4 bytes of its length, little
 end first, and its bytes. They have no names: whoever reads them knows a blob by its digest, and one
 that nobody asks for by that is nothing. So there is nothing in it that could be believed.
-A comma and an edit (`formats/edit`) may follow, which the launcher alone reads.
+A comma and an edit (`formats/edit`) may follow, which the launcher alone reads. `1w:` in place of
+`1:` says that what else the package has is on its way to the registry.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lamina.core.errors import IntegrityError
 LONGEST = 1 << 16  # letters
 MOST = 1 << 19  # bytes of all blobs: documents are mostly hexadecimal digits, layers are compressed
 _FORM = "1:"
+_COMING = "1w:"
 _EDIT = ","  # which means nothing to a shell
 _LENGTH = 4  # bytes
 _LEVEL = 9
@@ -46,18 +48,24 @@ def with_edit(blobs: str, edit: str) -> str:
     return f"{blobs or _NONE}{_EDIT}{edit}" if edit else blobs
 
 
-def has_blobs(text: str) -> bool:
-    """Whether there is more in a text than an edit."""
-    return text.partition(_EDIT)[0] not in ("", _NONE)
+def coming(text: str) -> str:
+    """The text, where what it does not hold is on its way to the registry."""
+    return _COMING + text.removeprefix(_FORM) if text else ""
+
+
+def is_coming(text: str) -> bool:
+    """Whether what it does not hold is worth waiting for."""
+    return text.startswith(_COMING)
 
 
 def decode(text: str) -> list[bytes]:
     """The blobs in a text; raises IntegrityError where it is another one."""
     text = text.partition(_EDIT)[0]
-    if not text.startswith(_FORM) or len(text) > LONGEST:
+    form = _COMING if is_coming(text) else _FORM
+    if not text.startswith(form) or len(text) > len(_COMING) + LONGEST:
         raise IntegrityError("blobs that came with a job have an unknown form, or are too many")
     try:
-        packed = binascii.a2b_base64(text.removeprefix(_FORM), strict_mode=True)
+        packed = binascii.a2b_base64(text.removeprefix(form), strict_mode=True)
         stream = zlib.decompressobj()
         data = stream.decompress(packed, MOST)
     except (ValueError, zlib.error) as error:

@@ -21,6 +21,15 @@ def taken(environment: MutableMapping[str, str]) -> str:
     return environment.pop(VARIABLE, "")
 
 
+def is_coming(text: str) -> bool:
+    """Whether what did not come, and the registry does not have, is on its way there."""
+    if not text:
+        return False
+    from lamina.formats import carried
+
+    return carried.is_coming(text)
+
+
 def blobs(text: str, warn: Callable[[str], None]) -> dict[Digest, bytes]:
     """The blobs by their digests; none, and a warning, where they cannot be read."""
     if not text:

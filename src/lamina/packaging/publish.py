@@ -32,6 +32,7 @@ from lamina.store.trust import signatures
 
 _AT_ONCE = 8  # blobs under way
 _FEW = 8  # so few small blobs are sent without asking whether they are there
+_SOON = 64 << 20  # bytes that are sent before anybody loses patience
 
 Work = Callable[[], None]
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
@@ -65,9 +66,9 @@ def push(
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
-    `early` is called first, with what is known of the push, where nodes that are given the news
-    need nothing of it: what else they ask for was there before. That is not so where much is new,
-    nor where there are signatures, for which a node's policy may ask.
+    `early` is called first, with what is known of the push, where it does not take long and some
+    nodes can be expected to need nothing of it. That is not so where there are signatures, for
+    which a node's policy may ask.
 
     Raises BlobMissing where the store lacks some of it, what the repository raises, and what
     `early` does; that may have been called before any of these.
@@ -79,8 +80,8 @@ def push(
         edit = _edit(content, former, store)
 
         unknown = _unknown(content, former)
-        may_begin = news and _is_little(unknown, former) and not signatures.kept(digest, store)
-        if early is not None and may_begin:
+        can_go = bool(edit.image or news) and former.names and not signatures.kept(digest, store)
+        if early is not None and can_go and sum(each.size for each in unknown) <= _SOON:
             early(replace(_sent(content, former, unknown), news=news, edit=edit))
         sender = _Sender(store, repository, mount_from, planned, moved)
         sent, advised = sender.send(content, former, tag)

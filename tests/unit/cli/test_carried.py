@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lamina.formats import carried
 from tests import servers
 
 from .conftest import Lamina
@@ -144,6 +147,38 @@ def test_what_is_damaged_is_asked_for(folder: Site) -> None:
     assert (done.returncode, done.stdout) == (0, "two you\n"), done.stderr
     assert "warning: blobs that came with a job are damaged" in done.stderr
     assert "came with the job" not in done.stderr
+
+
+def test_what_is_on_its_way_is_waited_for(folder: Site, tmp_path: Path) -> None:
+    """A job that began before its push was over, on a node that had nothing."""
+    hub = tmp_path / "packages"
+    hub.rename(tmp_path / "later")
+    (tmp_path / "packages/hello").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    folder.node = Lamina(tmp_path / "other")
+    folder.node.environment["LAMINA_CARRIED"] = carried.coming(carried.encode([]))
+
+    def come() -> None:
+        shutil.rmtree(hub)
+        (tmp_path / "later").rename(hub)
+
+    timer = threading.Timer(1.5, come)
+    timer.start()
+
+    done = folder.start()
+
+    timer.join()
+    assert (done.returncode, done.stdout) == (0, "two you\n"), done.stderr
+
+
+def test_what_is_not_on_its_way_is_missed_at_once(folder: Site, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "packages")
+    (tmp_path / "packages/hello").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    folder.node = Lamina(tmp_path / "other")
+    folder.node.environment["LAMINA_CARRIED"] = carried.encode([])
+
+    assert folder.start().returncode == 125
 
 
 def test_a_policy_holds_for_it_too(folder: Site, tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def test_blobs_are_read_without_it(blobs: list[bytes], image: bytes) -> None:
     text = carried.with_edit(own, edit.encode(OVER[:1], "f" * 64, "v1", image))
 
     assert carried.decode(text) == blobs
-    assert carried.has_blobs(text) == carried.has_blobs(own) == bool(blobs)
+    assert not carried.is_coming(text)
+    assert carried.is_coming(carried.coming(text))
+    assert carried.decode(carried.coming(text)) == blobs
     assert not set(text) & set(" \t\n\"'`$&;|<>()*?[]~#!\\")  # nothing that a shell would read
 
 
@@ -49,9 +51,10 @@ def test_what_is_too_much_is_refused() -> None:
 def test_without_an_edit_blobs_are_as_they_were() -> None:
     assert carried.with_edit("1:text", "") == "1:text"
     assert carried.with_edit("", "") == ""
+    assert carried.coming("") == ""
 
 
 def test_the_longest_text_is_one_that_linux_takes() -> None:
     """MAX_ARG_STRLEN is 128 KiB, with the variable's name and its end."""
     text = edit.encode(OVER, "f" * 64, "v" * 128, bytes(edit.LARGEST))
-    assert carried.LONGEST + len(text) + len("LAMINA_CARRIED=,") + 1 < 1 << 17
+    assert carried.LONGEST + len(text) + len("LAMINA_CARRIED=w,") + 1 < 1 << 17

@@ -48,12 +48,16 @@ def run(args: argparse.Namespace) -> int:
     args.carried = carried.taken(os.environ)
     wanted = reference.parse(args.reference)
     here = _AtHand(args) if args.missing else None
+    came = here.came if here is not None else {}
     with contextlib.closing(repositories.Late(wanted, args)) as late:
-        known = here.find(wanted.digest) if here is not None else None
-        data = late().manifest(wanted.wanted).data if known is None else known
-        read = repositories.reader(late, data, here or (lambda _digest: None))
-        came = here.came if here is not None else {}
-        return _tell(args, Digest.of(data), data, lambda: oci.decode_package(data, read), came)
+
+        def tell() -> int:
+            known = here.find(wanted.digest) if here is not None else None
+            data = late().manifest(wanted.wanted).data if known is None else known
+            read = repositories.reader(late, data, here or (lambda _digest: None))
+            return _tell(args, Digest.of(data), data, lambda: oci.decode_package(data, read), came)
+
+        return repositories.patiently(args, tell)
 
 
 class _AtHand:
