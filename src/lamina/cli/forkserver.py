@@ -36,7 +36,7 @@ _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
 _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
 _PATIENCE = 2.0  # seconds
-_PAUSE = 2.0  # seconds
+_PAUSE = 2.0  # seconds that a spare process leaves the processors to commands that run
 _FREE = b"F"  # what a spare process is told where it need not wait for that
 _SO_PEERPIDFD = 77  # since Linux 6.5
 

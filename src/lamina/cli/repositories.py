@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 120.0  # seconds until what whoever submitted is sending should be there
 _BOUNDS = ("LAMINA_CACHE_SIZE", "LAMINA_CACHE_MIN_FREE")
 
 
