@@ -16,24 +16,24 @@ from tests.conftest import NO_XAREXEC_FUSE, XAREXEC_FUSE, wheel
 
 from .test_forms import LAST_LINE, SOURCES, Lamina, output, packaged
 
-SEED = f"test{os.getpid()}"
+SEED = f"test{os.getpid()}-xar"
 
 
 @pytest.fixture(autouse=True)
 def unmounted() -> Iterator[None]:
     """XAR files are mounted where everybody's are; what a test has mounted is taken down."""
-    before = xar_mounts()
     yield
-    for where in map(Path, xar_mounts() - before):
+    for where in xar_mounts():
         subprocess.run(["fusermount3", "-u", where], check=True)
-        if SEED in where.name:
-            where.rmdir()
-            where.with_name(f"lockfile.{where.name}").unlink()
+        where.rmdir()
+        where.with_name(f"lockfile.{where.name}").unlink()
 
 
-def xar_mounts() -> set[str]:
+def xar_mounts() -> list[Path]:
+    """Those of this process: tests beside it have others."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return {line.split()[4] for line in lines if "squashfuse" in line and "/uid-" in line}
+    found = [Path(line.split()[4]) for line in lines if "squashfuse" in line and "/uid-" in line]
+    return [where for where in found if SEED in where.name]
 
 
 @pytest.fixture(autouse=True)
