@@ -131,8 +131,8 @@ def test_it_runs_by_itself_where_its_interpreter_is_installed(
     (tmp_path / "greet").symlink_to(made)
     path = f"{interpreter.parent}:{os.environ['PATH']}"
 
-    words = output(made, "x", PATH=path)
-    greeted = output("./greet", "x", cwd=tmp_path, PATH=path)
+    words = output(made, "x", PATH=path, XAR_MOUNT_SEED=SEED)
+    greeted = output("./greet", "x", cwd=tmp_path, PATH=path, XAR_MOUNT_SEED=SEED)
     done = subprocess.run([made], env={**os.environ, "PATH": path, "CODE": "7"})
 
     assert words == "deep.er.mod __main__ ['--given', 'two words', 'x'] it's v7\n"
