@@ -130,11 +130,11 @@ def test_it_runs_by_itself_where_its_interpreter_is_installed(
     made = packaged(lamina, pure, "//:app", "xar", "--version", "v7")
     (tmp_path / "greet").symlink_to(made)
     path = f"{interpreter.parent}:{os.environ['PATH']}"
-    more = {"PATH": path, "XAR_MOUNT_SEED": SEED}
 
-    words = output(made, "x", **more)
-    greeted = output("./greet", "x", cwd=tmp_path, **more)
-    done = subprocess.run([made], env={**os.environ, **more, "CODE": "7"})
+    words = output(made, "x", PATH=path, XAR_MOUNT_SEED=SEED)
+    greeted = output("./greet", "x", cwd=tmp_path, PATH=path, XAR_MOUNT_SEED=SEED)
+    environment = {**os.environ, "PATH": path, "XAR_MOUNT_SEED": SEED, "CODE": "7"}
+    done = subprocess.run([made], env=environment)
 
     assert words == "deep.er.mod __main__ ['--given', 'two words', 'x'] it's v7\n"
     assert greeted == "greet ['x'] None\n"
