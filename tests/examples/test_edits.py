@@ -207,6 +207,7 @@ def test_where_a_file_is_gone_python_is_asked(site: Site) -> None:
     assert site.lines(site.submit()) == ["one three"]
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_variables_of_the_rule_are_those_of_the_edit(site: Site) -> None:
     build = site.root / "BUILD"
     build.write_text(build.read_text().replace('"OWN": "1"', '"OWN": "2"'))
@@ -216,6 +217,7 @@ def test_variables_of_the_rule_are_those_of_the_edit(site: Site) -> None:
     assert told == ["one one", "2"]
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_where_a_library_is_gone_python_is_asked(site: Site) -> None:
     build = site.root / "BUILD"
     lines = build.read_text().replace(', deps = [":low"]', "").splitlines(keepends=True)
@@ -229,6 +231,7 @@ def test_where_a_library_is_gone_python_is_asked(site: Site) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_where_no_version_before_was_started_python_is_asked(site: Site) -> None:
     site.write(low="two")
     job = site.submit()
@@ -237,6 +240,7 @@ def test_where_no_version_before_was_started_python_is_asked(site: Site) -> None
     assert site.lines(job) == ["python", "one two"]
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_after_many_edits_python_is_asked_once(site: Site) -> None:
     kinds = []
     for number in range(edit.OVER + 3):
@@ -246,6 +250,7 @@ def test_after_many_edits_python_is_asked_once(site: Site) -> None:
     assert kinds == [1] * edit.OVER + [2, 1, 1]
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_what_is_too_much_does_not_come(site: Site) -> None:
     site.write(low=random.Random(1).randbytes(edit.LARGEST).hex())
     job = site.submit()
@@ -254,6 +259,7 @@ def test_what_is_too_much_does_not_come(site: Site) -> None:
     assert site.lines(job)[0] == "python"
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_a_policy_is_asked(site: Site, tmp_path: Path) -> None:
     site.write(low="two")
     job = site.submit()
@@ -267,6 +273,7 @@ def test_a_policy_is_asked(site: Site, tmp_path: Path) -> None:
     assert done.returncode != 0
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_another_package_of_the_same_registry_is_not_taken_for_it(site: Site) -> None:
     site.write(low="two")
     job = site.submit()
@@ -342,6 +349,7 @@ def _check(images: str) -> str:
     return blake2s(images.encode()).hexdigest()
 
 
+@pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_damaged_edits_never_break_it(site: Site, checked: Path) -> None:
     site.write(low="two")
     reference, text = site.submit()
