@@ -96,7 +96,6 @@ def _send(
 ) -> Shipped:
     from lamina.cli.moving import Progress
     from lamina.cli.repositories import opened
-    from lamina.formats.carried import coming
     from lamina.packaging import publish
 
     built = time.time()
@@ -121,7 +120,7 @@ def _send(
     def soon(sent: Pushed) -> None:
         nonlocal shipped
         if early is not None and (found := told(sent)).carried:
-            early(replace(found, carried=coming(found.carried)))
+            early(found)
             shipped = found
 
     with opened(place, args) as repository, Progress("pushing", names) as progress:

@@ -51,6 +51,7 @@ class Pushed:
     signatures: int = 0  # that were put beside it
     news: tuple[Sequence[Digest], ...] = ()  # as `advice.news` tells it
     edit: Edit = Edit()  # what it is of packages before
+    follows: bool = False  # whether it comes after what was to be done early
 
 
 def push(
@@ -79,10 +80,9 @@ def push(
         news = advice.news(content, former)
         edit = _edit(content, former, store)
 
-        unknown = _unknown(content, former)
-        can_go = bool(edit.image or news) and former.names and not signatures.kept(digest, store)
-        if early is not None and can_go and sum(each.size for each in unknown) <= _SOON:
-            early(replace(_sent(content, former, unknown), news=news, edit=edit))
+        if early is not None and _follows(content, former, edit, news, store):
+            sent = _sent(content, former, _unknown(content, former))
+            early(replace(sent, news=news, edit=edit, follows=True))
         sender = _Sender(store, repository, mount_from, planned, moved)
         sent, advised = sender.send(content, former, tag)
         _remember(store, repository.reference, digest, edit.chain, advised)
@@ -95,7 +95,8 @@ def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
     The signatures of the package go with it, if there is room.
     """
     blobs = _news(pushed.digest, pushed.news, store)
-    return form.with_edit(blobs, over.told(package, pushed.digest, pushed.edit))
+    text = form.with_edit(blobs, over.told(package, pushed.digest, pushed.edit))
+    return form.coming(text) if pushed.follows else text
 
 
 def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
@@ -103,7 +104,23 @@ def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
     content = advice.content(digest, store)
     former = _recall(store, place, content)
     news = advice.news(content, former)
-    return Pushed(digest, 0, 0, 0, 0, news=news, edit=_edit(content, former, store))
+    edit = _edit(content, former, store)
+    follows = _follows(content, former, edit, news, store)
+    return Pushed(digest, 0, 0, 0, 0, news=news, edit=edit, follows=follows)
+
+
+def _follows(
+    content: Content,
+    former: Former,
+    edit: Edit,
+    news: tuple[Sequence[Digest], ...],
+    store: LocalStore,
+) -> bool:
+    """Whether some nodes can be expected to begin without a push, and others need not wait long."""
+    if not former.names or not (edit.image or news):
+        return False
+    size = sum(each.size for each in _unknown(content, former))
+    return size <= _SOON and not signatures.kept(content.root.digest, store)
 
 
 def _edit(content: Content, former: Former, store: LocalStore) -> Edit:

@@ -177,6 +177,7 @@ def test_what_is_not_on_its_way_is_missed_at_once(folder: Site, tmp_path: Path) 
     (tmp_path / "other").mkdir()
     folder.node = Lamina(tmp_path / "other")
     folder.node.environment["LAMINA_CARRIED"] = carried.encode([])
+    assert carried.is_coming(folder.text)  # of the job that `--dry-run` prints
 
     assert folder.start().returncode == 125
 
