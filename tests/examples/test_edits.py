@@ -279,7 +279,9 @@ def test_another_package_of_the_same_registry_is_not_taken_for_it(site: Site) ->
     job = site.submit()
     other = f"{job[0].partition('@')[0]}@sha256:{'0' * 64}"
 
-    assert site.run((other, job[1])).stdout.startswith("python")
+    # Nobody sends that one, so that it is not worth waiting for.
+    text = job[1].replace("1w:", "1:", 1)
+    assert site.run((other, text)).stdout.startswith("python")
 
 
 def test_an_image_that_has_changed_is_left_to_python(site: Site) -> None:
