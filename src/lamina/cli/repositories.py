@@ -115,13 +115,16 @@ def patiently(args: argparse.Namespace, work: Callable[[], T]) -> T:
         return work()
     from lamina.store.repository import NotThere
 
-    end, pause = time.monotonic() + _PATIENCE, 0.05
+    end, pause, told = time.monotonic() + _PATIENCE, 0.05, False
     while True:
         try:
             return work()
-        except NotThere:
+        except NotThere as error:
             if time.monotonic() > end:
                 raise
+            if not told:
+                output.note(f"{error.message}; it is being pushed, and waited for")
+            told = True
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
 

@@ -169,6 +169,7 @@ def test_what_is_on_its_way_is_waited_for(folder: Site, tmp_path: Path) -> None:
 
     timer.join()
     assert (done.returncode, done.stdout) == (0, "two you\n"), done.stderr
+    assert done.stderr.count("; it is being pushed, and waited for\n") == 1
 
 
 def test_what_is_not_on_its_way_is_missed_at_once(folder: Site, tmp_path: Path) -> None:
