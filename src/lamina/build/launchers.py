@@ -82,15 +82,26 @@ fi
 exec /bin/bash "$script"{arguments} "$@"
 """
 
+# Every start pays for what this imports: these are part of every interpreter, and of modules that
+# programs may not need themselves (`os`, `site`: a quarter of the start of a small program).
 _PATHS = """\
-    from importlib.machinery import PathFinder
-    import site
+    import builtins
+    import posix
+    from _sitebuiltins import Quitter, _Helper
 
     root = sys.path[0][: -len("/{folder}")]
-    sys.path[0:1] = [root, *[root + "/" + path for path in {imports!r}], root + "/site-packages"]
-    site.setquit()
-    site.sethelper()
-    site.addsitedir(root + "/site-packages")  # for the sake of .pth files
+    packages = root + "/site-packages"
+    sys.path[0:1] = [root, *[root + "/" + path for path in {imports!r}], packages]
+    for name in "quit", "exit":
+        setattr(builtins, name, Quitter(name, "Ctrl-D (i.e. EOF)"))
+    builtins.help = _Helper()
+    try:
+        if any(name.endswith(".pth") for name in posix.listdir(packages)):
+            import site
+
+            site.addsitedir(packages)
+    except OSError:
+        pass  # no installed packages are in it
 """
 
 _PREPARE = """\
@@ -112,10 +123,15 @@ def start():
 '''
     + _PATHS
     + """\
-    import os
+    from _frozen_importlib_external import PathFinder
 
     name, function = {main!r}, {function!r}
-    script, _, other = os.environ.pop("LAMINA_MAIN", "").rpartition("=")
+    if b"LAMINA_MAIN" in posix.environ:
+        import os
+
+        script, _, other = os.environ.pop("LAMINA_MAIN").rpartition("=")
+    else:
+        script = other = ""
     if other:
         name, _, function = other.partition(":")
         del sys.argv[1 : 1 + {count}]  # the arguments of `{main}`

@@ -315,6 +315,29 @@ def test_the_interpreters_switches_do_no_harm(project: Project, variable: str) -
     assert (done.stdout, done.stderr) == ("ran\n", "")
 
 
+def test_a_program_starts_with_the_modules_of_a_bare_interpreter(project: Project) -> None:
+    seen = "sorted(name for name in sys.modules if not name.startswith('_'))"
+    text = f"import sys\nprint(sys.executable, *{seen})\n"
+    project.write({"BUILD": binary(), "m.py": text})
+
+    told = project.run("//:m")
+
+    python = told.split(" ", maxsplit=1)[0]
+    assert told == subprocess.check_output([python, "-sS", "-c", text], text=True)
+
+
+def test_a_program_has_the_builtins_of_site(project: Project) -> None:
+    shown = "import sys\nprint(sys.executable, quit, help)\n"
+    project.write({"BUILD": binary(), "m.py": shown + "exit('bye')\n"})
+    launcher = project.package("//:m")
+
+    done = subprocess.run([launcher], capture_output=True, text=True, check=False)
+
+    python = done.stdout.split(" ", maxsplit=1)[0]
+    assert done.stdout == subprocess.check_output([python, "-c", shown], text=True)
+    assert (done.returncode, done.stderr) == (1, "bye\n")
+
+
 SPAWN = """
 import multiprocessing
 
