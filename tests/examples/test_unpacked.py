@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lamina.core.errors import IntegrityError
-from lamina.node import laid, laying
+from lamina.node import laid, laying, remember
 from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 
@@ -71,12 +71,22 @@ class Site:
         return [path for path in (self.store / "laid").glob("*/*") if path.is_dir()]
 
     @property
-    def kinds(self) -> list[str]:
-        """What the last record of a start says that is mounted."""
+    def record(self) -> Path:
+        """The only record of a start."""
         (path,) = (self.store / starts.FOLDER).iterdir()
-        found = starts.decode(path.read_bytes())
+        return path
+
+    @property
+    def known(self) -> starts.Start:
+        """What it says."""
+        found = starts.decode(self.record.read_bytes())
         assert found is not None
-        return [kind for _, kind, _, _ in found.images]
+        return found
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it says that is mounted."""
+        return [kind for _, kind, _, _ in self.known.images]
 
     def wait(self) -> None:
         """Until nothing is being laid out in the store, which has to go well."""
@@ -202,6 +212,64 @@ def test_folders_that_come_while_a_package_starts_are_found_by_the_next(
     first = site.start("program", *words, **more)
     assert site.start("program", *words) == first
     assert site.kinds == ["folder", "squashfs"]
+
+
+@pytest.mark.parametrize("words", [(), ("--contain",)])
+def test_the_record_of_a_start_has_the_folders_when_they_are_there(
+    site: Site, words: tuple[str, ...]
+) -> None:
+    site.start("program", *words)
+    site.wait()
+
+    renewed = site.known
+    site.record.unlink()
+    site.start("program", *words)
+
+    made = site.known
+    assert renewed.images == made.images
+    assert site.kinds == ["folder", "squashfs"]
+    assert (renewed.large, renewed.notes) == (made.large, made.notes)
+    assert renewed == made or words  # a container has another control group
+
+
+def test_a_pull_that_unpacks_renews_the_records(site: Site, tmp_path: Path) -> None:
+    place = f"oci:{tmp_path}/hub:v1"
+    assert site.lamina(site.root, "push", "program", place).returncode == 0
+    other = Site(site.lamina, site.root, tmp_path / "other", site.driver)
+    other.start(place)
+    assert other.kinds == ["squashfs", "squashfs"]
+
+    pull = ("pull", "--unpack", place)
+    never = {"LAMINA_UNPACK": "never"}  # which is not what the record is for
+    assert site.lamina(site.root, *pull, environment=other.around(never)).returncode == 0
+    assert other.kinds == ["squashfs", "squashfs"]
+    assert site.lamina(site.root, *pull, environment=other.around({})).returncode == 0
+
+    assert other.kinds == ["folder", "squashfs"]
+    assert other.start(place) == site.start()
+
+
+def test_a_record_stays_where_its_layers_are_gone(site: Site) -> None:
+    site.start()
+    site.wait()
+    site.record.write_bytes(starts.encode(before := replaced(site.known, site.store)))
+    for path in (site.store / "blobs").glob("*/*"):
+        if path.stat().st_size > 3 << 20:
+            path.unlink()
+
+    with contextlib.closing(LocalStore(site.store)) as store:
+        remember.renew(store)
+
+    assert site.known == before
+
+
+def replaced(known: starts.Start, store: Path) -> starts.Start:
+    """A record from before the folders were there."""
+    (image,) = (path for path in (store / "blobs").glob("*/*") if path.stat().st_size > 3 << 20)
+    folder = known.images[0][0]
+    known.large = [(str(image), str(Path(folder).parent))]
+    known.images[0] = (str(image), "squashfs", 0, starts.state(str(image)))
+    return known
 
 
 def test_not_where_the_environment_says_never(site: Site) -> None:

@@ -150,11 +150,13 @@ def main(store: str, images: Sequence[str]) -> None:
         "/proc/self/oom_score_adj", "1000"
     )  # where memory runs out, this is what goes first
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    import contextlib
     from pathlib import Path
 
     from lamina.core.digest import Digest
-    from lamina.node import laid
+    from lamina.node import laid, remember
     from lamina.store import leases
+    from lamina.store.local import LocalStore
 
     folder = Path(store)
     for image in map(Path, images):
@@ -166,6 +168,8 @@ def main(store: str, images: Sequence[str]) -> None:
                 sys.stderr.write(f"there is no room for the files of {image}\n")
                 continue
             laid.lay_out(image, folder)
+    with contextlib.closing(LocalStore(folder)) as opened:
+        remember.renew(opened)
     _end_well(folder / _LOCK)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lamina.core.classes import dataclass
 from lamina.core.digest import Digest
+from lamina.core.errors import LaminaError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem
 from lamina.node import attach, find, launch, laying, mounts, parts, plan
@@ -18,6 +19,7 @@ from lamina.store.local import LocalStore
 from lamina.store.trust import places
 
 if TYPE_CHECKING:
+    from lamina.node.laid import Candidate
     from lamina.node.walls import Walls
 
 
@@ -92,6 +94,36 @@ def remember(
             )
 
 
+def renew(store: LocalStore) -> None:
+    """Let this user's records have the folders that images were laid out as (`laid`).
+
+    With the images they would no longer hold: the next start of each package, and of an edit that
+    comes over it, would find all out anew.
+    """
+    for place, known in starts.own(os.fspath(store.folder)):
+        asked = [fact for fact in known.facts if fact[0] == starts.VARIABLE]
+        if all(starts.fact(kind, of) == value for kind, of, value in asked):
+            # A store that is full, somebody else's folder, a layer that is gone: it stays as it is.
+            with contextlib.suppress(OSError, LaminaError):
+                _renew(Path(place), known, store)
+
+
+def _renew(place: Path, known: starts.Start, store: LocalStore) -> None:
+    from lamina.node import laid
+
+    if not any(os.path.lexists(folder) for _, folder in known.large):
+        return
+    before = [Path(image[0]) for image in known.images]
+    now = [path if path.is_dir() else laid.stacked(path, store.folder) for path in before]
+    known.images = [
+        image if path == new else _image(new)
+        for image, path, new in zip(known.images, before, now, strict=True)
+    ]
+    known.notes = _notes(now, store)
+    known.large = _pairs(laid.candidates((path for path in now if not path.is_dir()), store.folder))
+    filesystem.write_atomic(place, starts.encode(known), mode=0o600, scratch=store.scratch)
+
+
 def _reasons(images: Sequence[Path], server: str) -> Iterator[tuple[str, str]]:
     """Facts by kind that have a say in every start of these images."""
     if server:
@@ -122,8 +154,11 @@ def _large(
         return []
     from lamina.node import laid
 
-    found = laid.candidates(mounted, store.folder)
-    return [(os.fspath(each.image), os.fspath(each.place)) for each in found]
+    return _pairs(laid.candidates(mounted, store.folder))
+
+
+def _pairs(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
+    return [(os.fspath(each.image), os.fspath(each.place)) for each in candidates]
 
 
 def _image(path: Path) -> tuple[str, str, int, str]:

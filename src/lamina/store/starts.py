@@ -155,16 +155,30 @@ def flat(many: Sequence[str | tuple[object, ...]]) -> list[str]:
 def read(store: str, words: Sequence[str]) -> Start | None:
     """The record of words of `lamina exec`; None where there is none that can be believed."""
     place = path(store, words)
-    if place is None:
-        return None
+    return None if place is None else _believed(place)
+
+
+def own(store: str) -> list[tuple[str, Start]]:
+    """The records of this user that can be believed, each with its path."""
+    try:
+        names = os.listdir(f"{store}/{FOLDER}")  # noqa: PTH208 - pathlib is dear
+    except FileNotFoundError:
+        return []
+    mine = (f"{store}/{FOLDER}/{name}" for name in names if name.startswith(f"{os.geteuid()}-"))
+    return [(place, found) for place in mine if (found := _believed(place)) is not None]
+
+
+def _believed(place: str) -> Start | None:
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
         status = os.fstat(descriptor)
-        own = status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not own or not stat.S_ISREG(status.st_mode):
+        is_own = status.st_uid == os.geteuid() and not status.st_mode & (
+            stat.S_IWGRP | stat.S_IWOTH
+        )
+        if not is_own or not stat.S_ISREG(status.st_mode):
             return None
         data = os.read(descriptor, status.st_size)
     finally:

@@ -63,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _unpacked(package: Package, digest: Digest, store: LocalStore) -> int:
     """How many layers are unpacked now."""
-    from lamina.node import laid
+    from lamina.node import laid, remember
     from lamina.store import leases, packages
 
     with leases.leased_package(store.folder, digest):
-        return laid.lay_out_all(packages.images(package, store), store.folder, package.base_layers)
+        images = packages.images(package, store)
+        count = laid.lay_out_all(images, store.folder, package.base_layers)
+    remember.renew(store)
+    return count
