@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from lamina.linux import syscalls
 
 
@@ -13,7 +15,12 @@ def make_own() -> int:
     """
     found = 0
     for begin, end in _private():
-        syscalls.populate(begin, end - begin)
+        try:
+            syscalls.populate(begin, end - begin)
+        except OSError as error:
+            if error.errno != errno.ENOMEM or (begin, end) in _private():
+                raise
+            continue  # it went meanwhile, as what the list of them has taken does
         found += end - begin
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import re
@@ -45,3 +46,32 @@ def test_what_is_shared_is_copied_at_once() -> None:
     assert memory.make_own() > mmap.PAGESIZE
     assert _faults_of_a_fork(lambda: None) >= _PAGES
     assert _faults_of_a_fork(memory.make_own) < _PAGES // 4
+
+
+@pytest.fixture
+def gone() -> tuple[int, int]:
+    """Where something lay in memory."""
+    size = 8 * mmap.PAGESIZE
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) as mapped:
+        begin = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+    return begin, begin + size
+
+
+@pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
+def test_what_is_unmapped_meanwhile_is_left_out(
+    gone: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([[gone], []])
+    monkeypatch.setattr(memory, "_private", lambda: next(found))
+
+    assert memory.make_own() == 0
+
+
+@pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
+def test_memory_that_cannot_be_had_is_told(
+    gone: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_private", lambda: [gone])
+
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        memory.make_own()
