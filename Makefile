@@ -33,7 +33,7 @@ test: check
 check: $(DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy -n $(shell nproc)
 	$(BIN)/lint-imports
 
 bench: $(DEV)

@@ -123,7 +123,10 @@ def _all(folder: Path, args: argparse.Namespace) -> dict[str, object]:
             ends.callback(submitted.end)
         chosen: list[Way] = [submitted]
         chosen += ends.enter_context(_peers(folder, args, stack, wheels, cluster, place))
-        values = _measured(chosen, SCENARIOS[:1] if args.smoke else SCENARIOS, args.rounds)
+        if args.smoke:  # whatever runs beside it
+            values = _measured(chosen, SCENARIOS[:1], args.rounds, settle=lambda: None)
+        else:
+            values = _measured(chosen, SCENARIOS, args.rounds)
         print()
         for scenario, by_way in values.items():
             print(f"\n## {stack.name}, {args.nodes} nodes: {scenario}\n{_table(by_way)}")
@@ -213,7 +216,23 @@ def _peers(
         yield [*found, archive]
 
 
-def _measured(chosen: Sequence[Way], scenarios: Sequence[str], rounds: int) -> Values:
+def _settle() -> None:
+    """Wait until what the way before has left is done: its writes, and its processes."""
+    os.sync()
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        before = _idle()
+        time.sleep(_GLANCE)
+        if _idle() - before > _QUIET * _GLANCE * (os.cpu_count() or 1):
+            return
+
+
+def _measured(
+    chosen: Sequence[Way],
+    scenarios: Sequence[str],
+    rounds: int,
+    settle: Callable[[], None] = _settle,
+) -> Values:
     """First of all everything once, to nodes that have nothing; then edits in rounds."""
     found: Values = {files.FIRST: {}}
     for way in chosen:
@@ -227,20 +246,9 @@ def _measured(chosen: Sequence[Way], scenarios: Sequence[str], rounds: int) -> V
             for way in (*chosen[first:], *chosen[:first]):
                 _tell(f"round {number + 1}: {scenario}, {way.name}")
                 way.application.edit(scenario, number + 1)
-                _settle()
+                settle()
                 found.setdefault(scenario, {}).setdefault(way.name, []).append(way.make())
     return found
-
-
-def _settle() -> None:
-    """Wait until what the way before has left is done: its writes, and its processes."""
-    os.sync()
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        before = _idle()
-        time.sleep(_GLANCE)
-        if _idle() - before > _QUIET * _GLANCE * (os.cpu_count() or 1):
-            return
 
 
 def _idle() -> float:

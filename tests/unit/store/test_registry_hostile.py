@@ -24,7 +24,7 @@ from tests.faults import Answer, Exchange, Fault, Proxy
 
 from .test_registry_faults import BLOB, DATA, LARGE, flipped, put, received
 
-ZEROS = bytes(256 << 20)
+ZEROS = bytes(64 << 20)
 
 
 @pytest.fixture(scope="module")
