@@ -79,9 +79,12 @@ python() {
         "$interpreter" -m venv .venv
     fi
     echo "setup: installing $project in .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$project"
-    # Where the environment forbids Python to write .pyc files, every start would compile again.
-    .venv/bin/python -m compileall -q src
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+        --editable "$project"
+    # By all processors, which pip does not; and here, as the environment may forbid Python to write
+    # .pyc files, so that every start would compile again. What is no Python of this version stays.
+    .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+    .venv/bin/python -m compileall -q -j 0 src
 }
 
 "$@"
