@@ -252,7 +252,7 @@ def test_the_compiler_is_there_before_it_is_needed(served: Served) -> None:
 
 
 def test_who_waits_for_a_command_has_memory_of_its_own(served: Served) -> None:
-    """And gets it once the command before is over, as that has the processors first."""
+    """And gets it when no call has come for a while: what the one before has begun comes first."""
     server = served.pid()
     for _ in range(2):
         assert served.run("targets", "//...").returncode == 0

@@ -21,7 +21,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -36,8 +36,9 @@ _LARGEST = 1 << 22  # bytes of words and environment; the launcher has it too
 _COUNT = struct.Struct("=i")  # of commands so far, as a fork is given a caller
 _STATE = struct.Struct("=qqQ")  # of a file: time, size, number
 _PATIENCE = 2.0  # seconds
-_PAUSE = 2.0  # seconds that a spare process leaves the processors to commands that run
-_FREE = b"F"  # what a spare process is told where it need not wait for that
+# Seconds without a call after which the spare process gets ready: what a command has begun, a job
+# of this machine's own cluster too, has the processors first.
+_PAUSE = 2.0
 _SO_PEERPIDFD = 77  # since Linux 6.5
 
 
@@ -240,8 +241,6 @@ class _Server:
             os.write(connection, forked.TOLD.pack(b"S", status))
         os.close(connection)
         os.close(process)
-        if self.spare is not None and not self.children:
-            _let_rehearse(self.spare[1])
 
     def _accept(self, listener: socket.socket) -> None:
         """Give the next caller to the spare process; without one it goes the usual way."""
@@ -289,8 +288,6 @@ class _Server:
             finally:
                 os._exit(1)
         other.close()
-        if not self.children:
-            _let_rehearse(ours)
         return pid, ours
 
     def _become(self, channel: socket.socket) -> None:
@@ -329,29 +326,29 @@ class _Server:
                 )
 
     def _called(self, channel: socket.socket) -> tuple[bytes, list[int]]:
-        """Wait for a caller, and get ready meanwhile; what the server says, and the caller.
+        """Wait for a caller, and get ready meanwhile; what the server says, and the caller."""
+        steps = self._rehearsal()
+        pause: float | None = _PAUSE
+        while not select.select([channel], [], [], pause)[0]:
+            pause = 0 if next(steps, None) else None
+        head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
+        return head, given
 
-        The commands that run have the processors first, unless they run for long.
+    def _rehearsal(self) -> Iterator[bool]:
+        """Do what each command does, while nobody waits: its pages are this process's own then.
+
+        It may be left after each step.
         """
-        ready = False
-        while True:
-            if select.select([channel], [], [], None if ready else _PAUSE)[0]:
-                head, given, _, _ = socket.recv_fds(channel, _COUNT.size, 1)
-                if given or not head:
-                    return head, given
-            if not ready:
-                self._rehearse()
-                ready = True
-
-    def _rehearse(self) -> None:
-        """Do what each command does, while nobody waits: its pages are this process's own then."""
         import argparse
 
         with contextlib.suppress(OSError):  # it is a help alone
-            memory.make_own()
+            for _ in memory.make_own():
+                yield True
         with contextlib.suppress(OSError):
             serverkey.key(os.getpid(), self.programs.launcher, self.programs.usual)
+            yield True
             _states(self.files)
+            yield True
             for number, (name, mode) in enumerate(forked.STREAMS):
                 forked.stream_of(number, mode, name, getattr(sys, name))
             forked.set_environment(
@@ -362,6 +359,7 @@ class _Server:
             command.add_argument("--jobs", type=int, metavar="N", help="at once")
             command.add_argument("patterns", nargs="*")
             parser.parse_args(["build", "--jobs=1", "x"])
+            yield True
             if self.resident:
                 workers.prepare(self.resident)
 
@@ -390,12 +388,6 @@ class _Server:
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
-
-
-def _let_rehearse(channel: socket.socket) -> None:
-    """Tell a spare process that it disturbs no command now."""
-    with contextlib.suppress(OSError):  # it was killed; its end is told
-        channel.send(_FREE)
 
 
 def _memory(pid: int) -> int:

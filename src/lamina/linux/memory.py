@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 from lamina.linux import syscalls
 
+_PART = 4 << 20  # bytes that are copied at once
 
-def make_own() -> int:
-    """Copy what is still shared with the process that this is a fork of; so many bytes it may be.
+
+def make_own() -> Iterator[int]:
+    """Copy what is still shared with the process that this is a fork of, part by part; their bytes.
 
     Else each page is copied when it is first written to, at ten times the price. Raises OSError
     where the kernel does not know how (before 5.14), or has no more memory.
     """
-    found = 0
     for begin, end in _private():
-        try:
-            syscalls.populate(begin, end - begin)
-        except OSError as error:
-            if error.errno != errno.ENOMEM or (begin, end) in _private():
-                raise
-            continue  # it went meanwhile, as what the list of them has taken does
-        found += end - begin
-    return found
+        for part in range(begin, end, _PART):
+            size = min(_PART, end - part)
+            try:
+                syscalls.populate(part, size)
+            except OSError as error:
+                if error.errno != errno.ENOMEM or (begin, end) in _private():
+                    raise
+                break  # it went meanwhile, as what the list of them has taken does
+            yield size
 
 
 def _private() -> list[tuple[int, int]]:
