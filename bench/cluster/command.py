@@ -35,6 +35,7 @@ WORD = "cluster"
 SCENARIOS = (files.PROGRAM, files.LOW, files.BELOW)
 _RATE = "1gbit"
 _MEMORY = 8000  # MiB of each node
+_REST = 3.0  # seconds
 _GLANCE, _QUIET, _PATIENCE = (
     0.2,
     0.8,
@@ -217,8 +218,12 @@ def _peers(
 
 
 def _settle() -> None:
-    """Wait until what the way before has left is done: its writes, and its processes."""
+    """Wait until what the way before has left is done: its writes, and its processes.
+
+    Nobody edits sooner after the line before.
+    """
     os.sync()
+    time.sleep(_REST)
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         before = _idle()
