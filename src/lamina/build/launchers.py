@@ -91,17 +91,18 @@ _PATHS = """\
 
     root = sys.path[0][: -len("/{folder}")]
     packages = root + "/site-packages"
-    sys.path[0:1] = [root, *[root + "/" + path for path in {imports!r}], packages]
-    for name in "quit", "exit":
-        setattr(builtins, name, Quitter(name, "Ctrl-D (i.e. EOF)"))
+    sys.path[0:1] = [root, {imports}packages]
+    builtins.quit = Quitter("quit", "Ctrl-D (i.e. EOF)")
+    builtins.exit = Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.help = _Helper()
     try:
-        if any(name.endswith(".pth") for name in posix.listdir(packages)):
-            import site
-
-            site.addsitedir(packages)
+        hooks = ".pth" in " ".join(posix.listdir(packages))
     except OSError:
-        pass  # no installed packages are in it
+        hooks = False  # no installed packages are in it
+    if hooks:
+        import site
+
+        site.addsitedir(packages)
 """
 
 _PREPARE = """\
@@ -149,16 +150,14 @@ def start():
     if spec is None or spec.loader is None:
         sys.exit("{launcher}: there is no Python module " + name + " in this package")
 {prepare}    code = spec.loader.get_code(name)
-    main = sys.modules["__main__"]
-    main.__spec__ = spec
-    main.__file__ = spec.origin
-    main.__cached__ = spec.cached
-    main.__loader__ = spec.loader
-    main.__package__ = spec.parent
-    main.__doc__ = None
+    main = vars(sys.modules["__main__"])
+    main.update(
+        __spec__=spec, __file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader,
+        __package__=spec.parent, __doc__=None,
+    )
     sys.argv[0] = spec.origin
-    del main.start
-    return lambda: exec(code, vars(main))
+    del main["start"]
+    return lambda: exec(code, main)
 """
 )
 
@@ -313,7 +312,7 @@ def python_bootstrap(
         launcher=launcher,
         main=main,
         function=function,
-        imports=list(imports),
+        imports=_below_root(imports),
         count=len(arguments),
         module=TESTING,
         facts=f"{facts}\n" if facts else "",
@@ -331,12 +330,17 @@ def tests_bootstrap(
             main=label,
             modules=list(modules),
             framework=framework,
-            imports=list(imports),
+            imports=_below_root(imports),
             module=TESTING,
             facts="",
         )
         .encode()
     )
+
+
+def _below_root(imports: Sequence[str]) -> str:
+    """Paths in the package root, as the script's own are."""
+    return "".join(f"root + {f'/{path}'!r}, " for path in imports)
 
 
 def _given(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
