@@ -189,7 +189,7 @@ def test_in_a_container_too(site: Site) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--contain",)])
-def test_folders_that_come_while_a_package_starts_are_found_by_the_next(
+def test_folders_that_come_while_a_package_starts_are_in_its_record(
     site: Site, words: tuple[str, ...]
 ) -> None:
     with (site.root / "without/sitecustomize.py").open("a") as file:
@@ -210,6 +210,7 @@ def test_folders_that_come_while_a_package_starts_are_found_by_the_next(
         more["WITH_KERNEL"] = "1"
 
     first = site.start("program", *words, **more)
+    assert site.kinds == ["folder", "squashfs"]
     assert site.start("program", *words) == first
     assert site.kinds == ["folder", "squashfs"]
 

@@ -89,9 +89,8 @@ def remember(
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
-            filesystem.write_atomic(
-                Path(place), starts.encode(start), mode=0o600, scratch=store.scratch
-            )
+            _write(Path(place), start, store)
+            _renew(Path(place), start, store)  # who laid layers out meanwhile found no record
 
 
 def renew(store: LocalStore) -> None:
@@ -103,16 +102,19 @@ def renew(store: LocalStore) -> None:
     for place, known in starts.own(os.fspath(store.folder)):
         asked = [fact for fact in known.facts if fact[0] == starts.VARIABLE]
         if all(starts.fact(kind, of) == value for kind, of, value in asked):
-            # A store that is full, somebody else's folder, a layer that is gone: it stays as it is.
-            with contextlib.suppress(OSError, LaminaError):
-                _renew(Path(place), known, store)
+            _renew(Path(place), known, store)
 
 
 def _renew(place: Path, known: starts.Start, store: LocalStore) -> None:
+    if any(os.path.lexists(folder) for _, folder in known.large):
+        # A store that is full, somebody else's folder, a layer that is gone: it stays as it is.
+        with contextlib.suppress(OSError, LaminaError):
+            _rewrite(place, known, store)
+
+
+def _rewrite(place: Path, known: starts.Start, store: LocalStore) -> None:
     from lamina.node import laid
 
-    if not any(os.path.lexists(folder) for _, folder in known.large):
-        return
     before = [Path(image[0]) for image in known.images]
     now = [path if path.is_dir() else laid.stacked(path, store.folder) for path in before]
     known.images = [
@@ -121,7 +123,11 @@ def _renew(place: Path, known: starts.Start, store: LocalStore) -> None:
     ]
     known.notes = _notes(now, store)
     known.large = _pairs(laid.candidates((path for path in now if not path.is_dir()), store.folder))
-    filesystem.write_atomic(place, starts.encode(known), mode=0o600, scratch=store.scratch)
+    _write(place, known, store)
+
+
+def _write(place: Path, start: starts.Start, store: LocalStore) -> None:
+    filesystem.write_atomic(place, starts.encode(start), mode=0o600, scratch=store.scratch)
 
 
 def _reasons(images: Sequence[Path], server: str) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -64,12 +65,12 @@ def store(tmp_path: Path) -> Iterator[LocalStore]:
 
 def layer(store: LocalStore, files: Mapping[str, str]) -> ImageLayer:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as made:
+    with tarfile.open(fileobj=out, mode="w") as made:
         for name, text in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(text.encode())
             made.addfile(info, io.BytesIO(text.encode()))
-    return ImageLayer(store.write(out.getvalue()), "0" * 64, "x")
+    return ImageLayer(store.write(gzip.compress(out.getvalue(), mtime=0)), "0" * 64, "x")
 
 
 def found(
