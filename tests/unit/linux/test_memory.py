@@ -15,6 +15,7 @@ from lamina.linux import memory
 
 _PAGES = 2000
 _KERNEL = [int(number) for number in re.findall(r"[0-9]+", os.uname().release)[:2]]
+pytestmark = pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
 
 
 def _faults_of_a_fork(before: Callable[[], object]) -> int:
@@ -41,7 +42,6 @@ def _faults_of_a_fork(before: Callable[[], object]) -> int:
         os.close(reader)
 
 
-@pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
 def test_what_is_shared_is_copied_at_once() -> None:
     assert sum(memory.make_own()) > mmap.PAGESIZE
     assert _faults_of_a_fork(lambda: None) >= _PAGES
@@ -57,7 +57,6 @@ def gone() -> tuple[int, int]:
     return begin, begin + size
 
 
-@pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
 def test_what_is_unmapped_meanwhile_is_left_out(
     gone: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +66,6 @@ def test_what_is_unmapped_meanwhile_is_left_out(
     assert list(memory.make_own()) == []
 
 
-@pytest.mark.skipif(_KERNEL < [5, 14], reason="the kernel does not know how")
 def test_memory_that_cannot_be_had_is_told(
     gone: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
