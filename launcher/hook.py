@@ -19,7 +19,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging import tags
 
 _SOURCES = (
-    "main", "record", "edit", "blake2s", "place", "mounts", "served", "root", "report", "server",
+    "main", "record", "edit", "blake2s", "place", "mounts", "served", "root", "python", "report",
+    "server",
 )  # fmt: skip
 # Large files and late times, also where words have 32 bits.
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-s", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64")

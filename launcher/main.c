@@ -249,8 +249,10 @@ static void start_again(char **words, size_t count)
     told(&report, STARTED);
     write_report(&report);
     meet_signals(SIG_DFL);
-    if (fcntl(lease, F_SETFD, 0) == 0) /* it ends with the program */
+    if (fcntl(lease, F_SETFD, 0) == 0) { /* it ends with the program */
+        start_python(&start, with, among);
         execve(with[0], with, among);
+    }
     close(lease);
 }
 

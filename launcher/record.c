@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORM "lamina start 4"
+#define FORM "lamina start 5"
 #define LONGEST 200 /* bytes of a name */
 
 /* The name of the record of these words; as `starts.path` has it. */
@@ -167,6 +167,7 @@ struct start read_record(const char *store, size_t count, char **words)
         found.large_image[at] = text(&fields);
         found.folder[at] = text(&fields);
     }
+    found.launcher = texts(&fields);
     if (strcmp(text(&fields), "end") != 0 || fields.at != fields.end || found.arguments.count == 0
         || found.images == 0)
         usual_way();

@@ -217,6 +217,20 @@ def test_variables_of_the_rule_are_those_of_the_edit(site: Site) -> None:
     assert told == ["one one", "2"]
 
 
+def test_a_launcher_that_an_edit_changes_is_its_own(site: Site) -> None:
+    build, own = site.root / "BUILD", "import os; print(os.environ.get('OWN'))"
+    with_variables = build.read_text()
+    build.write_text(with_variables.replace(', env = {"OWN": "1"}', ""))
+    shutil.rmtree(site.store)
+    assert site.lines(site.submit(), own) == ["python", "one one", "None"]
+    site.write(low="two")
+    assert site.lines(site.submit(), own) == ["one two", "None"]
+
+    build.write_text(with_variables)
+
+    assert site.lines(site.submit(), own) == ["one two", "1"]
+
+
 @pytest.mark.parametrize("site", ["kernel"], indirect=True)  # what mounts has no say in it
 def test_where_a_library_is_gone_python_is_asked(site: Site) -> None:
     build = site.root / "BUILD"

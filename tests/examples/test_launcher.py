@@ -134,6 +134,58 @@ def test_the_program_sees_what_it_sees_when_python_starts_it(native: Native) -> 
     assert by_launcher.stderr == by_python.stderr == ""
 
 
+_PLAIN = 'python_binary(name = "program", srcs = ["program.py"]{})'
+# Shells hand on no variable of such a name, or all of them, as bash does.
+_SHELL = "print('by.shell' in os.environ)"
+_ALL = "import os; print(sys.argv, dict(sorted(os.environ.items())), os.getcwd())"
+
+
+def _plain(native: Native, more: str = "", **files: str) -> None:
+    """Let the program's launcher be one that sets no variables."""
+    for name, text in {"BUILD": _PLAIN.format(more), **files}.items():
+        (native.root / name).write_text(text)
+    done = native.lamina(native.root, "package", "-q", "//:program")
+    assert done.returncode == 0, done.stderr
+    native.lines("program")
+
+
+def _with_odd(native: Native, *words: str, **more: str | None) -> list[str]:
+    return native.lines("program", "--", *words, **{"by.shell": "", **more})
+
+
+@pytest.mark.parametrize("more", ["", ', deps = [":native"]'])
+def test_a_plain_program_in_python_needs_no_shell(native: Native, more: str) -> None:
+    native_library = (
+        '\ncxx_library(name = "native", srcs = ["native.c"], preferred_linkage = "shared")\n'
+    )
+    _plain(native, more, **{"BUILD": _PLAIN.format(more) + native_library, "native.c": "int i;\n"})
+    around = {
+        "PYTHONPATH": None, "PYTHONSAFEPATH": "1", "LD_LIBRARY_PATH": "/x:", "PWD": "/nowhere",
+    }  # fmt: skip
+
+    straight = native.lines("program", "--", _ALL, "a b", "", at="/usr/bin", **around)
+    by_shell = native.lines(
+        "program", "--", _ALL, "a b", "", at="/usr/bin", LAMINA_PYTHON=sys.executable, **around
+    )
+
+    told = f"'LAMINA_PYTHON': '{sys.executable}', "
+    assert [line.replace(told, "") for line in by_shell] == straight
+    assert ("/lib:/x:" in straight[0]) == bool(more)
+    assert "'PWD': '/usr/bin'" in straight[0]
+
+
+def test_the_shell_is_spared_where_the_launcher_says_no_more(native: Native) -> None:
+    _plain(native)
+    shell = f"import os; {_SHELL}"
+    if native.run("run", "//:program", "--", shell, **{"by.shell": ""}).stdout != "python\nFalse\n":
+        pytest.skip("this machine's shell hands on all variables")
+
+    assert _with_odd(native, shell) == ["True"]
+    assert _with_odd(native, shell, LAMINA_PYTHON=sys.executable) == ["False"]
+    _plain(native, ', env = {"X": "1"}')
+    assert _with_odd(native, shell, LAMINA_PYTHON="") == ["False"]
+
+
 def test_kernels_that_stack_only_what_is_attached(native: Native, tmp_path: Path) -> None:
     def mounts() -> list[str]:
         # How layers are told to overlayfs is seen, and is another way.

@@ -94,7 +94,7 @@ def _call(match: re.Match[str], scope: Scope, *, strict: bool) -> str:
 def _locate(name: str, label: str, scope: Scope) -> str:
     paths = scope.locations(label)
     if name.startswith("rlocation"):
-        # A path may have a mark of the package root in front, as of `launchers.ROOT`.
+        # A path may have a mark of the package root in front, as of `launcher.ROOT`.
         inner = (path.rpartition("\0/")[2].removeprefix("./") for path in paths)
         paths = tuple(f"{RUNFILES}/{path}" for path in inner)
     if name.endswith("s") or len(paths) == 1:

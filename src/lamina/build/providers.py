@@ -11,8 +11,6 @@ from lamina.core.classes import dataclass, field
 from lamina.core.job import Spec
 from lamina.core.label import Label
 
-LIBRARIES = "lib"  # where shared libraries lie in a package root
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CxxInfo:

@@ -13,7 +13,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem
-from lamina.node import attach, find, launch, laying, mounts, parts, plan
+from lamina.node import attach, find, launch, laying, mounts, parts, plan, scripts
 from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 from lamina.store.trust import places
@@ -86,6 +86,7 @@ def remember(
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
         _large(images, mounted, store),
+        scripts.known(package, images[-1]) if contained is None else [],
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:

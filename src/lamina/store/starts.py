@@ -9,8 +9,10 @@ it, and only what this user alone may write is believed.
 Its fields end with NUL bytes: the form; the hash of the package; its title; the program that
 serves images, if one does; then lists, each after its length: arguments, variables, images (path,
 kind, offset, state), facts (kind, what it is of, value), notes of use that are to be renewed
-(path), what a container is to be told, nothing where there is none, and images that may become
-folders (path, where that would be); `end`. Nothing dear is imported here.
+(path), what a container is to be told, nothing where there is none, images that may become folders
+(path, where that would be), and, where that is known, what a program in Python is started by: its
+launcher's text, the interpreter's path and that of what it starts in the package; `end`. Nothing
+dear is imported here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Callable, Sequence
 from lamina.linux.identity import identity
 
 FOLDER = "starts"
-_FORMAT = "lamina start 4"
+_FORMAT = "lamina start 5"
 _END = "end"
 _ABSENT = "-"
 _LONGEST = 200  # characters of a name
@@ -32,8 +34,8 @@ class Start:
     """What was found out; plain, as data classes are dear to import."""
 
     __slots__ = (
-        "arguments", "facts", "images", "large", "notes", "package", "server", "title", "variables",
-        "walls",
+        "arguments", "facts", "images", "large", "launcher", "notes", "package", "server", "title",
+        "variables", "walls",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +50,7 @@ class Start:
         notes: list[str],
         walls: list[str],
         large: list[tuple[str, str]],
+        launcher: list[str],
     ) -> None:
         """The fields of a record."""
         self.package = package  # the hash of its manifest
@@ -61,6 +64,7 @@ class Start:
         self.notes = notes  # paths
         self.walls = walls  # fields of a container, empty where there is none
         self.large = large  # images that may become folders, and where these would be
+        self.launcher = launcher  # its text and two paths, or empty: the launcher in C reads it
 
     def __eq__(self, other: object) -> bool:
         """Whether both tell of the same start."""
@@ -138,7 +142,7 @@ def encode(found: Start) -> bytes:
     fields = [_FORMAT, found.package, found.title, found.server]
     for many in (
         found.arguments, found.variables, found.images, found.facts, found.notes, found.walls,
-        found.large,
+        found.large, found.launcher,
     ):  # fmt: skip
         fields += flat(many)
     return os.fsencode("".join(f"{field}\0" for field in (*fields, _END)))
@@ -206,6 +210,7 @@ def decode(data: bytes) -> Start | None:
             fields.texts(),
             fields.texts(),
             fields.pairs(),
+            fields.texts(),
         )
         return found if fields.rest() == [_END, ""] and found.arguments else None
     except (IndexError, ValueError):

@@ -27,9 +27,10 @@ records = st.builds(
     st.lists(words, max_size=3),
     st.lists(words, max_size=3),
     st.lists(st.tuples(words, words), max_size=3),
+    st.lists(words, max_size=3),
 )
 IMAGE = ("/b", "erofs", 0, "1")
-RECORD = Start("ab", "t-1", "", ["/packages/t-1/t"], ["A=1"], [IMAGE], [], [], [], [])
+RECORD = Start("ab", "t-1", "", ["/packages/t-1/t"], ["A=1"], [IMAGE], [], [], [], [], [])
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_record_that_was_cut_off_is_none(record: Start, data: st.DataObject) -
     assert starts.decode(whole[: data.draw(st.integers(0, len(whole) - 1))]) is None
 
 
-@given(st.binary(max_size=60) | st.binary(max_size=60).map(b"lamina start 4\0".__add__))
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(b"lamina start 5\0".__add__))
 def test_what_is_no_record_is_none(data: bytes) -> None:
     assert starts.decode(data) is None
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lamina.build.analysis import Context, RuleFault
-from lamina.build.providers import LIBRARIES, CxxInfo, linked_closure
+from lamina.build.providers import CxxInfo, linked_closure
 from lamina.build.rules.cxx_response import shortened
 from lamina.core.action import Action, Artifact
 from lamina.core.classes import dataclass
+from lamina.formats.launcher import LIBRARIES
 
 _FOLDER = "lib"  # where, in a link action, shared libraries lie
 _MODES: Mapping[str, tuple[str, ...]] = {"opt": ("-Wl,--gc-sections",)}

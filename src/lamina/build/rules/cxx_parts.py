@@ -9,12 +9,13 @@ from enum import Enum
 from pathlib import PurePosixPath
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
-from lamina.build.providers import LIBRARIES, Analysed, CxxInfo
+from lamina.build.providers import Analysed, CxxInfo
 from lamina.build.rules import cxx_compile
 from lamina.build.rules.cxx_flags import Flags
 from lamina.core.action import Artifact
 from lamina.core.classes import dataclass
 from lamina.core.label import Label
+from lamina.formats.launcher import LIBRARIES
 
 Files = dict[str, Artifact]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
-from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, linked_closure
+from lamina.build.providers import Analysed, CxxInfo, linked_closure
 from lamina.build.rules import cxx_compile, cxx_link
 from lamina.build.rules.cxx_flags import Flags
 from lamina.build.rules.cxx_parts import (
@@ -18,6 +18,7 @@ from lamina.build.rules.cxx_parts import (
     linker_inputs,
 )
 from lamina.core.action import Artifact
+from lamina.formats.launcher import LIBRARIES
 
 
 def prebuilt(ctx: Context) -> Analysed:

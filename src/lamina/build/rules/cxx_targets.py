@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.disk import join
-from lamina.build.launchers import ROOT, native_launcher
-from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, Runnable, linked_closure
+from lamina.build.providers import Analysed, CxxInfo, Runnable, linked_closure
 from lamina.build.rules import cxx_link
 from lamina.build.rules.cxx_flags import Flags
 from lamina.build.rules.cxx_parts import (
@@ -25,6 +24,7 @@ from lamina.build.rules.cxx_parts import (
 from lamina.build.rules.running import arguments, environment
 from lamina.core.action import Artifact, Literal
 from lamina.core.label import Label
+from lamina.formats.launcher import LIBRARIES, ROOT, native_launcher
 
 _PROGRAMS = "bin"  # where native programs lie in a package root
 _STYLES = ("static", "static_pic", "shared")

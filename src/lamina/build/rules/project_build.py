@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.expansion import mentions
-from lamina.build.launchers import native_launcher
-from lamina.build.providers import LIBRARIES, Analysed, CxxInfo, Runnable, closure, linked_closure
+from lamina.build.providers import Analysed, CxxInfo, Runnable, closure, linked_closure
 from lamina.build.rules import project_script as steps
 from lamina.build.rules.cxx_flags import Flags
 from lamina.build.rules.cxx_parts import libraries_of
@@ -18,6 +17,7 @@ from lamina.core.action import Action, Artifact, Literal, Output
 from lamina.core.classes import dataclass, field
 from lamina.core.errors import IntegrityError
 from lamina.core.tree import check_path
+from lamina.formats.launcher import LIBRARIES, native_launcher
 from lamina.linux import process
 
 Files = dict[str, Artifact]

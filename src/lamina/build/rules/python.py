@@ -9,21 +9,15 @@ from pathlib import Path
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
+from lamina.build.bootstraps import BOOTSTRAPS, TESTING, python_bootstrap, tests_bootstrap
 from lamina.build.disk import join
-from lamina.build.launchers import (
-    BOOTSTRAPS,
-    TESTING,
-    python_bootstrap,
-    python_launcher,
-    tests_bootstrap,
-    versioned,
-)
-from lamina.build.providers import LIBRARIES, Analysed, Runnable
+from lamina.build.providers import Analysed, Runnable
 from lamina.build.rule import Rule
 from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.build.rules.testing import TEST, info
 from lamina.core.action import Artifact, Literal
 from lamina.core.classes import replace
+from lamina.formats.launcher import LIBRARIES, python_launcher, versioned
 
 # Reads `source output` pairs. Unchecked-hash files are taken as they are: neither the time stamp
 # of the source, which is fixed in a layer, nor its content is looked at when a program starts.

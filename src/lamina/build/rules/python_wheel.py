@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from lamina.build.analysis import Context, RuleFault
 from lamina.build.attributes import Attribute, Kind
-from lamina.build.launchers import script_launcher
 from lamina.build.providers import Analysed, Origin, Runnable
 from lamina.build.rule import Rule
 from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.core.action import Artifact, Literal
 from lamina.core.classes import dataclass
 from lamina.core.label import Label
+from lamina.formats.launcher import script_launcher
 from lamina.formats.pylock import Archive
 
 

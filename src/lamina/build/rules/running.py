@@ -16,11 +16,11 @@ from lamina.build.cellmap import Cells
 from lamina.build.conditions import host_cpu
 from lamina.build.disk import join
 from lamina.build.expansion import Scope, expand
-from lamina.build.launchers import ROOT
 from lamina.build.providers import Analysed
 from lamina.core.action import Artifact, Stored
 from lamina.core.errors import UserError
 from lamina.core.tree import Symlink
+from lamina.formats.launcher import ROOT
 
 WORKSPACE = "_main"  # what Bazel calls the workspace's own folder among the runfiles
 RUNNING: Mapping[str, Attribute] = MappingProxyType(

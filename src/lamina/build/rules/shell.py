@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
-from lamina.build.launchers import script_launcher
 from lamina.build.providers import Analysed, Runnable
 from lamina.build.rule import Rule
 from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.core.action import Artifact, Literal
 from lamina.core.label import Label
+from lamina.formats.launcher import script_launcher
 
 
 def library(ctx: Context) -> Analysed:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from lamina.build import placement
 from lamina.build.analysis import RuleFault
 from lamina.build.evaluation import CallFault
-from lamina.build.launchers import native_launcher
 from lamina.build.providers import Analysed, CxxInfo, Runnable, TestInfo
 from lamina.build.rules import running
 from lamina.build.userrules import expansion, flags
@@ -24,6 +23,7 @@ from lamina.core.action import OUTPUT_FOLDER, Artifact, Literal
 from lamina.core.errors import IntegrityError
 from lamina.core.label import Label
 from lamina.core.tree import check_path
+from lamina.formats.launcher import native_launcher
 
 if TYPE_CHECKING:
     from lamina.build.analysis import Context

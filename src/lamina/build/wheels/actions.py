@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from lamina.build import builtins, launchers
+from lamina.build import builtins
 from lamina.build.analysis import Context
 from lamina.build.providers import Analysed
 from lamina.core.action import Artifact, Literal
 from lamina.core.errors import HostError, UserError
 from lamina.core.tree import under
+from lamina.formats import launcher
 from lamina.store.download import Wanted
 
 _BESIDE = Path(__file__).parent
@@ -46,7 +47,7 @@ def unpacked(
         ],
         {
             name: artifact,
-            f"{_TOOLS}/launcher": Literal(launchers.installed_script(python.path, python.version)),
+            f"{_TOOLS}/launcher": Literal(launcher.installed_script(python.path, python.version)),
             f"{_TOOLS}/unpack_wheel.py": _script("unpack_wheel"),
             **_installer(),
         },

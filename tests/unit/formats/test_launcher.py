@@ -7,8 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lamina.build.launchers import native_launcher, python_bootstrap, python_launcher
+from lamina.formats.launcher import (
+    installed_script,
+    native_launcher,
+    python_launcher,
+    started_by,
+)
 
 ECHO = b"""#!/bin/sh
 echo "$0 $#"; for word in "$@"; do echo "<$word>"; done; echo "$A"
@@ -71,8 +78,40 @@ def test_no_launcher_knows_where_it_lies() -> None:
     assert b"/packages" not in launcher
 
 
-@pytest.mark.parametrize("imports", [[], ["it's", "a/b"]])
-def test_a_bootstrap_is_python(imports: list[str]) -> None:
-    text = python_bootstrap(".lamina", "m", "p.m", "", imports)
+# Mostly plain, and what may mislead who reads it.
+WORDS = st.text(st.sampled_from('ab/.-_ $`}"\n'), min_size=1, max_size=6)
+PYTHON = ("/usr/bin/python3.11", "python3.11")
 
-    compile(text, "m.py", "exec")
+
+def test_who_starts_a_plain_program_knows_by_what() -> None:
+    launcher = python_launcher("m", ".lamina/m.py", PYTHON, {})
+
+    assert started_by(launcher) == ("/usr/bin/python3.11", ".lamina/m.py")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        python_launcher("m", ".lamina/m.py", PYTHON, {"A": "1"}),
+        python_launcher("m", ".lamina/m.py", PYTHON, {}, ["-v"]),
+        python_launcher("m", ".lamina/m.py", PYTHON, {}, (), ["lib/a.so"]),
+        python_launcher("m", ".lamina/m.py", ("/opt/$A/python", "python3.11"), {}),
+        python_launcher("m", ".lamina/$(id).py", PYTHON, {}),
+        installed_script(*PYTHON),
+        native_launcher("bin/m", {}),
+        b"",
+        b"\xff",
+    ],
+)
+def test_a_shell_has_to_read_other_launchers(other: bytes) -> None:
+    assert started_by(other) is None
+
+
+@given(WORDS, WORDS, WORDS, WORDS)
+def test_a_plain_program_is_started_by_what_was_written(
+    name: str, bootstrap: str, path: str, command: str
+) -> None:
+    found = started_by(python_launcher(name, bootstrap, (path, command), {}))
+
+    assert found in (None, (path, bootstrap))
+    assert found is not None or set("".join((name, bootstrap, path, command))) & set(' $`}"\n')
