@@ -149,41 +149,38 @@ def _plain(native: Native, more: str = "", **files: str) -> None:
     native.lines("program")
 
 
-def _with_odd(native: Native, *words: str, **more: str | None) -> list[str]:
-    return native.lines("program", "--", *words, **{"by.shell": "", **more})
-
-
 @pytest.mark.parametrize("more", ["", ', deps = [":native"]'])
 def test_a_plain_program_in_python_needs_no_shell(native: Native, more: str) -> None:
     native_library = (
         '\ncxx_library(name = "native", srcs = ["native.c"], preferred_linkage = "shared")\n'
     )
     _plain(native, more, **{"BUILD": _PLAIN.format(more) + native_library, "native.c": "int i;\n"})
-    around = {
-        "PYTHONPATH": None, "PYTHONSAFEPATH": "1", "LD_LIBRARY_PATH": "/x:", "PWD": "/nowhere",
-    }  # fmt: skip
+    around = {"PYTHONSAFEPATH": "1", "LD_LIBRARY_PATH": "/x:", "PWD": "/nowhere"}
+    native = replace(native, environment={**native.environment, **around})
 
-    straight = native.lines("program", "--", _ALL, "a b", "", at="/usr/bin", **around)
+    straight = native.lines("program", "--", _ALL, "a b", "", at="/usr")
     by_shell = native.lines(
-        "program", "--", _ALL, "a b", "", at="/usr/bin", LAMINA_PYTHON=sys.executable, **around
+        "program", "--", _ALL, "a b", "", at="/usr", LAMINA_PYTHON=sys.executable
     )
 
     told = f"'LAMINA_PYTHON': '{sys.executable}', "
     assert [line.replace(told, "") for line in by_shell] == straight
     assert ("/lib:/x:" in straight[0]) == bool(more)
-    assert "'PWD': '/usr/bin'" in straight[0]
+    assert "'PWD': '/usr'" in straight[0]
 
 
 def test_the_shell_is_spared_where_the_launcher_says_no_more(native: Native) -> None:
     _plain(native)
     shell = f"import os; {_SHELL}"
-    if native.run("run", "//:program", "--", shell, **{"by.shell": ""}).stdout != "python\nFalse\n":
+    native = replace(native, environment={**native.environment, "by.shell": ""})
+    if native.run("run", "//:program", "--", shell).stdout != "python\nFalse\n":
         pytest.skip("this machine's shell hands on all variables")
 
-    assert _with_odd(native, shell) == ["True"]
-    assert _with_odd(native, shell, LAMINA_PYTHON=sys.executable) == ["False"]
+    start = ("program", "--", shell)
+    assert native.lines(*start) == ["True"]
+    assert native.lines(*start, LAMINA_PYTHON=sys.executable) == ["False"]
     _plain(native, ', env = {"X": "1"}')
-    assert _with_odd(native, shell, LAMINA_PYTHON="") == ["False"]
+    assert native.lines(*start, LAMINA_PYTHON="") == ["False"]
 
 
 def test_kernels_that_stack_only_what_is_attached(native: Native, tmp_path: Path) -> None:

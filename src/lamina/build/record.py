@@ -12,7 +12,7 @@ import functools
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,13 @@ def load(folder: Path, key: str, root: Path) -> Mapping[str, Any] | None:
 def own_code() -> list[str]:
     """lamina's own files: another lamina may do otherwise."""
     return [str(path) for path in Path(_OWN).rglob("*.py")]
+
+
+def look_at_own_code(paths: Collection[str]) -> None:
+    """Look at those files of lamina's own now, that `changes` takes for what they are then."""
+    for path in own_code():
+        if path in paths:
+            _own_state(path)
 
 
 def path_of(folder: Path, key: str, suffix: str = "") -> Path:

@@ -5,8 +5,9 @@ working folder) with a `REQUEST`, words and environment; a fork of the server re
 `R` with a pidfd of itself, and begins when `G` comes, after which nobody starts that command again.
 At its end it sends `E` and its exit code, and the server that has reaped it `S` and the status.
 
-The server holds nothing of any command but the words by which one has started its resident program:
-it accepts, and gives who asks to a fork, which looks who that is.
+The server holds nothing of any command but the words by which one has started its resident program,
+and the paths of what the last ones had kept: it accepts, and gives who asks to a fork, which looks
+who that is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import marshal
 import os
 import select
 import signal
@@ -25,10 +27,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from lamina.build import workers
+from lamina.build import record, workers
 from lamina.cli import forked, main, serverclient, serverkey
 from lamina.cli.preloaded import COMMANDS, MODULES
 from lamina.core import classes
+from lamina.formats import kept
 from lamina.linux import environment, memory
 
 _MAGIC = b"lamina1\0"
@@ -39,6 +42,7 @@ _PATIENCE = 2.0  # seconds
 # Seconds without a call after which the spare process gets ready: what a command has begun, a job
 # of this machine's own cluster too, has the processors first.
 _PAUSE = 2.0
+_READS = 8  # files that are read ahead
 _SO_PEERPIDFD = 77  # since Linux 6.5
 
 
@@ -144,6 +148,7 @@ class _Server:
     idle: float
     served: int = 0
     resident: tuple[str, ...] = ()  # the command of what the spare process starts ahead
+    reads: dict[str, str] = field(default_factory=dict)  # what it reads ahead: paths, and forms
     # By a pidfd: a process that has a command, and the connection to its launcher.
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -158,7 +163,7 @@ class _Server:
         # What forks tell: `G` of a command, `E` of the end, `A` that another server is needed.
         self.words, self.said = os.pipe()
         os.set_blocking(self.words, False)
-        # And the command of the resident program that theirs has used.
+        # And what the next one is to have ready.
         self.wishes, self.wished = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for each in (self.wishes, self.wished):
             each.setblocking(False)
@@ -205,22 +210,23 @@ class _Server:
             self.spare = None
 
     def _prepare(self) -> None:
-        """Let spare processes have the resident program that a command has used, from now on."""
+        """Let spare processes have ready what a command has used, from now on."""
         try:
             told = self.wishes.recv(_LARGEST)
         except OSError:
             return
-        self.resident = tuple(os.fsdecode(word) for word in told.split(b"\0"))
+        self.resident, self.reads = marshal.loads(told)
         if self.spare is not None:
             self._end_spare()
             self.spare = self._forked()
 
-    def _tell_resident(self) -> None:
-        """Tell the server, at the end of a command, what resident program that has used."""
-        used = workers.last()
-        if used and used != self.resident:
+    def _tell_used(self) -> None:
+        """Tell the server, at the end of a command, what resident program and files that used."""
+        resident = workers.last() or self.resident
+        reads = dict(list({**kept.reads(), **self.reads}.items())[:_READS])
+        if resident != self.resident or reads.keys() != self.reads.keys():
             with contextlib.suppress(OSError):  # it is a help alone
-                self.wished.send(b"\0".join(map(os.fsencode, used)))
+                self.wished.send(marshal.dumps((resident, reads)))
 
     def _hear(self) -> None:
         try:
@@ -322,7 +328,7 @@ class _Server:
             if connection.recv(1) == b"G":
                 os.write(self.said, b"G")
                 forked.run(
-                    connection, [self.wished.fileno(), *workers.descriptors()], self._tell_resident
+                    connection, [self.wished.fileno(), *workers.descriptors()], self._tell_used
                 )
 
     def _called(self, channel: socket.socket) -> tuple[bytes, list[int]]:
@@ -359,6 +365,12 @@ class _Server:
             command.add_argument("--jobs", type=int, metavar="N", help="at once")
             command.add_argument("patterns", nargs="*")
             parser.parse_args(["build", "--jobs=1", "x"])
+            yield True
+            # Where one of these changes, another server takes the next command.
+            record.look_at_own_code(set(map(os.fsdecode, self.files)))
+            for path, form in self.reads.items():
+                yield True
+                kept.read_ahead(path, form)
             yield True
             if self.resident:
                 workers.prepare(self.resident)

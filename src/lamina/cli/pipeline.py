@@ -171,7 +171,7 @@ def _remembered(session: Session, target: str, order: Order) -> Packaged | None:
         raise known.failure
     digest = Digest.parse(str(known.result["package"]))
     try:
-        found = packages.read(digest, session.store)
+        found = session.packages[digest] = packages.read(digest, session.store)
     except IntegrityError:
         return None
     if session.store.missing(layer.blob for layer in found.layers):
@@ -257,10 +257,12 @@ def _kept(session: Session, found: Package, order: Order, *, later: bool = False
     for gone in store.missing(blobs):
         raise BlobMissing(gone)
     if store.far(blobs):
-        return packages.put_unnamed(found, store)
-    if not later:
-        return packages.put(found, store)
-    digest, session.later[f"the name of {found.name}"] = packages.put_later(found, store)
+        digest = packages.put_unnamed(found, store)
+    elif later:
+        digest, session.later[f"the name of {found.name}"] = packages.put_later(found, store)
+    else:
+        digest = packages.put(found, store)
+    session.packages[digest] = found
     return digest
 
 

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from lamina.build.toolchains import Toolchains
     from lamina.build.workspace import Workspace
     from lamina.cli.console import Console
+    from lamina.core.digest import Digest
     from lamina.core.label import Home, Label, Pattern
+    from lamina.core.manifest import Package
     from lamina.linux.versions import ToolVersions
     from lamina.store.remote.service import Service
 
@@ -78,6 +80,8 @@ class Session:
         self.targets: list[Path] = []  # folders that this writes to besides
         # What the engine tells, it tells to this; whoever wants to hear it too puts itself between.
         self.watch: Callable[[Listener], Listener] = lambda listener: listener
+        # Those that this command has read or made, by their manifests.
+        self.packages: dict[Digest, Package] = {}
         # What is kept once this command has done its work, also where it has failed then; in this
         # order, each by what it is.
         self.later: dict[str, Callable[[], None]] = {}

@@ -126,7 +126,7 @@ def _send(
     with opened(place, args) as repository, Progress("pushing", names) as progress:
         sent = publish.push(
             made.digest, session.store, repository, made.package.version,
-            planned=progress.planned, moved=progress.moved, early=soon,
+            planned=progress.planned, moved=progress.moved, early=soon, decoded=session.packages,
         )  # fmt: skip
     shipped = shipped or told(sent)
     if not args.quiet:

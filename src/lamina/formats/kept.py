@@ -9,14 +9,21 @@ what `marshal.dumps` did not write. So it never sees other bytes than those.
 from __future__ import annotations
 
 import marshal
+import os
 import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
 from lamina.linux import filesystem
+from lamina.linux.identity import Identity, identity
 
+_LARGE = 4 << 20  # bytes
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"  # marshal differs between versions
+
+
+_ahead: dict[str, tuple[str, Identity, Any]] = {}  # form, file and values by path
+_reads: dict[str, str] = {}
 
 
 def write(path: Path, form: str, values: Any, scratch: Path | None = None) -> None:
@@ -28,10 +35,36 @@ def write(path: Path, form: str, values: Any, scratch: Path | None = None) -> No
 
 def read(path: Path, form: str) -> Any:
     """The values that were kept; None where there are none of this form, or damaged ones."""
+    name = str(path)
+    _reads[name] = form
+    ahead = _ahead.pop(name, None)
     try:
+        if ahead is not None and ahead[:2] == (form, identity(path.stat())):
+            return ahead[2]
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return _values(data, form)
+
+
+def read_ahead(path: str, form: str) -> None:
+    """Have the values there for the next `read`, if the file is the same then and is not large."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - to look at what is read
+            known = identity(os.fstat(file.fileno()))
+            data = file.read(_LARGE)
+    except OSError:
+        return  # whoever reads it meets that
+    if len(data) < _LARGE:
+        _ahead[path] = form, known, _values(data, form)
+
+
+def reads() -> dict[str, str]:
+    """The form of what this process has read, by path."""
+    return _reads
+
+
+def _values(data: bytes, form: str) -> Any:
     head = _head(form)
     start = len(head) + 4
     if not data.startswith(head):

@@ -70,10 +70,8 @@ def documents(package: Package) -> list[Document]:
 
 
 def _flat(package: Package) -> list[Document]:
-    return [
-        Document(CONFIG, encode_config(package)),
-        Document(MANIFEST, encode_manifest(package)),
-    ]
+    config = encode_config(package)
+    return [Document(CONFIG, config), Document(MANIFEST, _manifest(package, config))]
 
 
 def _runs(layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
@@ -232,7 +230,10 @@ def _detail(layer: Layer) -> dict[str, object]:
 
 def encode_manifest(package: Package) -> bytes:
     """The manifest; its digest names the package."""
-    config = encode_config(package)
+    return _manifest(package, encode_config(package))
+
+
+def _manifest(package: Package, config: bytes) -> bytes:
     return fields.write(
         {
             "annotations": _annotations(package),

@@ -29,6 +29,7 @@ _DELTAS = 64  # that an advice names
 _WORTH = 2  # a pack is good as long as one of so many of its blobs is wanted; so is a delta of size
 
 
+_NONE: Mapping[Digest, Package] = {}
 Children = Sequence[tuple[str, Digest]]  # what a document names, with its media type
 
 
@@ -83,10 +84,15 @@ class Planned:
     deltas: tuple[Delta, ...]  # new ones, whose blobs are in the store
 
 
-def content(digest: Digest, store: LocalStore, like: Content | None = None) -> Content:
+def content(
+    digest: Digest,
+    store: LocalStore,
+    like: Content | None = None,
+    decoded: Mapping[Digest, Package] = _NONE,
+) -> Content:
     """What a package consists of, found from its manifest.
 
-    What another one consists of too is not looked at again.
+    What another one consists of too is not looked at again, nor are packages that are known.
     """
     known = {} if like is None else like.known
     parts = {} if like is None else {**like.parts}
@@ -104,7 +110,8 @@ def content(digest: Digest, store: LocalStore, like: Content | None = None) -> C
 
     add(digest, oci.media_type(store.read(digest)))
     documents = [document for document, _ in found.values()]
-    return Content(documents, packages.read(digest, store, parts), layers, found, parts)
+    package = decoded.get(digest) or packages.read(digest, store, parts)
+    return Content(documents, package, layers, found, parts)
 
 
 def _read(digest: Digest, media_type: str, store: LocalStore) -> tuple[Document, Children]:

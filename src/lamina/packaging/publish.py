@@ -7,7 +7,7 @@ and sent. A repository that has lost some of it rejects the manifest, and everyt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ _AT_ONCE = 8  # blobs under way
 _FEW = 8  # so few small blobs are sent without asking whether they are there
 _SOON = 64 << 20  # bytes that are sent before anybody loses patience
 
+_NONE: Mapping[Digest, Package] = {}
 Work = Callable[[], None]
 Moved = Callable[[Digest, int], None]  # a blob, and its bytes that have just moved
 Early = Callable[["Pushed"], None]
@@ -64,9 +65,11 @@ def push(
     planned: Callable[[Iterable[Digest]], None] = lambda _digests: None,
     moved: Moved = lambda _digest, _size: None,
     early: Early | None = None,
+    decoded: Mapping[Digest, Package] = _NONE,
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
+    What packages are that are `decoded` is not read again.
     `early` is called first, with what is known of the push, where it does not take long and some
     nodes can be expected to need nothing of it. That is not so where there are signatures, for
     which a node's policy may ask.
@@ -75,8 +78,8 @@ def push(
     `early` does; that may have been called before any of these.
     """
     with leases.leased_package(store.folder, digest):
-        content = advice.content(digest, store)
-        former = _recall(store, repository.reference, content)
+        content = advice.content(digest, store, decoded=decoded)
+        former = _recall(store, repository.reference, content, decoded)
         news = advice.news(content, former)
         edit = _edit(content, former, store)
 
@@ -102,7 +105,7 @@ def carried(package: Package, pushed: Pushed, store: LocalStore) -> str:
 def planned(digest: Digest, store: LocalStore, place: Reference) -> Pushed:
     """What a push to a repository would tell of a package, as far as one knows; nobody is asked."""
     content = advice.content(digest, store)
-    former = _recall(store, place, content)
+    former = _recall(store, place, content, _NONE)
     news = advice.news(content, former)
     edit = _edit(content, former, store)
     follows = _follows(content, former, edit, news, store)
@@ -249,14 +252,16 @@ def _record(store: LocalStore, place: Reference) -> Path:
     return store.folder / "pushed" / name[:16]
 
 
-def _recall(store: LocalStore, place: Reference, now: Content) -> Former:
+def _recall(
+    store: LocalStore, place: Reference, now: Content, decoded: Mapping[Digest, Package]
+) -> Former:
     """What the last push from here has left in a repository; nothing where that is not known.
 
     It is found with what is known of the content of this push.
     """
     try:
         document = json.loads(_record(store, place).read_bytes())
-        content = advice.content(Digest.parse(document["package"]), store, now)
+        content = advice.content(Digest.parse(document["package"]), store, now, decoded)
         told = transfer.decode(store.read(Digest.parse(document["advice"])))
         chain = over.recalled(document["over"], document["paths"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, LaminaError):

@@ -64,3 +64,33 @@ def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
 
     assert kept.read(tmp_path / "absent", "form 1") is None
     assert kept.read(tmp_path / "file" / "below", "form 1") is None
+
+
+def test_what_is_read_ahead_is_not_read_again_while_the_file_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    kept.write(file, "form 1", VALUES)
+    kept.read_ahead(str(file), "form 1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", None)
+        assert kept.read(file, "form 1") == VALUES
+
+    assert kept.read(file, "form 1") is not kept.read(file, "form 1")  # each may change its own
+    assert kept.reads()[str(file)] == "form 1"
+
+
+@pytest.mark.parametrize("form", ["form 1", "form 2"])
+def test_what_is_read_ahead_is_as_it_is_now(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "file"
+    for path in (file, tmp_path / "other", tmp_path / "none"):
+        kept.read_ahead(str(path), "form 1")
+    kept.write(file, "form 1", 1)
+    kept.read_ahead(str(file), "form 1")
+    kept.write(file, form, 2)
+    kept.write(tmp_path / "gone", "form 1", 3)
+    kept.read_ahead(str(tmp_path / "gone"), "form 1")
+    (tmp_path / "gone").unlink()
+
+    assert kept.read(file, form) == 2
+    assert kept.read(tmp_path / "gone", "form 1") is None
