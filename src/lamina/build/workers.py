@@ -32,8 +32,15 @@ from lamina.linux import filesystem, process
 # mksquashfs; its inputs are a `header` and the files in `root`.
 COMPILE, LAYER = "python-compile", "layer"
 
-# Reads requests (what to do, and its two arguments) and answers (exit code, outputs, stderr), each
+_AHEAD = "ahead"  # be ready for a LAYER of some options; it is not answered
+
+# Reads requests (what to do, and its arguments) and answers (exit code, outputs, stderr), each
 # as a length of 8 bytes and that many of marshal. Started by the interpreter it compiles for.
+#
+# Of what mksquashfs takes for a small image, nearly all is its start. So one that is expected is
+# started before: from a tar archive, for which it waits then, it makes the same image but for one
+# flag of the superblock (fragments also of files that are longer than a block) as from a folder
+# with the same order, of files of one block at most, unless all bytes of that are zero.
 _PROGRAM = """
 import _imp, marshal, sys
 from importlib import _bootstrap_external as external
@@ -64,7 +71,94 @@ def write(path, data, mode):
     with open(file, "wb") as opened:
         opened.write(data)
 
+def spawned(source, words, stdin):
+    import os
+
+    environment = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
+    streams = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in range(3)]
+    if stdin is not None:
+        streams[0] = (os.POSIX_SPAWN_DUP2, stdin, 0)
+    words = ["mksquashfs", source, "/tmp/layer.xar", *words, "-offset", "4096"]
+    words += ["-processors", "1"]  # it is little; the bytes are the same
+    return os.posix_spawnp(words[0], words, environment, file_actions=streams)
+
+def start_ahead(options):
+    import os
+
+    words = ["-tar", "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-root-time", "0"]
+    for before, word in zip(["", *options], options):
+        if "-action" not in (word, before) and word != "-no-hardlinks":
+            words.append(word)
+    reader, writer = os.pipe()
+    ahead.append((options, spawned("-", words, reader), writer))
+    os.close(reader)
+
+def entry(name, mode, kind, data):
+    head = bytearray(512)
+    head[:len(name)] = name
+    head[100:135] = b"%07o\\0%07o\\0%07o\\0%011o" % (mode, 0, 0, len(data))
+    head[136:157] = b"%011o\\0        %c" % (0, kind)
+    head[257:265] = b"ustar\\x0000"
+    head[148:155] = b"%06o\\0" % sum(head)
+    return bytes(head) + data + bytes(-len(data) % 512)
+
+def archive(files, most):
+    if not all(len(data) <= most and (data.strip(b"\\0") or not data) for _, data, _ in files):
+        return None
+    found, folders = [], set()
+    for path, data, executable in files:
+        *above, name = path.encode().split(b"/")[1:]  # below the root
+        for end in range(len(above)):
+            folder = b"/".join(above[:end + 1])
+            if folder not in folders:
+                folders.add(folder)
+                found.append((folder, 0o755, 53, b""))
+        found.append((b"/".join([*above, name]), 0o755 if executable else 0o644, 48, data))
+    found.sort(key=lambda each: each[0].split(b"/"))
+    if any(len(name) > 100 for name, *_ in found):
+        return None
+    return b"".join(entry(*each) for each in found) + bytes(1024)
+
+def layer_ahead(files, options):
+    import os
+
+    known, child, writer = ahead.pop()
+    most = int(options[options.index("-b") + 1]) if "-b" in options else 0
+    wanted = [each for each in files if each[0] != "header"]
+    data = archive(wanted, most) if known == options and wanted else None
+    if data is None:
+        os.kill(child, 9)
+    while data:
+        data = data[os.write(writer, data):]
+    os.close(writer)
+    failed = os.waitpid(child, 0)[1]
+    if data is None:
+        try:
+            os.unlink("/tmp/layer.xar")
+        except FileNotFoundError:
+            pass  # it had not begun
+        return None
+    image = bytearray(result(failed))
+    image[4096 + 24] &= ~0x20
+    return bytes(image)
+
+def result(failed):
+    import os
+
+    if failed:
+        sys.exit(1)  # the action's own command tells why
+    with open("/tmp/layer.xar", "rb") as file:
+        image = file.read()
+    os.unlink("/tmp/layer.xar")
+    return image
+
 def layer(files, options):
+    image = layer_ahead(files, options) if ahead else None
+    header = next(data for path, data, _ in files if path == "header")
+    image = image or layer_of_folder(files, options)
+    return 0, {"layer.xar": header + image[len(header):]}, b""
+
+def layer_of_folder(files, options):
     import os
 
     folders = ["/tmp/root"]
@@ -77,27 +171,23 @@ def layer(files, options):
                 os.mkdir(folder)
                 folders.append(folder)
         write(place, data, 0o555 if executable else 0o444)
-    words = ["mksquashfs", "/tmp/root", "/tmp/layer.xar", *options, "-offset", "4096"]
-    words += ["-processors", "1"]  # it is little; the bytes are the same
-    environment = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
-    null = [(os.POSIX_SPAWN_OPEN, stream, "/dev/null", os.O_RDWR, 0) for stream in range(3)]
-    child = os.posix_spawnp(words[0], words, environment, file_actions=null)
-    if os.waitpid(child, 0)[1]:
-        sys.exit(1)  # the action's own command tells why
-    with open("/tmp/layer.xar", "rb") as file:
-        image = file.read()
-    header = next(data for path, data, _ in files if path == "header")
-    for path in ["/tmp/layer.xar", *("/tmp/" + path for path, _, _ in files)]:
-        os.unlink(path)
+    image = result(os.waitpid(spawned("/tmp/root", options, None), 0)[1])
+    for path, _, _ in files:
+        os.unlink("/tmp/" + path)
     for folder in reversed(folders):
         os.rmdir(folder)
-    return 0, {"layer.xar": header + image[len(header):]}, b""
+    return image
+
+ahead = []  # options, a process that waits, and where it reads
 
 def main():
     read, put = sys.stdin.buffer, sys.stdout.buffer
     work = {"python-compile": compile_all, "layer": layer}
     while head := read.read(8):
         kind, *given = marshal.loads(read.read(int.from_bytes(head, "big")))
+        if kind == "ahead":
+            start_ahead(*given)
+            continue
         answer = marshal.dumps(work[kind](*given))
         put.write(len(answer).to_bytes(8, "big") + answer)
         put.flush()
@@ -170,10 +260,17 @@ class Worker:
 
     def send(self, action: Action, files: Files) -> None:
         """Hand over an action; raises OSError where it is gone."""
-        data = marshal.dumps(_request(action, files))
         if not self.actions:
             self._moved = time.monotonic()
         self.actions.append(action)
+        self._hand_over(_request(action, files))
+
+    def expect(self, options: Sequence[str]) -> None:
+        """Let it be ready for a layer of these options; raises OSError where it is gone."""
+        self._hand_over((_AHEAD, list(options)))
+
+    def _hand_over(self, request: tuple[Any, ...]) -> None:
+        data = marshal.dumps(request)
         self._sending += len(data).to_bytes(8, "big") + data
         self.flush()
 
@@ -282,16 +379,24 @@ class Workers:
         if len(self._workers) >= self._count:  # those that are for something else make room
             self.drop(next(worker for _, worker in self._workers if not worker.actions))
         interpreter, *mounts = kind = _kind(action)
-        global _last  # of this process, as are those that wait
         command = self._sandboxed([interpreter, *_WORDS], mounts)
-        _last = tuple(command)
+        _last.command = tuple(command)
         worker = _waited(command) or Worker(command)
         self._workers.append((kind, worker))
         return worker
 
 
+@dataclass(slots=True)
+class Usual:
+    """What a build used, and the next one may use again."""
+
+    command: tuple[str, ...] = ()  # of the last worker
+    options: tuple[str, ...] = ()  # of the last layer
+
+
+# Of this process.
 _waiting: list[Worker] = []
-_last: tuple[str, ...] = ()
+_last = Usual()
 
 
 def _waited(command: Sequence[str]) -> Worker | None:
@@ -313,13 +418,19 @@ def _state(command: Sequence[str]) -> list[object]:
     return found
 
 
-def prepare(command: Sequence[str]) -> None:
-    """Start one for the next build in this process that would start it by this command."""
-    _waiting.append(Worker(command))
+def prepare(command: Sequence[str], options: Sequence[str]) -> None:
+    """Start one for the next build in this process that would start it by this command.
+
+    With options, it will make a layer of these soon. Raises OSError where it has ended at once.
+    """
+    worker = Worker(command)
+    _waiting.append(worker)
+    if options:
+        worker.expect(options)
 
 
-def last() -> tuple[str, ...]:
-    """The command that the last one was started by, or would have been; empty before the first."""
+def last() -> Usual:
+    """By what the last one was started, or would have been; nothing before the first."""
     return _last
 
 
@@ -372,6 +483,7 @@ def _request(action: Action, files: Files) -> tuple[Any, ...]:
         nodes = {path: item.node for path, item in action.inputs if isinstance(item, Stored)}
         executables = {p for p, node in nodes.items() if isinstance(node, File) and node.executable}
         found = [(path, files[path], path in executables) for path in sources(action)]
+        _last.options = action.arguments[4:]
         return LAYER, found, list(action.arguments[4:])
     pairs = _pairs(action)
     return COMPILE, {source: files[source] for source, _ in pairs}, pairs

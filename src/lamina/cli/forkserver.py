@@ -147,7 +147,8 @@ class _Server:
     programs: Programs
     idle: float
     served: int = 0
-    resident: tuple[str, ...] = ()  # the command of what the spare process starts ahead
+    # What the spare process starts ahead: its command, and options of the layer that it will make.
+    resident: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     reads: dict[str, str] = field(default_factory=dict)  # what it reads ahead: paths, and forms
     # By a pidfd: a process that has a command, and the connection to its launcher.
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -222,7 +223,8 @@ class _Server:
 
     def _tell_used(self) -> None:
         """Tell the server, at the end of a command, what resident program and files that used."""
-        resident = workers.last() or self.resident
+        used = workers.last()
+        resident = (used.command or self.resident[0], used.options or self.resident[1])
         reads = dict(list({**kept.reads(), **self.reads}.items())[:_READS])
         if resident != self.resident or reads.keys() != self.reads.keys():
             with contextlib.suppress(OSError):  # it is a help alone
@@ -372,8 +374,8 @@ class _Server:
                 yield True
                 kept.read_ahead(path, form)
             yield True
-            if self.resident:
-                workers.prepare(self.resident)
+            if self.resident[0]:
+                workers.prepare(*self.resident)
 
     def _may_ask(self, connection: socket.socket) -> bool:
         """Whether the process there could do by itself all that a fork of this one can do."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
+import random
 import select
 import signal
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lamina.build import workers
 from lamina.build.engine import Engine
@@ -22,7 +29,7 @@ from lamina.build.workers import BROKEN, Answer, Worker, Workers
 from lamina.core.action import Action, Literal, Source
 from lamina.core.digest import Digest
 from lamina.core.errors import ActionError, LaminaError
-from lamina.core.tree import File, Symlink, Tree
+from lamina.core.tree import File, Symlink, Tree, conflicts
 from lamina.packaging import layers
 from lamina.packaging.layerforms import LayerForm
 from lamina.packaging.layers import OwnFiles
@@ -111,6 +118,74 @@ def test_a_layer_is_the_one_that_the_command_makes(
     )
 
 
+names = st.text(st.sampled_from("aB._-é"), min_size=1, max_size=4).filter(
+    lambda name: name not in (".", "..")
+)
+contents = st.one_of(
+    st.binary(max_size=300),
+    st.integers(0, 5).flatmap(lambda n: st.sampled_from([b"", b"same", b"x" * 5000, bytes(7 * n)])),
+    st.sampled_from([131_071, 131_072, 131_073]).map(lambda n: random.Random(n).randbytes(n)),
+)
+trees = st.dictionaries(
+    st.lists(names, min_size=1, max_size=3).map("/".join),
+    st.tuples(contents, st.booleans()),
+    min_size=1,
+    max_size=12,
+).filter(
+    lambda files: not conflicts(files) and sum(len(each) for each, _ in files.values()) < 1 << 18
+)
+tools = map(str, itertools.count())  # each makes it anew
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(trees)
+def test_a_layer_that_was_expected_is_the_same(
+    store: LocalStore, build: Build, files: dict[str, tuple[bytes, bool]]
+) -> None:
+    tree: Tree = {path: File(store.write(data), x) for path, (data, x) in sorted(files.items())}
+    action = layers.action(OwnFiles("//p:a", tree), next(tools))
+    workers.dismiss()
+    made = build(action)
+    command = workers._waiting[0].command
+    workers.dismiss()
+
+    workers.prepare(command, action.arguments[4:])
+    (ahead,) = workers._waiting
+    assert build(replace(action, toolchain=next(tools))) == made
+    assert workers._waiting == [ahead]  # it has not failed
+    workers.dismiss()
+
+
+@pytest.mark.parametrize(
+    ("files", "is_taken"),
+    [
+        ({"root/a": b"", "root/b/c": b"x"}, True),
+        ({"root/a": bytes(3)}, False),  # kept as a hole, and otherwise from a folder
+        ({"root/a": b"x" * 4097}, False),
+        ({f"root/{'a' * 100}": b"x"}, True),
+        ({f"root/{'a' * 101}": b"x"}, False),
+    ],
+)
+def test_what_is_expected_is_an_archive_of_some_files(
+    files: dict[str, bytes], is_taken: bool
+) -> None:
+    own: dict[str, Any] = {}
+    exec(workers._PROGRAM.replace("\nmain()\n", ""), own)
+
+    data = own["archive"]([(path, data, "b" in path) for path, data in files.items()], 4096)
+
+    assert (data is not None) == is_taken
+    if data is not None:
+        with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+            found = {f"root/{each.name}": each for each in opened if each.isfile()}
+            for path, content in files.items():
+                file = opened.extractfile(found[path])
+                assert file is not None
+                assert file.read() == content
+                assert found[path].mode == (0o755 if "b" in path else 0o644)
+        assert found.keys() == files.keys()
+
+
 @pytest.mark.parametrize(
     "tree",
     [
@@ -158,7 +233,7 @@ def test_one_that_was_started_ahead_is_used(
     command = workers._waiting[0].command
     workers.dismiss()
 
-    workers.prepare(command)
+    workers.prepare(command, ())
     (ahead,) = workers._waiting
     (tmp_path / "a.py").write_text("x = 2\n")
     build(compiling("a"))
