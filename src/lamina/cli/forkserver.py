@@ -373,6 +373,7 @@ class _Server:
             for path, form in self.reads.items():
                 yield True
                 kept.read_ahead(path, form)
+            gc.freeze()  # else all that were looked through when the command begins
             yield True
             if self.resident[0]:
                 workers.prepare(*self.resident)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Self
 
 from lamina.core.classes import dataclass, replace
 from lamina.core.digest import Digest
@@ -44,11 +45,12 @@ class Document:
 
     media_type: str
     data: bytes
+    digest: Digest  # what it is named by
 
-    @property
-    def digest(self) -> Digest:
-        """What it is named by."""
-        return Digest.of(self.data)
+    @classmethod
+    def of(cls, media_type: str, data: bytes) -> Self:
+        """The document, whose digest nobody knows yet."""
+        return cls(media_type, data, Digest.of(data))
 
     @property
     def is_manifest(self) -> bool:
@@ -66,12 +68,13 @@ def documents(package: Package) -> list[Document]:
         part = Package(package.name, _PARTS, package.label, run)
         found = found + _flat(part)
         manifests.append(found[-1])
-    return [*found, Document(INDEX, _index(package, manifests))]
+    return [*found, Document.of(INDEX, _index(package, manifests))]
 
 
 def _flat(package: Package) -> list[Document]:
     config = encode_config(package)
-    return [Document(CONFIG, config), Document(MANIFEST, _manifest(package, config))]
+    head = Document.of(CONFIG, config)
+    return [head, Document.of(MANIFEST, _manifest(package, head.digest))]
 
 
 def _runs(layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
@@ -230,15 +233,15 @@ def _detail(layer: Layer) -> dict[str, object]:
 
 def encode_manifest(package: Package) -> bytes:
     """The manifest; its digest names the package."""
-    return _manifest(package, encode_config(package))
+    return _manifest(package, Digest.of(encode_config(package)))
 
 
-def _manifest(package: Package, config: bytes) -> bytes:
+def _manifest(package: Package, config: Digest) -> bytes:
     return fields.write(
         {
             "annotations": _annotations(package),
             "artifactType": PACKAGE,
-            "config": _descriptor(CONFIG, Digest.of(config)),
+            "config": _descriptor(CONFIG, config),
             "layers": [
                 _descriptor(layer.media_type, layer.blob, layer.title) for layer in package.layers
             ],

@@ -89,7 +89,7 @@ def encode(advice: Advice) -> Document:
         "schemaVersion": 2,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return Document(MANIFEST, text.encode())
+    return Document.of(MANIFEST, text.encode())
 
 
 def decode(manifest: bytes) -> Advice:

@@ -115,7 +115,7 @@ def content(
 
 
 def _read(digest: Digest, media_type: str, store: LocalStore) -> tuple[Document, Children]:
-    document = Document(media_type, store.read(digest))
+    document = Document(media_type, store.read(digest), digest)
     return document, tuple(oci.children(document.data)) if document.is_manifest else ()
 
 
