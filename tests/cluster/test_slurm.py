@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -85,6 +86,50 @@ def test_nothing_is_submitted_without_the_registry(on_slurm: Bench, tmp_path: Pa
     assert done.returncode == 2
     assert "cannot be used" in done.stderr
     assert on_slurm.call("jobs", "--all", "--json") == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("fails", 1), ("interrupted", 130), ("terminated", 143), ("killed", -9)],
+)
+def test_nothing_is_submitted_and_left_where_there_is_no_package(
+    on_slurm: Bench, real_slurm: Slurm, how: str, code: int
+) -> None:
+    """`sbatch` is there from the beginning, and must not take what it has not been given."""
+    ends = "exit 1" if how == "fails" else "sleep 60"
+    build = on_slurm.root / "BUILD"
+    rule = f'genrule(name = "slow", outs = ["slow.py"], cmd = "sleep 1; {ends}")\n'
+    more = 'py"], deps = [":slow_library"]'
+    library = 'python_library(name = "slow_library", srcs = [":slow"])\n'
+    build.write_text(rule + library + build.read_text().replace('py"]', more, 1))
+    submitting = on_slurm.begin("submit", "//:probe", "--on", "lab", "--", "ok")
+    until = time.monotonic() + 60
+    while not _waiting(on_slurm.root):
+        assert time.monotonic() < until and submitting.poll() is None
+        time.sleep(0.01)
+
+    if how != "fails":
+        signals = {"interrupted": signal.SIGINT, "terminated": signal.SIGTERM}
+        submitting.send_signal(signals.get(how, signal.SIGKILL))
+
+    _, complaint = submitting.communicate(timeout=60)
+    assert submitting.returncode == code, complaint
+    while _waiting(on_slurm.root):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert on_slurm.call("jobs", "--all", "--json") == "[]\n"
+    assert "lamina:probe" not in real_slurm.call("squeue", "-h", "-o", "%k")
+
+
+def _waiting(folder: Path) -> list[Path]:
+    """The processes of `sbatch` that were started in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_it = (process / "comm").read_text() == "sbatch\n"
+            if is_it and (process / "cwd").readlink() == folder:
+                found.append(process)
+    return found
 
 
 def test_what_came_once_is_there_for_all_tasks_of_a_node(

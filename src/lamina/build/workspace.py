@@ -372,12 +372,14 @@ def _faults_of_section(
 ) -> list[Fault]:
     faults = []
     for key, value in table.items():
-        place = _place_of(text, section, key)
         if key not in known:
+            message = f"unknown key `{key}` in `[{section}]`"
             hint = did_you_mean(key, known, _list_of(known))
-            faults.append(Fault(place, f"unknown key `{key}` in `[{section}]`", hint))
         elif not _fits(key, value):
-            faults.append(Fault(place, f"`{key}` in `[{section}]` takes {_wanted(key)}"))
+            message, hint = f"`{key}` in `[{section}]` takes {_wanted(key)}", ""
+        else:
+            continue
+        faults.append(Fault(_place_of(text, section, key), message, hint))
     return faults
 
 

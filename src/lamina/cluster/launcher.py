@@ -143,6 +143,17 @@ class Labelling(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A launcher that can get ready to submit while the package is built."""
+
+    def prepare(self) -> None:
+        """Start what takes a while; what is wrong is for `submit` to tell."""
+
+    def dismiss(self) -> None:
+        """End what was started for nothing."""
+
+
+@runtime_checkable
 class Caching(Protocol):
     """A launcher whose nodes fetch packages by means of their own, without a lamina there."""
 

@@ -6,8 +6,10 @@ they write into the job's folder, which all nodes have to see.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +28,7 @@ _MARK = "lamina:"  # in the comment of a job, before its id
 _FORGOTTEN = "Invalid job id"
 _OOM = re.compile(r"oom-kill event|oom_kill|Out Of Memory", re.IGNORECASE)
 _NONE_FIT = "Requested node configuration is not available"
+_PIPE = 1 << 16  # bytes that an empty pipe takes
 _AT_ONCE = 32  # nodes that are asked something
 
 
@@ -34,6 +37,27 @@ class SlurmLauncher:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self._waiting: subprocess.Popen[bytes] | None = None  # an `sbatch` that has no script yet
+
+    def prepare(self) -> None:
+        """Start an `sbatch`: it has its settings and plugins when there is a script for it."""
+        program = process.find("sbatch")
+        if program is not None and self._waiting is None:
+            pipe = subprocess.PIPE
+            self._waiting = process.spawn(
+                [str(program), "--parsable"],
+                env=_environment(),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+            )
+
+    def dismiss(self) -> None:
+        """End that `sbatch`."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.kill()  # before its input ends
+            waiting.communicate()
 
     def plan(self, job: Job) -> Mapping[str, str]:
         """The script for `sbatch`."""
@@ -53,7 +77,13 @@ class SlurmLauncher:
 
     def _submit(self, text: str, folder: Path) -> str:
         (folder / "sbatch").write_text(text, encoding="utf-8")
-        printed = self._call("sbatch", "--parsable", str(folder / "sbatch"))
+        waiting, data = self._waiting, text.encode()
+        if waiting is not None and len(data) <= _PIPE:
+            done = _handed(waiting, data)
+            self._waiting = None  # who is interrupted before ends it
+            printed = _printed("sbatch", done)
+        else:
+            printed = self._call("sbatch", "--parsable", str(folder / "sbatch"))
         return printed.strip().partition(";")[0]
 
     def _preferred(self, job: Job) -> str:
@@ -229,13 +259,32 @@ class SlurmLauncher:
                 hint="submit from a login node of the cluster; on Debian: "
                 "`apt-get install slurm-client`",
             )
-        # Its times are those of this machine, its words English.
-        words_of = {**os.environ, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
-        done = process.run(program, *words, env=words_of, ok=range(256))
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-            raise ServiceError(f"`{tool}`: {said}", hint="`sinfo` tells whether Slurm is there")
-        return done.stdout.decode(errors="replace")
+        return _printed(tool, process.run(program, *words, env=_environment(), ok=range(256)))
+
+
+def _environment() -> dict[str, str]:
+    """Of Slurm's programs: times are those of this machine, words English."""
+    return {**os.environ, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
+
+
+def _handed(sbatch: subprocess.Popen[bytes], script: bytes) -> subprocess.CompletedProcess[bytes]:
+    """What becomes of a script that one which waits is given.
+
+    It goes into the empty pipe by one call, or not at all: else who is killed meanwhile would
+    leave the beginning of a script, which is submitted then.
+    """
+    assert sbatch.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
+        os.write(sbatch.stdin.fileno(), script)
+    out, words = sbatch.communicate()
+    return subprocess.CompletedProcess(sbatch.args, sbatch.returncode, out, words)
+
+
+def _printed(tool: str, done: subprocess.CompletedProcess[bytes]) -> str:
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+        raise ServiceError(f"`{tool}`: {said}", hint="`sinfo` tells whether Slurm is there")
+    return done.stdout.decode(errors="replace")
 
 
 _FINE = (State.SUCCEEDED, State.RUNNING)

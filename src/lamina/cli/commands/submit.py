@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from lamina.core.classes import asdict, dataclass, replace
 from lamina.core.errors import Interrupted, LaminaError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lamina.cli.session import Session
     from lamina.cli.shipping import Shipped
@@ -93,12 +94,27 @@ def run(args: argparse.Namespace) -> int:
     if args.ca:
         cluster = replace(cluster, ca=str(Path(args.ca).absolute()))
     launcher = launchers.of(cluster)
-    with Session(arguments.options(args)) as session:
+    with _ready(launcher, args), Session(arguments.options(args)) as session:
         found = target(session, args.target)
         wish = _Wish(replace(found, spec=_spec(args, found.spec)), begun)
         record = _submit(session, args, launcher, wish)
     # Others may build while the job runs.
     return 0 if record is None else _tell(args, record, launcher)
+
+
+@contextlib.contextmanager
+def _ready(launcher: Launcher, args: argparse.Namespace) -> Iterator[None]:
+    """Let the launcher get ready for a job, where one is to be submitted."""
+    from lamina.cluster.launcher import Preparing
+
+    if args.dry_run or not isinstance(launcher, Preparing):
+        yield
+        return
+    launcher.prepare()
+    try:
+        yield
+    finally:
+        launcher.dismiss()
 
 
 @dataclass(frozen=True, slots=True)
