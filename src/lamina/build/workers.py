@@ -128,34 +128,35 @@ def layer_ahead(files, options):
     data = archive(wanted, most) if known == options and wanted else None
     if data is None:
         os.kill(child, 9)
-    while data:
-        data = data[os.write(writer, data):]
+    try:
+        while data:
+            data = data[os.write(writer, data):]
+    except BrokenPipeError:
+        pass  # it has ended: an older one knows no archives
     os.close(writer)
-    failed = os.waitpid(child, 0)[1]
-    if data is None:
-        try:
-            os.unlink("/tmp/layer.xar")
-        except FileNotFoundError:
-            pass  # it had not begun
-        return None
-    image = bytearray(result(failed))
-    image[4096 + 24] &= ~0x20
-    return bytes(image)
+    image = result(child)
+    if image is not None:
+        image = bytearray(image)
+        image[4096 + 24] &= ~0x20
+    return image
 
-def result(failed):
+def result(child):
     import os
 
-    if failed:
-        sys.exit(1)  # the action's own command tells why
-    with open("/tmp/layer.xar", "rb") as file:
-        image = file.read()
-    os.unlink("/tmp/layer.xar")
-    return image
+    failed = os.waitpid(child, 0)[1]
+    try:
+        with open("/tmp/layer.xar", "rb") as file:
+            image = file.read()
+        os.unlink("/tmp/layer.xar")
+    except FileNotFoundError:
+        return None
+    return None if failed else image
 
 def layer(files, options):
     image = layer_ahead(files, options) if ahead else None
+    if image is None:
+        image = layer_of_folder(files, options)
     header = next(data for path, data, _ in files if path == "header")
-    image = image or layer_of_folder(files, options)
     return 0, {"layer.xar": header + image[len(header):]}, b""
 
 def layer_of_folder(files, options):
@@ -171,7 +172,9 @@ def layer_of_folder(files, options):
                 os.mkdir(folder)
                 folders.append(folder)
         write(place, data, 0o555 if executable else 0o444)
-    image = result(os.waitpid(spawned("/tmp/root", options, None), 0)[1])
+    image = result(spawned("/tmp/root", options, None))
+    if image is None:
+        sys.exit(1)  # the action's own command tells why
     for path, _, _ in files:
         os.unlink("/tmp/" + path)
     for folder in reversed(folders):

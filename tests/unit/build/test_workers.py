@@ -233,11 +233,16 @@ def test_one_that_was_started_ahead_is_used(
     command = workers._waiting[0].command
     workers.dismiss()
 
-    workers.prepare(command, ())
+    options = layers.action(OwnFiles("//p:a", {"a": File(store.write(b"a"))}), "t").arguments[4:]
+    workers.prepare(command, options)
     (ahead,) = workers._waiting
-    (tmp_path / "a.py").write_text("x = 2\n")
-    build(compiling("a"))
+    # Names and words that the program has too, and the modules that it needs for layers.
+    words = "os path environ options streams posix_spawnp mksquashfs /dev/null ahead files data"
+    names = [word for word in words.split() if word.isidentifier()]
+    (tmp_path / "a.py").write_text(f"import {', '.join(names)}\nX = {words.split()}\n")
+    made = build(compiling("a"))
 
+    assert made == build(replace(compiling("a"), worker="", toolchain="other"))
     assert workers._waiting == [ahead]
     workers.dismiss()
 
