@@ -13,7 +13,7 @@ from lamina.core.digest import Digest
 from lamina.core.errors import LaminaError
 from lamina.core.manifest import Package
 from lamina.linux import drivers, filesystem
-from lamina.node import attach, find, launch, laying, mounts, parts, plan, scripts
+from lamina.node import attach, find, launch, laying, mounts, parts, plan
 from lamina.store import derived, starts
 from lamina.store.local import LocalStore
 from lamina.store.trust import places
@@ -86,7 +86,7 @@ def remember(
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
         _large(images, mounted, store),
-        scripts.known(package, images[-1]) if contained is None else [],
+        _launcher(package, images[-1]) if contained is None else [],
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
@@ -166,6 +166,12 @@ def _large(
 
 def _pairs(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
     return [(os.fspath(each.image), os.fspath(each.place)) for each in candidates]
+
+
+def _launcher(package: Package, layer: Path) -> list[str]:
+    from lamina.node import scripts  # containers do without
+
+    return scripts.known(package, layer)
 
 
 def _image(path: Path) -> tuple[str, str, int, str]:

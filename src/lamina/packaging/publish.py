@@ -69,7 +69,7 @@ def push(
 ) -> Pushed:
     """Push the package with this manifest and its signatures, and give it a tag.
 
-    What packages are that are `decoded` is not read again.
+    Packages that are `decoded` already are not read again.
     `early` is called first, with what is known of the push, where it does not take long and some
     nodes can be expected to need nothing of it. That is not so where there are signatures, for
     which a node's policy may ask.
