@@ -48,7 +48,7 @@ struct start {
     const char *package, *title;
     const char *server; /* the program that serves images; empty where the kernel reads them */
     struct texts arguments, variables, notes;
-    struct texts launcher; /* its text, and the paths of an interpreter and of what that starts; or none */
+    struct texts launcher; /* its text before an interpreter and behind it, and what that starts; or none */
     size_t images, facts, large;
     struct image *image; /* bottom first */
     struct fact *fact;
@@ -116,8 +116,8 @@ int stacked(int *layers, size_t count, int in_user_namespace);
 
 /* ---- python.c: programs in Python ---- */
 
-/* Become the program of a start, whose words and environment these are, where the record knows its
- * launcher; returns else. In the new root. */
+/* Become the program of a start, whose words and environment these are, where its launcher is
+ * as the record has it; returns else. In the new root. */
 void start_python(const struct start *start, char **words, char **variables);
 
 /* ---- served.c: the same, by processes ---- */

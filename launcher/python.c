@@ -1,8 +1,8 @@
 /* A program in Python, without the shell that its launcher needs.
  *
- * The record of a start has the launcher's text where `lamina.formats.launcher` reads in it which
- * interpreter that starts, and with what: where the package still has that text, the same happens
- * here. A shell takes as long to begin as all that is done here before it.
+ * The record of a start tells what `lamina.formats.launcher` writes for a program that needs nothing
+ * of a shell: where the package has just that, with the path of some interpreter in it, the same
+ * happens here. A shell takes as long to begin as all that is done here before it.
  */
 
 #define _GNU_SOURCE
@@ -14,17 +14,24 @@
 
 extern char **environ;
 
-/* As `[ ! -L "$self" ]` and the kernel have it: a link lies in another root, and who may not run it, may not. */
-static int is_this(const char *path, const char *text)
+/* The interpreter's path, between two texts of a launcher; NULL where it is another one. As
+ * `[ ! -L "$self" ]` and the kernel have it: a link lies in another root, and who may not run it, may
+ * not. */
+static char *interpreter_of(const char *launcher, const char *before, const char *behind)
 {
+    static const char plain[] = /* a shell takes it as it stands */
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_.+-";
+    size_t begin = strlen(before), end = strlen(behind), size;
     struct stat found;
-    size_t size;
-    if (lstat(path, &found) < 0 || !S_ISREG(found.st_mode) || access(path, X_OK) < 0)
-        return 0;
-    char *now = contents(path, &size);
-    int is_so = now != NULL && size == strlen(text) && memcmp(now, text, size) == 0;
-    free(now);
-    return is_so;
+    if (lstat(launcher, &found) < 0 || !S_ISREG(found.st_mode) || access(launcher, X_OK) < 0)
+        return NULL;
+    char *text = contents(launcher, &size);
+    if (text == NULL || size <= begin + end || memcmp(text, before, begin) != 0
+        || memcmp(text + size - end, behind, end) != 0)
+        return NULL;
+    text[size - end] = '\0';
+    char *path = text + begin;
+    return *path == '/' && strspn(path, plain) == size - begin - end ? path : NULL;
 }
 
 /* What the shell and the launcher do to the environment; dash tells every program where it is. */
@@ -46,7 +53,7 @@ static void prepare(const char *root)
 
 void start_python(const struct start *start, char **words, char **variables)
 {
-    char *const *known = start->launcher.all; /* its text, the interpreter, the bootstrap */
+    char *const *known = start->launcher.all; /* two texts, and the bootstrap */
     if (start->launcher.count != 3)
         return;
     char *root = strndup(words[0], (size_t)(strrchr(words[0], '/') - words[0]));
@@ -59,10 +66,9 @@ void start_python(const struct start *start, char **words, char **variables)
     environ = variables;
     const char *other = getenv("LAMINA_PYTHON");
     if ((other != NULL && *other != '\0') || access(format("%s/.lamina/version", root), R_OK) == 0
-        || !is_this(words[0], known[0]) || access(known[1], X_OK) < 0)
+        || (all[0] = interpreter_of(words[0], known[0], known[1])) == NULL || access(all[0], X_OK) < 0)
         return;
     prepare(root);
-    all[0] = known[1];
     all[1] = "-sS";
     all[2] = format("%s/%s", root, known[2]);
     memcpy(all + 3, words + 1, (count - 1) * sizeof *all);

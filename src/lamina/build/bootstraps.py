@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-BOOTSTRAPS = ".lamina"  # where, in a package root, Python programs are started from
-TESTING = "lamina_testing"  # the module beside them that runs tests
+TESTING = "lamina_testing"  # the module beside bootstraps that runs tests
 
 # Every start pays for what this imports: these are part of every interpreter, and of modules that
 # programs may not need themselves (`os`, `site`: a quarter of the start of a small program).

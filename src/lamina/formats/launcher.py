@@ -7,11 +7,11 @@ own place, so it works wherever that is mounted, extracted or copied to.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 
 ROOT = "\0root\0/"  # stands for the package root, before a path in arguments and environment
+BOOTSTRAPS = ".lamina"  # where, in a package root, programs in Python are started from
 LIBRARIES = "lib"  # where shared libraries lie in a package root
 
 _HEAD = """\
@@ -68,13 +68,6 @@ if [ ! -x "$python" ] && ! python=$(command -v {name}); then
 fi
 {preload}exec "$python" -sS "$root/{bootstrap}"{arguments} "$@"
 """
-
-_PLAIN = r"[\w./+-]+"  # a shell takes it as it stands
-_STARTED = re.compile(
-    rf"""LAMINA_PYTHON:-({_PLAIN})\}}$.* -v ({_PLAIN})\); then\n"""
-    rf"""  echo "({_PLAIN}): .*exec "\$python" -sS "\$root/({_PLAIN})" "\$@"$""",
-    re.ASCII | re.DOTALL | re.MULTILINE,
-)
 
 _SCRIPT = """\
 BUCK_PROJECT_ROOT=$root
@@ -160,18 +153,21 @@ def python_launcher(
     ).encode()
 
 
-def started_by(launcher: bytes) -> tuple[str, str] | None:
-    """The interpreter's path and the bootstrap's, of what `python_launcher` writes.
+def plain_python(name: str, bootstrap: str, command: str) -> tuple[str, str]:
+    """What `python_launcher` writes without environment, arguments and preloaded libraries.
 
-    None for everything else, and where it sets an environment, arguments or libraries: a shell has
-    to read that. Who starts the interpreter as this script does, spares the shell.
+    It is the text before the interpreter's path, and the text behind that: a path of letters that
+    no shell looks at may be there. Who starts that interpreter in the same way spares the shell.
     """
-    found = _STARTED.search(launcher.decode(errors="replace"))
-    if found is None:
-        return None
-    path, command, name, bootstrap = found.groups()
-    is_it = launcher == python_launcher(name, bootstrap, (path, command), {})
-    return (path, bootstrap) if is_it else None
+    before, _, behind = (
+        python_launcher(name, bootstrap, ("\0", command), {}).decode().partition("\0")
+    )
+    return before, behind
+
+
+def bootstrap_of(name: str) -> str:
+    """Where, in a package root, the bootstrap of a launcher lies."""
+    return f"{BOOTSTRAPS}/{name}.py"
 
 
 def installed_script(path: str, version: str) -> bytes:

@@ -86,7 +86,7 @@ def remember(
         _notes(mounted, store),
         contained.walls.encode() if contained is not None else [],
         _large(images, mounted, store),
-        _launcher(package, images[-1]) if contained is None else [],
+        _launcher(package) if contained is None else [],
     )
     with contextlib.suppress(OSError):  # somebody else's store, or a full one
         if contained is not None or starts.read(os.fspath(store.folder), seen.words) != start:
@@ -168,10 +168,15 @@ def _pairs(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
     return [(os.fspath(each.image), os.fspath(each.place)) for each in candidates]
 
 
-def _launcher(package: Package, layer: Path) -> list[str]:
-    from lamina.node import scripts  # containers do without
+def _launcher(package: Package) -> list[str]:
+    """What the launcher of a program in Python is like, if it is one that needs no shell."""
+    name = package.entry_point[0]
+    if not package.interpreter or "/" in name:
+        return []
+    from lamina.formats import launcher  # containers do without
 
-    return scripts.known(package, layer)
+    bootstrap, own = launcher.bootstrap_of(name), package.label.rpartition(":")[2]
+    return [*launcher.plain_python(own, bootstrap, package.interpreter), bootstrap]
 
 
 def _image(path: Path) -> tuple[str, str, int, str]:

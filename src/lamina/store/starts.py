@@ -10,9 +10,9 @@ Its fields end with NUL bytes: the form; the hash of the package; its title; the
 serves images, if one does; then lists, each after its length: arguments, variables, images (path,
 kind, offset, state), facts (kind, what it is of, value), notes of use that are to be renewed
 (path), what a container is to be told, nothing where there is none, images that may become folders
-(path, where that would be), and, where that is known, what a program in Python is started by: its
-launcher's text, the interpreter's path and that of what it starts in the package; `end`. Nothing
-dear is imported here.
+(path, where that would be), and, for a program in Python, what its launcher is like that needs no
+shell: the text before the interpreter's path and behind it, and the path of what that starts in the
+package; `end`. Nothing dear is imported here.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Start:
         self.notes = notes  # paths
         self.walls = walls  # fields of a container, empty where there is none
         self.large = large  # images that may become folders, and where these would be
-        self.launcher = launcher  # its text and two paths, or empty: the launcher in C reads it
+        self.launcher = launcher  # two texts and a path, or empty; the launcher in C reads it
 
     def __eq__(self, other: object) -> bool:
         """Whether both tell of the same start."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lamina.build.analysis import Context, RuleFault, SourceFile
 from lamina.build.attributes import Attribute, Kind
-from lamina.build.bootstraps import BOOTSTRAPS, TESTING, python_bootstrap, tests_bootstrap
+from lamina.build.bootstraps import TESTING, python_bootstrap, tests_bootstrap
 from lamina.build.disk import join
 from lamina.build.providers import Analysed, Runnable
 from lamina.build.rule import Rule
@@ -17,7 +17,7 @@ from lamina.build.rules.running import RUNNING, arguments, environment
 from lamina.build.rules.testing import TEST, info
 from lamina.core.action import Artifact, Literal
 from lamina.core.classes import replace
-from lamina.formats.launcher import LIBRARIES, python_launcher, versioned
+from lamina.formats.launcher import BOOTSTRAPS, LIBRARIES, bootstrap_of, python_launcher, versioned
 
 # Reads `source output` pairs. Unchecked-hash files are taken as they are: neither the time stamp
 # of the source, which is fixed in a layer, nor its content is looked at when a program starts.
@@ -239,7 +239,7 @@ def _program(ctx: Context, start: _Start) -> Analysed:
     own = _own(ctx, start.sources)
     runtime = tuple(dict.fromkeys(dep.label for dep in (*preloaded, *deps)))
     name = ctx.launcher_name(own, runtime)
-    bootstrap = f"{BOOTSTRAPS}/{name}.py"
+    bootstrap = bootstrap_of(name)
     launcher = python_launcher(
         ctx.program_name,
         bootstrap,
